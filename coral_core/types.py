@@ -1,0 +1,103 @@
+"""The few types everything hangs on.
+
+Legend of the shapes in names: B batch, C channels, H W pixels, L w-layers, D w width, C_l channels modulated at
+synthesis layer l, H_l W_l its resolution, K segments, E CLIP width.
+
+An image inside coral_core is float [B,3,H,W] in [-1,1], always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Styles = tuple[Tensor, ...]
+"""S-space: one [B, C_l] per convolution and toRGB, in synthesis order. The common language of every GAN editor."""
+
+Masks = tuple[Tensor, ...]
+"""One [B, 1, H_l, W_l] in [0,1] per convolution layer (toRGB layers follow the convolution before them)."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the edit should look like, and the neutral text the direction starts from."""
+
+    target: str
+    source: str = "a photo"
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A batch of images in the generator's latent space."""
+
+    keys: tuple[str, ...]  # one stable key per sample; the randomness stream of the sample
+    image_BCHW: Tensor  # the source at generator size
+    ws_BLD: Tensor
+    recon_BCHW: Tensor  # the generator's image of ws_BLD
+    labels_BHW: Tensor  # int64 segment of each source pixel
+    taps: tuple[Tensor, ...] = ()  # the encoder's feature maps; live in a batch, never stored
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A batch of edited images and where the editor claims to have acted."""
+
+    image_BCHW: Tensor
+    mask_B1HW: Tensor  # max over conv layers of 16 px and finer of the upsampled layer masks; ones without regions
+    layer_areas_BL: Tensor  # mean of each conv layer's mask
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One number per sample; every field is a float tensor [B]."""
+
+    clip_source_B: Tensor  # cos(image embedding of the source image, target text)
+    clip_edit_B: Tensor  # cos(image embedding of the edit, target text)
+    direction_B: Tensor  # cos(edit - source image embedding, target - source text embedding)
+    identity_B: Tensor  # cos of the identity embeddings of source and edit
+    outside_B: Tensor  # mean absolute difference to the source where the mask is off, images in [-1,1]
+    area_B: Tensor  # mean of the mask
+
+
+@dataclass(frozen=True)
+class SampleRng:
+    """One random stream per sample key: pixels do not depend on batching, sharding or retries."""
+
+    keys: tuple[str, ...]
+    seed: int = 0
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal [B, *shape]."""
+        return self._draw(lambda generator: torch.randn(shape, generator=generator))
+
+    def rand(self, *shape: int) -> Tensor:
+        """Uniform in [0,1), [B, *shape]."""
+        return self._draw(lambda generator: torch.rand(shape, generator=generator))
+
+    def randint(self, high: int, *shape: int) -> Tensor:
+        """Uniform integers in [0, high), [B, *shape]."""
+        return self._draw(lambda generator: torch.randint(high, shape, generator=generator))
+
+    def _draw(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        return torch.stack([draw(stream(self.seed, key)) for key in self.keys])
+
+
+def stream(seed: int, key: str) -> torch.Generator:
+    """The CPU generator of one sample, seeded by the hash of its key."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def concat_inversions(batches: Sequence[Inversion]) -> Inversion:
+    """Several inversions as one batch; taps are dropped because they live in their own batch only."""
+    return Inversion(
+        keys=tuple(key for batch in batches for key in batch.keys),
+        image_BCHW=torch.cat([batch.image_BCHW for batch in batches]),
+        ws_BLD=torch.cat([batch.ws_BLD for batch in batches]),
+        recon_BCHW=torch.cat([batch.recon_BCHW for batch in batches]),
+        labels_BHW=torch.cat([batch.labels_BHW for batch in batches]),
+    )

@@ -1,0 +1,107 @@
+"""What a recipe is: networks, one training step, what it exports and how good that is."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from coral_core.weights import load_state
+from coral_core.zoo.corpus import Corpus, load_corpus
+
+TRAIN_SCENES, DEV_SCENES = 32768, 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeContext:
+    """What every recipe is given."""
+
+    folder: Path  # where corpora and checkpoints lie
+    weights: Path  # the bundle's folder: read for networks this recipe builds on, written at the end
+    steps: int  # optimisation steps of this training
+    batch_size: int  # scenes per step
+    device: torch.device
+
+    def corpus(self, split: str, count: int) -> Corpus:
+        """Rendered scenes of a split."""
+        return load_corpus(split, count, self.folder / "corpus")
+
+
+class Recipe(nn.Module, ABC):
+    """Subclasses build their networks as submodules, so that a checkpoint is the state_dict."""
+
+    default_steps: ClassVar[int]
+    default_batch_size: ClassVar[int] = 64
+    learning_rate: ClassVar[float] = 2e-3
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.99)
+    weight_decay: ClassVar[float] = 0.01
+
+    def __init__(self, context: RecipeContext) -> None:
+        super().__init__()
+        self.context = context
+        self.train_corpus = context.corpus("train", TRAIN_SCENES)
+        self.dev_corpus = context.corpus("dev", DEV_SCENES)
+        self.build()
+        self.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimisers = self.make_optimisers()
+
+    @abstractmethod
+    def build(self) -> None:
+        """Create the networks."""
+
+    @abstractmethod
+    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
+        """Part name -> (network, config) to be written into the bundle."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Quality on dev scenes, networks in evaluation mode."""
+
+    def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Named, weighted terms of one batch, for recipes with one optimiser."""
+        raise NotImplementedError
+
+    def make_optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """One AdamW over everything that trains."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        options = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
+        return {"main": torch.optim.AdamW(trained, **options)}  # type: ignore[arg-type]
+
+    def step(self, step: int, rng: np.random.Generator) -> dict[str, float]:
+        """One optimisation step; returns the loss terms."""
+        with torch.autocast(self.context.device.type, torch.bfloat16):
+            terms = self.losses(rng)
+        self.descend("main", torch.stack(list(terms.values())).sum(), step)
+        return {name: term.item() for name, term in terms.items()}
+
+    def descend(self, optimiser: str, loss: Tensor, step: int) -> None:
+        """Backward and one update at the scheduled learning rate: 5 % warm-up, then half a cosine to zero."""
+        chosen = self.optimisers[optimiser]
+        for group in chosen.param_groups:
+            group["lr"] = group.setdefault("peak", group["lr"]) * self.schedule(step / self.context.steps)
+        chosen.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        trained = [p for group in chosen.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, 5.0)
+        chosen.step()
+
+    def schedule(self, progress: float) -> float:
+        """Learning-rate factor at progress in [0,1)."""
+        return min(1.0, progress / 0.05 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def warm_start(self) -> list[str]:
+        """Load what the bundle already ships of this recipe; returns the parts that fitted."""
+        loaded = []
+        for part, (network, _) in self.exports().items():
+            path = self.context.weights / f"{part}.safetensors"
+            if path.exists():
+                load_state(path, network)
+                loaded.append(part)
+        return loaded

@@ -1,0 +1,159 @@
+"""CLIP on captions whose truth about every image of the batch is known.
+
+The usual loss takes the caption drawn with an image as its only positive, although "a person with red hair" is true of
+an eighth of the batch. Here every true pair is a positive and only false pairs are negatives:
+    loss = mean over true pairs of log(1 + sum over false pairs exp(s_false - s_true)),
+over images for a caption and over captions for an image (a multi-positive InfoNCE, cf. Khosla et al. 2020).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coral_core.clip import ClipSpace
+from coral_core.zoo.augment import degrade
+from coral_core.zoo.corpus import ATTRIBUTES, VALUES, CorpusBatch
+from coral_core.zoo.domain import LEXICON, say
+from coral_core.zoo.recipes.base import Recipe
+from coral_core.zoo.recipes.classifiers import summarise
+from coral_core.zoo.vocabulary import learn_merges
+
+HIGHEST_SCALE = math.log(40.0)  # of the logits; sharper ones overfit and starve the gradients of edits
+FACT_COUNTS = (0, 1, 2, 3, 4, 6, 10, len(ATTRIBUTES))  # facts a training caption mentions
+FACT_WEIGHTS = (0.05, 0.35, 0.2, 0.15, 0.1, 0.05, 0.05, 0.05)
+
+
+class ClipRecipe(Recipe):
+    """open_clip's own classes: a modified ResNet on 128 px and a small causal text transformer."""
+
+    default_steps = 1800
+    default_batch_size = 128
+    learning_rate = 1.5e-3
+    weight_decay = 0.05
+
+    def build(self) -> None:
+        self.config = {
+            "embed_dim": 128,
+            "vision_cfg": {"image_size": 128, "layers": (2, 2, 2, 2), "width": 16, "head_width": 64},
+            "text_cfg": {"context_length": 80, "width": 128, "heads": 4, "layers": 3},
+            "merges": learn_merges(vocabulary_sentences()),
+        }
+        self.network = ClipSpace(self.config)
+
+    def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
+        texts, facts_KA = draw_captions(batch, rng)
+        image_BE = self.network.image(degrade(batch.image_BCHW, rng))
+        tokens = self.network.tokens(texts)
+        longest = int((tokens != 0).sum(1).max())
+        text_KE = F.normalize(encode_text(self.network.network, tokens[:, :longest]).float(), dim=1)
+        scale = self.network.network.logit_scale
+        scores_BK = scale.clamp(max=HIGHEST_SCALE).exp() * image_BE @ text_KE.T
+        truth_BK = truth_matrix(batch, facts_KA.to(self.context.device))
+        return {"images": multi_positive(scores_BK, truth_BK), "texts": multi_positive(scores_BK.T, truth_BK.T)}
+
+    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
+        return {"clip": (self.network, self.config)}
+
+    def metrics(self) -> dict[str, float]:
+        self.network.forget_texts()
+        batch = self.dev_corpus.take(slice(None)).to(self.context.device)
+        image_BE = torch.cat([self.network.image(part) for part in batch.image_BCHW.split(128)])
+        accuracy = zero_shot(self.network, image_BE, batch)
+        return {"retrieval_256": retrieval(self.network, image_BE, batch), **summarise(accuracy)}
+
+
+def encode_text(network: Any, tokens_KT: Tensor) -> Tensor:
+    """open_clip's encode_text on sentences cut to the longest of the batch: the rest of the context is padding behind
+    the end token, which a causal transformer never looks at."""
+    length = tokens_KT.shape[1]
+    x = network.token_embedding(tokens_KT) + network.positional_embedding[:length]
+    x = network.ln_final(network.transformer(x, attn_mask=network.attn_mask[:length, :length]))
+    pooled: Tensor = x[torch.arange(len(x)), tokens_KT.argmax(1)] @ network.text_projection
+    return pooled
+
+
+def multi_positive(scores_MN: Tensor, truth_MN: Tensor) -> Tensor:
+    """Mean over rows of the mean over their true columns of softplus(logsumexp(false scores) - true score)."""
+    false_M1 = scores_MN.masked_fill(truth_MN, -torch.inf).logsumexp(1, keepdim=True)
+    pairs_MN = F.softplus(false_M1.clamp(min=-1e4) - scores_MN) * truth_MN
+    counts_M = truth_MN.sum(1)
+    return (pairs_MN.sum(1) / counts_M.clamp(min=1))[counts_M > 0].mean()
+
+
+def truth_matrix(batch: CorpusBatch, facts_KA: Tensor) -> Tensor:
+    """True where every fact of caption k (-1: not mentioned) is visible in image b and has that value, bool [B,K]."""
+    agrees_BKA = (batch.values_BA[:, None] == facts_KA) & batch.visible_BA[:, None]
+    return (agrees_BKA | (facts_KA < 0)).all(2)
+
+
+def draw_captions(batch: CorpusBatch, rng: np.random.Generator) -> tuple[list[str], Tensor]:
+    """One caption per image from a random subset of what it shows, and its facts as value indices [B,A]."""
+    words = random.Random(int(rng.integers(2**31)))
+    counts = rng.choice(FACT_COUNTS, size=len(batch.values_BA), p=FACT_WEIGHTS)
+    facts_BA = torch.full_like(batch.values_BA, -1, device="cpu")
+    texts = []
+    for b, (values, visible) in enumerate(zip(batch.values_BA.tolist(), batch.visible_BA.tolist(), strict=True)):
+        shown = [a for a, is_shown in enumerate(visible) if is_shown]
+        chosen = words.sample(shown, min(int(counts[b]), len(shown)))
+        facts_BA[b, chosen] = torch.tensor([values[a] for a in chosen], dtype=torch.long)
+        texts.append(say({ATTRIBUTES[a]: VALUES[a][values[a]] for a in chosen}, words))
+    return texts, facts_BA
+
+
+def vocabulary_sentences(count: int = 4000) -> list[str]:
+    """Captions enough to have met every wording."""
+    words = random.Random(0)
+    facts = [{a: v} for a, values in LEXICON.items() for v in values if a != "hat_color"]
+    facts += [{"hat": "beanie", "hat_color": v} for v in LEXICON["hat_color"]]
+    return [say(words.choice(facts), words) for _ in range(count)]
+
+
+def zero_shot(clip: ClipSpace, image_BE: Tensor, batch: CorpusBatch) -> dict[str, float]:
+    """Per attribute: how often the nearest of all wordings of all values names the right value."""
+    accuracy = {}
+    for a, attribute in enumerate(ATTRIBUTES):
+        sentences, owners = wordings(attribute)
+        nearest = (image_BE @ clip.text(sentences).T).argmax(1)
+        found = torch.tensor(owners, device=nearest.device)[nearest]
+        shown = batch.visible_BA[:, a]
+        accuracy[attribute] = (found == batch.values_BA[:, a])[shown].float().mean().item()
+    return accuracy
+
+
+def wordings(attribute: str) -> tuple[list[str], list[int]]:
+    """A sentence for every wording of an attribute, and the value each stands for."""
+    pairs = [
+        (phrase(attribute, wording), index)
+        for index, value in enumerate(LEXICON[attribute])
+        for wording in LEXICON[attribute][value]
+    ]
+    return [text for text, _ in pairs], [index for _, index in pairs]
+
+
+def phrase(attribute: str, wording: str) -> str:
+    """The plain sentence around a wording."""
+    if attribute == "hat_color":
+        return f"a person with a {wording} hat"
+    if attribute == "background":
+        return f"a person in front of {wording}"
+    return f"a person who {wording}" if wording.startswith("is ") else f"a person with {wording}"
+
+
+def retrieval(clip: ClipSpace, image_BE: Tensor, batch: CorpusBatch, count: int = 256) -> float:
+    """Image to caption at 1 among full captions."""
+    words = random.Random(0)
+    captions: Sequence[str] = [
+        say({ATTRIBUTES[a]: VALUES[a][v] for a, v in enumerate(row) if shown[a]}, words)
+        for row, shown in zip(batch.values_BA[:count].tolist(), batch.visible_BA[:count].tolist(), strict=True)
+    ]
+    nearest = (image_BE[:count] @ clip.text(captions).T).argmax(1).cpu()
+    return (nearest == torch.arange(len(captions))).float().mean().item()
