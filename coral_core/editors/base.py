@@ -1,0 +1,81 @@
+"""What every editing method looks like from outside: fit, then edit. Nothing else branches on a method's name."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor, nn
+
+from coral_core.fit import FitConfig, FitReport, Progress, fit
+from coral_core.types import Edit, Inversion, Prompt
+
+if TYPE_CHECKING:
+    from coral_core.models import Models
+
+
+class FitScope(enum.Enum):
+    """How far one fitted artifact reaches; this alone decides how many fits a run needs."""
+
+    IMAGE = "image"  # nothing is kept: edit() itself optimises
+    PROMPT = "prompt"  # one artifact per (spec, prompt, models)
+    DOMAIN = "domain"  # one artifact per (spec, models), any prompt at edit time
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that train together, and their learning rate at full ramp."""
+
+    parameters: tuple[nn.Parameter, ...]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a fit: what trains, how fast, and for which share of the steps (relative to the other stages)."""
+
+    name: str
+    groups: tuple[ParameterGroup, ...]
+    share: float = 1.0
+
+
+class Editor(nn.Module):
+    """Moves inverted images towards prompts. Its state_dict() is exactly what fitting learned.
+
+    The frozen networks are reached through self.models, a frozen dataclass and no submodule, so they appear neither in
+    state_dict() nor in parameters(); they arrive frozen from load_models and are only checked here, never changed.
+    """
+
+    fit_scope: ClassVar[FitScope]
+
+    def __init__(self, models: Models) -> None:
+        super().__init__()
+        self.models = models
+        for name, part in vars(models).items():
+            if isinstance(part, nn.Module):
+                assert not part.training, f"models.{name} is in training mode; call eval() where it is loaded"
+                assert not any(p.requires_grad for p in part.parameters()), f"models.{name} is not frozen"
+
+    def prepare(self, source: Inversion) -> None:
+        """Statistics of the training source that belong to the artifact; called once, before the first step."""
+
+    def fit(self, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
+        """Learn from `source`, in place."""
+        return fit(self, source, config, progress)
+
+    def stages(self) -> Sequence[Stage]:
+        """The parts of a fit, in order. One for most methods."""
+        raise NotImplementedError(f"{type(self).__name__} has no stages: it is not fitted by gradients")
+
+    def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
+        """Named, weighted, batch-mean terms; their sum is minimised."""
+        raise NotImplementedError(f"{type(self).__name__} has no losses: it is not fitted by gradients")
+
+    def edit(self, inversion: Inversion, prompts: Sequence[Prompt], *, strength: float = 1.0, seed: int = 0) -> Edit:
+        """Edit each sample towards its prompt. Samples do not influence each other; strength 0 changes nothing.
+
+        Errors: ValueError unless there is one prompt per sample and this artifact was fitted for each of them.
+        """
+        raise NotImplementedError

@@ -1,0 +1,79 @@
+"""What to change: latent edits in W+, in units of the standard deviation of w.
+
+Papers: CoralStyleCLIP (arXiv 2303.05031) for the global direction; StyleCLIP (arXiv 2103.17249, its public
+mapper/latent_mappers.py) for the mapper. The slot's contract is forward(ws_BLD) -> delta_BLD. Nothing here knows the
+scale of w: the editor multiplies by it, so learning rates and weights carry over from one generator to another
+(deviation: both papers edit in raw units; published mappers are reproduced with a unit of one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from coral_core.nets.layers import EqualLinear, pixel_norm
+
+LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}
+"""Rows of W+ per level. Which resolution a row feeds does not depend on the generator's depth (row 3 ends with the
+toRGB of 8 px, row 7 with that of 32 px), so StyleCLIP's boundaries for 18 rows hold for every depth: coarse is 4 and
+8 px, medium 16 and 32 px, fine the rest. A small generator lacks the finer levels."""
+
+RESIDUAL_SCALE = 0.1
+
+
+class GlobalDirection(nn.Module):
+    """delta = D, the same for every image. D starts at zero: an unfitted direction edits nothing."""
+
+    open_L1: Tensor
+
+    def __init__(self, num_ws: int, w_dim: int, levels: Collection[str] = tuple(LEVELS)) -> None:
+        super().__init__()
+        self.direction_LD = nn.Parameter(torch.zeros(num_ws, w_dim))
+        open_L1 = torch.zeros(num_ws, 1)
+        for rows in level_rows(num_ws, levels).values():
+            open_L1[rows] = 1
+        self.register_buffer("open_L1", open_L1, persistent=False)
+
+    def forward(self, ws_BLD: Tensor) -> Tensor:
+        return (self.direction_LD * self.open_L1).expand_as(ws_BLD)
+
+
+class LevelMapper(nn.Module):
+    """delta = 0.1 M(w), one block M per level; rows of a level that is switched off get zero.
+
+    Weights start random as published, so an unfitted mapper already moves images a little.
+    """
+
+    def __init__(self, num_ws: int, w_dim: int, levels: Collection[str] = tuple(LEVELS)) -> None:
+        super().__init__()
+        self.rows = level_rows(num_ws, levels)
+        self.blocks = nn.ModuleDict({name: MapperBlock(w_dim) for name in self.rows})
+
+    def forward(self, ws_BLD: Tensor) -> Tensor:
+        delta_BLD = torch.zeros_like(ws_BLD)
+        for name, rows in self.rows.items():
+            delta_BLD[:, rows] = RESIDUAL_SCALE * self.blocks[name](ws_BLD[:, rows]).to(delta_BLD.dtype)
+        return delta_BLD
+
+
+class MapperBlock(nn.Sequential):
+    """Pixel norm over the ROWS of a level (dim 1), then four equalised layers. [B, rows, D] -> [B, rows, D].
+
+    The published code means the channels but normalises dim 1, and its weights were trained that way: keep it, or
+    released mappers do something else. The output of a row therefore depends on the other rows of its level.
+    """
+
+    def __init__(self, w_dim: int) -> None:
+        super().__init__(*(EqualLinear(w_dim, w_dim, lr_mul=0.01, activate=True) for _ in range(4)))
+
+    def forward(self, rows_BRD: Tensor) -> Tensor:
+        out_BRD: Tensor = super().forward(pixel_norm(rows_BRD, dim=1))
+        return out_BRD
+
+
+def level_rows(num_ws: int, levels: Collection[str]) -> dict[str, slice]:
+    """The rows of each chosen level that a generator of this depth has."""
+    bounds = {name: slice(*LEVELS[name].indices(num_ws)[:2]) for name in LEVELS if name in levels}
+    return {name: rows for name, rows in bounds.items() if rows.start < rows.stop}

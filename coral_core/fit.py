@@ -1,0 +1,133 @@
+"""Fitting an editor: one loop over stages, minibatches and Adam.
+
+Schedule: StyleCLIP's (optimization/run_optimization.py): linear ramp-up over the first 5 % of a stage, cosine ramp-down
+over its last 25 %. Deviations: Adam where the published mappers use Ranger, which no longer runs on current PyTorch and
+whose learning rates do not carry over; the ramp is read in the middle of each step, so that no step has rate zero.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from coral_core.inversion import take
+from coral_core.types import Inversion
+
+if TYPE_CHECKING:
+    from coral_core.editors.base import Editor, Stage
+
+BETAS = (0.9, 0.99)
+"""Adam's averages: a fit has hundreds of steps, so the second moment must forget within a hundred, not a thousand."""
+RAMP_UP = 0.05
+RAMP_DOWN = 0.25
+MEMORY = 0.95
+"""Share of the past in the running mean of a reported loss (about the last twenty steps)."""
+
+Precision = Literal["float32", "bfloat16"]
+Progress = Callable[[int, int, Mapping[str, float]], None]
+"""Called after each step with (steps done, steps in all, running means of the losses)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How long a fit runs and on what. Learning rates belong to the editor's stages."""
+
+    steps: int = 300  # optimiser steps over all stages
+    batch_size: int = 8  # samples per step
+    source_samples: int = 512  # generator samples that make the default training source
+    source_seed: int = 0  # their seed
+    source_truncation: float = 1.0  # their truncation; 1 keeps the generator's full variety
+    seed: int = 0  # initial parameters and order of the minibatches
+    precision: Precision = "float32"  # bfloat16 runs the networks under autocast; parameters and losses stay float32
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "source_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 < self.source_truncation <= 1:
+            raise ValueError(f"source_truncation is {self.source_truncation}; give a number above 0, up to 1")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(get_args(Precision))}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport:
+    """What a fit did; plain numbers, ready for JSON."""
+
+    steps: int  # optimiser steps taken
+    seconds: float  # wall clock, preparation included
+    losses: dict[str, float]  # running mean of every weighted term at the end, and "total"
+
+
+def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
+    """Train `editor` in place on minibatches of `source`, stage by stage.
+
+    Errors: RuntimeError naming the term when a loss stops being finite.
+    """
+    started = time.perf_counter()
+    editor.prepare(source)
+    batches = minibatches(len(source.keys), config.batch_size, config.seed)
+    running: dict[str, float] = {}
+    for stage, done in schedule(editor.stages(), config.steps):
+        optimiser = torch.optim.Adam([{"params": list(group.parameters)} for group in stage.groups], betas=BETAS)
+        parameters = list(chain.from_iterable(group.parameters for group in stage.groups))
+        for step in done:
+            for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
+                settings["lr"] = group.learning_rate * ramp((step - done.start + 0.5) / len(done))
+            batch = take(source, next(batches).to(source.ws_BLD.device))
+            with torch.autocast(batch.ws_BLD.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                terms = editor.losses(batch, stage)
+            total = torch.stack(list(terms.values())).sum()
+            _remember(running, finite({**terms, "total": total}, stage, step))
+            for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
+                parameter.grad = gradient
+            optimiser.step()
+            if progress is not None:
+                progress(step + 1, config.steps, dict(running))
+        optimiser.zero_grad(set_to_none=True)
+    return FitReport(steps=config.steps, seconds=time.perf_counter() - started, losses=running)
+
+
+def ramp(t: float) -> float:
+    """Learning-rate factor at the fraction t of a stage: 0 at both ends, 1 from 5 % to 75 %."""
+    down = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
+    return down * min(1.0, t / RAMP_UP)
+
+
+def schedule(stages: Sequence[Stage], steps: int) -> list[tuple[Stage, range]]:
+    """Each stage with the global step numbers it runs, in proportion to the stages' shares."""
+    ends = list(accumulate((stage.share for stage in stages), initial=0.0))
+    bounds = [round(steps * end / ends[-1]) for end in ends]
+    return [(stage, range(*span)) for stage, span in zip(stages, pairwise(bounds), strict=True)]
+
+
+def minibatches(count: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Endless index batches: shuffled passes over `count` samples, each pass without its short last batch."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(count, generator=generator)
+        yield from order.split(size)[: max(1, count // size)]
+
+
+def finite(terms: Mapping[str, Tensor], stage: Stage, step: int) -> dict[str, float]:
+    """The terms as floats (one device synchronisation); RuntimeError naming those that are not finite."""
+    values = dict(zip(terms, torch.stack(list(terms.values())).detach().tolist(), strict=True))
+    broken = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise RuntimeError(
+            f"fit: stage {stage.name!r}, step {step + 1}: {', '.join(broken)}; "
+            "lower the learning rates, or use precision float32 if this ran in bfloat16"
+        )
+    return values
+
+
+def _remember(running: dict[str, float], values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        running[name] = MEMORY * running.get(name, value) + (1 - MEMORY) * value

@@ -1,0 +1,44 @@
+"""What an edit did, in six numbers per sample (types.Scores). Measuring only: no gradient, no threshold, no verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coral_core.types import Edit, Inversion, Prompt, Scores
+
+if TYPE_CHECKING:
+    from coral_core.models import Models
+
+SCORE_READS = ("clip", "identity")
+"""The bundle parts whose digests enter a scored result's id, beside those the editor reads."""
+
+
+@torch.no_grad()
+def score(edit: Edit, inversion: Inversion, prompts: Sequence[Prompt], models: Models) -> Scores:
+    """Compare each edit with its source image (not the reconstruction) and its prompt. Every field is float32 [B]."""
+    if len(prompts) != len(inversion.keys):
+        raise ValueError(f"{len(prompts)} prompts for {len(inversion.keys)} samples; give one prompt per sample")
+    both_CHW = torch.cat([inversion.image_BCHW, edit.image_BCHW])
+    source_BE, edit_BE = models.clip.image(both_CHW).float().chunk(2)
+    source_BI, edit_BI = models.identity(both_CHW).float().chunk(2)
+    text_BE = models.clip.text([prompt.target for prompt in prompts]).float()
+    return Scores(
+        clip_source_B=F.cosine_similarity(source_BE, text_BE),
+        clip_edit_B=F.cosine_similarity(edit_BE, text_BE),
+        direction_B=F.cosine_similarity(edit_BE - source_BE, models.clip.direction(prompts).float()),
+        identity_B=F.cosine_similarity(source_BI, edit_BI),
+        outside_B=outside(edit, inversion.image_BCHW),
+        area_B=edit.mask_B1HW.float().mean((1, 2, 3)),
+    )
+
+
+def outside(edit: Edit, source_BCHW: Tensor) -> Tensor:
+    """Mean |edit - source| weighted by 1 - mask, images in [-1,1]. [B]; 0 where the mask covers everything."""
+    off_BHW = 1 - edit.mask_B1HW.float()[:, 0]
+    change_BHW = (edit.image_BCHW.float() - source_BCHW.float()).abs().mean(1)
+    return (change_BHW * off_BHW).sum((1, 2)) / off_BHW.sum((1, 2)).clamp_min(1e-6)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from coral_core import losses
+from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.latent import GlobalDirection, LevelMapper
+from coral_core.editors.regions import ConvAttention, Region, WholeImage
+from coral_core.fit import FitConfig
+from coral_core.inversion import take
+from coral_core.models import Models
+from coral_core.nets.stylegan2 import Generator
+from coral_core.types import Inversion, Masks, Prompt
+
+RED = Prompt("red")
+
+
+class Constant(Region):
+    """Masks of one value, given through the left half only or everywhere."""
+
+    def __init__(self, value: float, left_only: bool = False) -> None:
+        super().__init__()
+        self.value, self.left_only = value, left_only
+
+    def forward(self, inversion: Inversion, generator: Generator) -> Masks | None:
+        masks = tuple(torch.full((len(inversion.keys), 1, size, size), self.value) for size in generator.conv_sizes)
+        if self.left_only:
+            for mask_B1HW in masks:
+                mask_B1HW[..., mask_B1HW.shape[-1] // 2 :] = 0
+        return masks
+
+
+def moved(models: Models, region: Region, config: EditConfig | None = None) -> CoralEditor:
+    """A direction of some size, as if fitted."""
+    generator = models.generator
+    latent = GlobalDirection(generator.num_ws, generator.w_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        torch.nn.init.normal_(latent.direction_LD, std=0.5)
+    return CoralEditor(models, RED, latent, region, config or CoralConfig())
+
+
+def test_masks_of_ones_give_the_plain_edited_render(models: Models, inversion: Inversion) -> None:
+    blended = moved(models, Constant(1.0)).edit(inversion, [RED] * 4)
+    plain = moved(models, WholeImage(())).edit(inversion, [RED] * 4)
+    assert torch.equal(blended.image_BCHW, plain.image_BCHW)
+    assert torch.equal(blended.mask_B1HW, plain.mask_B1HW)
+    assert torch.equal(blended.layer_areas_BL, plain.layer_areas_BL)
+
+
+def test_masks_of_zeros_return_the_original_bit_for_bit(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(0.0)).edit(inversion, [RED] * 4)
+    assert torch.equal(edit.image_BCHW, inversion.recon_BCHW)
+    assert not edit.mask_B1HW.any()
+
+
+def test_an_edit_stays_near_its_mask(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(1.0, left_only=True)).edit(inversion, [RED] * 4)
+    change_W = (edit.image_BCHW - inversion.recon_BCHW).abs().mean((0, 1, 2))
+    assert change_W[:8].mean() > 3 * change_W[24:].mean()
+
+
+def test_strength_scales_the_latent_edit(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, WholeImage(()))
+    changes = [
+        (editor.edit(inversion, [RED] * 4, strength=strength).image_BCHW - inversion.recon_BCHW).abs().mean()
+        for strength in (0.25, 0.5, 1.0)
+    ]
+    assert changes[0] < changes[1] < changes[2]
+
+
+def test_an_image_stays_in_its_range(models: Models, inversion: Inversion) -> None:
+    image_BCHW = moved(models, WholeImage(())).edit(inversion, [RED] * 4, strength=20.0).image_BCHW
+    assert image_BCHW.abs().max() <= 1
+
+
+def test_the_unit_is_the_deviation_of_w_within_layers(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, WholeImage(()))
+    editor.prepare(inversion)
+    unit_D = editor.unit_D.clone()
+    torch.testing.assert_close(unit_D.square(), inversion.ws_BLD.var(0, correction=0).mean(0))
+    offsets_L1 = 10.0 * torch.arange(models.generator.num_ws)[:, None]  # layers that differ are no spread
+    editor.prepare(replace(inversion, ws_BLD=4 * inversion.ws_BLD + offsets_L1))
+    torch.testing.assert_close(editor.unit_D, 4 * unit_D, rtol=1e-3, atol=1e-4)
+
+
+def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
+    config = CoralConfig(clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0)
+    editor = moved(models, ConvAttention(models.generator.conv_channels), config)
+    with torch.no_grad():
+        terms = editor.losses(inversion, editor.stages()[0])
+        masks = editor.region(inversion, models.generator)
+        blended = editor.edit(inversion, [RED] * 4).image_BCHW
+        whole = moved(models, WholeImage(())).edit(inversion, [RED] * 4).image_BCHW
+        e_blended, e_whole, e_source = (models.clip.image(x) for x in (blended, whole, inversion.recon_BCHW))
+        text, towards = models.clip.text(["red"]), models.clip.direction([RED])
+        expected = {
+            "clip": 2 * (losses.clip_distance(e_blended, text) + losses.clip_distance(e_whole, text)) / 2,
+            "directional": 3 * (
+                losses.clip_directional(e_blended, e_source, towards)
+                + losses.clip_directional(e_whole, e_source, towards)
+            ) / 2,
+            "l2": 5 * editor.latent.direction_LD.square().mean(),
+            "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
+            "area": 11 * losses.area(masks or ()),
+            "total_variation": 13 * losses.total_variation(masks or ()),
+        }  # fmt: skip
+    assert list(terms) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value.mean(), msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, ConvAttention(models.generator.conv_channels), CoralConfig(identity=0.0, directional=0.0))
+    assert set(editor.losses(inversion, editor.stages()[0])) == {"clip", "l2", "area", "total_variation"}
+
+
+def test_the_area_term_closes_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
+    areas = []
+    for weight in (0.02, 3.0):
+        torch.manual_seed(0)
+        editor = moved(
+            models, ConvAttention(models.generator.conv_channels), CoralConfig(area=weight, region_rate=0.03)
+        )
+        editor.fit(inversion, FitConfig(steps=40, batch_size=4))
+        areas.append(editor.edit(inversion, [RED] * 4).layer_areas_BL.mean())
+    assert areas[1] < 0.2 < areas[0]
+
+
+def test_other_prompts_than_the_fitted_one_are_refused(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, WholeImage(()))
+    with pytest.raises(ValueError, match=r"fitted for.*red.*not for.*blue"):
+        editor.edit(inversion, [RED, RED, RED, Prompt("blue")])
+    with pytest.raises(ValueError, match="2 prompts for 4 samples"):
+        editor.edit(inversion, [RED, RED])
+
+
+def test_a_source_without_spread_is_refused(models: Models, inversion: Inversion) -> None:
+    with pytest.raises(ValueError, match="1 sample has none"):
+        moved(models, WholeImage(())).fit(take(inversion, slice(0, 1)), FitConfig(steps=2))
+
+
+def test_a_prompt_that_asks_for_nothing_is_refused(models: Models) -> None:
+    latent = LevelMapper(models.generator.num_ws, models.generator.w_dim)
+    with pytest.raises(ValueError, match="nothing to edit"):
+        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(()), EditConfig())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"levels": ("fin",)}, "coarse, medium, fine"),
+        ({"levels": ()}, "coarse, medium, fine"),
+        ({"area": -1.0}, "area = -1.0"),
+        ({"region_rate": -1.0}, "region = -1.0"),
+        (dict.fromkeys(("clip", "directional", "l2", "identity", "area", "total_variation"), 0.0), "all weights are"),
+    ],
+)
+def test_impossible_configs_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CoralConfig(**change)  # type: ignore[arg-type]
