@@ -1,0 +1,144 @@
+"""The commit protocol: data first, under names no other attempt can write, then one create-only record.
+
+The record commits/<request_id>.json is the only thing that makes a request's data visible, and the first one wins.
+Whoever comes second deletes its own objects and goes on with the winner's record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manifests.store import CommitConflict, CommitUnknown, ObjectInfo, Store
+from manifests.writer import LocalPart
+
+__all__ = [
+    "CommitConflict",
+    "CommitRecord",
+    "CommitUnknown",
+    "ObjectRef",
+    "commit",
+    "committed",
+    "locations",
+    "read_commit",
+]
+
+PREFIX = "commits/"
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """An immutable data object."""
+
+    key: str
+    size: int  # bytes
+    sha256: str
+    rows: int
+    row_groups: tuple[int, ...] = ()  # rows of each row group, for Parquet objects
+
+    @classmethod
+    def of(cls, key: str, part: LocalPart) -> ObjectRef:
+        """What a finished part will be once it is uploaded under key."""
+        return cls(key, part.size, part.sha256, part.rows, part.row_groups)
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """What one attempt at one request produced."""
+
+    request_id: str
+    kind: str  # what the request was: "invert", "edit", ...
+    attempt: str  # unique per attempt, and part of the name of every object
+    objects: tuple[ObjectRef, ...]
+    counts: Mapping[str, int]  # status -> samples
+    seconds: Mapping[str, float] = field(default_factory=dict)  # phase -> wall clock
+    info: Mapping[str, Any] = field(default_factory=dict)  # JSON: the request itself, shard, edit, supersedes, ...
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> CommitRecord:
+        """ValueError when the bytes are not a commit record."""
+        try:
+            fields = json.loads(data)
+            objects = tuple(ObjectRef(**{**ref, "row_groups": tuple(ref["row_groups"])}) for ref in fields["objects"])
+            return cls(**{**fields, "objects": objects})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a commit record: {error!r} in {data[:80]!r}") from error
+
+
+def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> CommitRecord:
+    """Upload the files (object key -> local path) and make them visible; the record that is visible afterwards.
+
+    That is another attempt's record, and nothing of ours is left, when that attempt was first.
+    CommitUnknown when the store's answer was lost and no record is there yet: try again with the same record.
+    """
+    _check(record, files)
+    winner = read_commit(store, record.request_id)
+    if winner is None:
+        for key, path in files.items():
+            store.put_file(key, path)
+        winner = _claim(store, record)
+    kept = {ref.key for ref in winner.objects}
+    for key in files:
+        if key not in kept:
+            store.delete(key)
+    return winner
+
+
+def committed(store: Store) -> dict[str, ObjectInfo]:
+    """Every committed request's id with the size and etag of its record, from one listing."""
+    found = (info for info in store.list(PREFIX) if info.key.endswith(".json"))
+    return {info.key.removeprefix(PREFIX).removesuffix(".json"): info for info in found}
+
+
+def read_commit(store: Store, request_id: str) -> CommitRecord | None:
+    """The record of a request, or None while it is not committed."""
+    try:
+        data = store.read(_key(request_id))
+    except FileNotFoundError:
+        return None
+    return CommitRecord.from_json(data)
+
+
+def locations(record: CommitRecord, prefix: str = "data/") -> Iterator[tuple[str, int, int]]:
+    """(object key, row group, row within it) of each row, in the order written, over the objects below prefix."""
+    for ref in record.objects:
+        if ref.key.startswith(prefix):
+            for group, rows in enumerate(ref.row_groups):
+                yield from ((ref.key, group, row) for row in range(rows))
+
+
+def _claim(store: Store, record: CommitRecord) -> CommitRecord:
+    """Put the record unless there is one; the one that is there."""
+    try:
+        if store.put_new(_key(record.request_id), record.to_json()):
+            return record
+    except CommitUnknown:
+        pass  # look, then decide
+    winner = read_commit(store, record.request_id)
+    if winner is None:
+        raise CommitUnknown(f"whether {_key(record.request_id)!r} was written is unknown; commit the same record again")
+    return winner
+
+
+def _check(record: CommitRecord, files: Mapping[str, Path]) -> None:
+    """ValueError when the record and the files disagree, or an object's name could be written by another attempt."""
+    sizes = {ref.key: ref.size for ref in record.objects}
+    if sizes.keys() != files.keys() or len(sizes) != len(record.objects):
+        raise ValueError(f"the record of {record.request_id} names the objects {sorted(sizes)}, given {sorted(files)}")
+    for key, path in files.items():
+        if not record.attempt or record.attempt not in key:
+            raise ValueError(f"the object {key!r} must carry the attempt {record.attempt!r} in its name")
+        if path.stat().st_size != sizes[key]:
+            raise ValueError(f"{path} has {path.stat().st_size} bytes, the record says {sizes[key]}")
+
+
+def _key(request_id: str) -> str:
+    if "/" in request_id:
+        raise ValueError(f"the request id {request_id!r} contains a slash; an id is one plain name")
+    return f"{PREFIX}{request_id}.json"

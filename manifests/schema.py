@@ -1,0 +1,124 @@
+"""The columns of everything this project writes as Parquet, and how each kind of column is stored.
+
+Always explicit: a column that happens to be all null in one file must not change its type. Images and masks are
+struct<bytes, path> columns with the metadata by which Hugging Face `datasets` decodes them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+VERSION = "1"
+
+Status = Literal[
+    "ok",  # has an edited image (or an inversion)
+    "undecodable",  # the member is not an image we can read
+    "incomplete",  # the sample lacks its image, or the tar ended inside it
+    "duplicate_key",  # another sample of the shard had this key first
+    "too_large",  # more bytes or pixels than the job allows
+    "not_aligned",  # geometry: refused to crop or resize
+    "not_inverted",  # inversion gave no usable latents
+    "failed",  # the edit of this sample failed; retried on request
+    "quarantined",  # the shard was given up after repeated attempts
+    "rejected",  # was ok, and a gate of the last publish says no
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+
+PAYLOAD = frozenset({"image", "mask", "ws"})
+"""Bulky columns: no dictionary, no statistics, not compressed again."""
+
+LOW_CARDINALITY = frozenset(
+    {
+        *("status", "reason", "source_uri", "prompt", "source_prompt", "edit", "method", "models_digest"),
+        *("editor_digest", "request_id", "image_uri", "gate"),
+    }
+)
+"""Columns with few distinct values per file: the only ones with a dictionary."""
+
+_SOURCE = (
+    pa.field("key", pa.string(), nullable=False),  # the sample's key in its shard
+    pa.field("source_uri", pa.string()),  # the shard
+    pa.field("source_member", pa.string()),  # the image's name in the tar
+    pa.field("source_sha256", pa.string()),  # of the image's bytes
+    pa.field("metadata", pa.string()),  # JSON: labels passed through, the edit's own label changes merged in
+    pa.field("status", pa.string(), nullable=False),  # one of STATUSES
+    pa.field("reason", pa.string()),  # why not ok, in words
+)
+_EDIT = (
+    pa.field("prompt", pa.string()),
+    pa.field("source_prompt", pa.string()),
+    pa.field("edit", pa.string()),  # edit_id: slug and short hash
+    pa.field("method", pa.string()),
+    pa.field("strength", pa.float64()),
+    pa.field("seed", pa.int64()),
+    pa.field("models_digest", pa.string()),
+    pa.field("editor_digest", pa.string()),
+)
+_SIZE = (
+    pa.field("width", pa.int32()),  # of the source, px
+    pa.field("height", pa.int32()),
+    pa.field("box", pa.list_(pa.float32())),  # left, top, right, bottom of the crop, source px
+)
+_SCORES = (
+    pa.field("clip_source", pa.float32()),
+    pa.field("clip_edit", pa.float32()),
+    pa.field("direction", pa.float32()),
+    pa.field("identity", pa.float32()),
+    pa.field("outside", pa.float32()),
+    pa.field("area", pa.float32()),
+    pa.field("inversion_error", pa.float32()),
+    pa.field("layer_areas", pa.list_(pa.float32())),  # [L_conv] mean of each layer's mask
+)
+_PIXELS = (pa.field("image", IMAGE), pa.field("mask", IMAGE))
+_PUBLISHED = (
+    pa.field("request_id", pa.string(), nullable=False),  # whose commit the row comes from
+    pa.field("image_uri", pa.string()),  # key of the data object that holds image and mask
+    pa.field("row_group", pa.int32()),  # row group of that object
+    pa.field("row", pa.int32()),  # row within the row group
+    pa.field("gate", pa.string()),  # the gate that rejected the row
+    pa.field("synthetic", pa.bool_()),  # true for every edited image
+)
+
+
+def _schema(name: str, *fields: pa.Field) -> pa.Schema:
+    """A schema with its name and version, and its image columns declared to Hugging Face datasets."""
+    images = {field.name: {"_type": "Image"} for field in fields if field.type == IMAGE}
+    metadata = {"coral.schema": name, "coral.version": VERSION}
+    if images:
+        metadata["huggingface"] = json.dumps({"info": {"features": images}}, sort_keys=True)
+    return pa.schema(fields, metadata=metadata)
+
+
+EDIT_SCHEMA = _schema("edit", *_SOURCE, *_EDIT, *_SIZE, *_SCORES, *_PIXELS)
+"""data/: one row per attempted sample, whatever its status; image and mask are null unless it is ok."""
+
+ROWS_SCHEMA = _schema("rows", *_SOURCE, *_EDIT, *_SIZE, *_SCORES)
+"""rows/: the same rows in the same order without image and mask."""
+
+MANIFEST_SCHEMA = _schema("manifest", *_SOURCE, *_EDIT, *_SIZE, *_SCORES, *_PUBLISHED)
+"""manifest/: the published rows, labels and gates applied, with where each image lies."""
+
+INVERSION_SCHEMA = _schema(
+    "inversion", *_SOURCE, *_SIZE, pa.field("inversion_error", pa.float32()), pa.field("ws", pa.list_(pa.float32()))
+)
+"""inversions/: ws is the flattened [L, D] of W+; its shape is in the file's metadata, see inversion_schema()."""
+
+
+def inversion_schema(num_ws: int, w_dim: int) -> pa.Schema:
+    """INVERSION_SCHEMA with the shape [L, D] of its ws in the metadata."""
+    shape = json.dumps([num_ws, w_dim])
+    return INVERSION_SCHEMA.with_metadata({**INVERSION_SCHEMA.metadata, b"coral.ws_shape": shape.encode()})
+
+
+def ws_shape(schema: pa.Schema) -> tuple[int, int]:
+    """The [L, D] that inversion_schema() noted. ValueError for a schema without it."""
+    noted = (schema.metadata or {}).get(b"coral.ws_shape")
+    if noted is None:
+        raise ValueError("the schema does not say the shape of ws; make it with inversion_schema(num_ws, w_dim)")
+    num_ws, w_dim = json.loads(noted)
+    return num_ws, w_dim

@@ -1,0 +1,115 @@
+"""Where objects live: the Store protocol, its keys, and the one door to an implementation.
+
+A key is a relative path of plain names ("commits/ab12.json"); prefixes are plain string prefixes, as in S3. Whatever a
+reader can see is complete: an object appears, or is replaced, in one atomic step, after its bytes are safe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+
+class CommitConflict(RuntimeError):  # noqa: N818 (an outcome, not a fault)
+    """Someone else won: read what they wrote. Raised where losing cannot simply be returned as False."""
+
+
+class CommitUnknown(RuntimeError):  # noqa: N818
+    """The answer to a conditional write was lost: it may or may not have happened. Look, then decide."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object as the store describes it."""
+
+    key: str
+    size: int  # bytes
+    etag: str  # opaque; differs whenever the object was written again
+
+
+class Store(Protocol):
+    """A local directory or a bucket; nothing else knows which.
+
+    A missing key is None for head, nothing for delete, FileNotFoundError for read and fetch. A malformed key is a
+    ValueError everywhere. put_new and put_if may raise CommitUnknown.
+    """
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size and etag, or None when there is no such object."""
+        ...
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """The bytes from start on, at most length of them; fewer, down to none, where the object ends earlier."""
+        ...
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Copy the object to a local file, which appears whole or not at all."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Upload a local file under a name nobody else writes."""
+        ...
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create the object; False, and nothing changed, when it exists already."""
+        ...
+
+    def put_if(self, key: str, data: bytes, etag: str) -> bool:
+        """Replace the object if it still has this etag; False, and nothing changed, when it has not, or is gone."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; a missing one is no error."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key begins with prefix ("" for all), in the order of the keys' bytes."""
+        ...
+
+
+def open_store(uri: str | os.PathLike[str]) -> Store:
+    """The store at a plain path or file:// URL. ValueError for every other scheme: pipe:, http: and the like."""
+    from manifests.local import LocalStore  # here, not above: implementations import this file
+
+    text = os.fspath(uri)
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text)
+    if not text:
+        raise ValueError("the store's address is empty; give a directory or a file:// URL")
+    if scheme is None:
+        return LocalStore(Path(text))
+    if scheme[0] == "file:":
+        return LocalStore(_path_of(text))
+    if scheme[0] == "s3:":
+        raise ValueError(f"cannot open {text!r}: S3 is not supported yet; give a directory or a file:// URL")
+    raise ValueError(
+        f"cannot open {text!r}: the scheme {scheme[0]!r} is refused; give a directory or a file:// URL "
+        "(write ./ before a relative path with a colon in its first name)"
+    )
+
+
+def check_key(key: str) -> str:
+    """The key itself, or a ValueError that says what is wrong with it. Limits hold for local disks and S3 alike."""
+    names = key.split("/")
+    if not key or any(not name for name in names):
+        problem = "is empty, absolute, or has an empty part"
+    elif any(name.startswith(".") for name in names):
+        problem = "has a part that begins with a dot (such names are the store's own; '..' leads out of it)"
+    elif "\\" in key or not key.isprintable():
+        problem = "contains a backslash or an unprintable character"
+    elif len(key.encode()) > 1024 or any(len(name.encode()) > 255 for name in names):
+        problem = "is longer than 1024 bytes, or a part of it longer than 255"
+    else:
+        return key
+    raise ValueError(f"the key {key!r} {problem}; a key is a relative path of plain names such as 'commits/ab12.json'")
+
+
+def _path_of(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise ValueError(f"cannot open {url!r}: a file URL names an absolute path and no host, as file:///data/out")
+    return Path(unquote(parts.path))

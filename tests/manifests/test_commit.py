@@ -1,0 +1,183 @@
+"""The first commit of a request wins, whole, whatever dies and whenever."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.commit import CommitRecord, CommitUnknown, ObjectRef, commit, committed, locations, read_commit
+from manifests.store import Store
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def test_a_commit_makes_its_objects_visible(store: Store, tmp_path: Path) -> None:
+    assert committed(store) == {} and read_commit(store, "r1") is None
+    record, files = attempt(tmp_path, "r1", "a1")
+    assert commit(store, record, files) == record == read_commit(store, "r1")
+    assert committed(store) == {"r1": store.head("commits/r1.json")}
+    assert_whole(store, "r1")
+
+
+def test_the_second_attempt_gets_the_first_record_and_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    first = commit(store, *attempt(tmp_path, "r1", "a1"))
+    assert commit(store, *attempt(tmp_path, "r1", "a2")) == first
+    assert_whole(store, "r1")
+
+
+def test_the_loser_of_a_race_deletes_its_own_objects(store: Store, tmp_path: Path) -> None:
+    class Slow(Wrapped):
+        def put_file(self, key: str, path: Path) -> None:
+            store.put_file(key, path)
+            commit(store, *attempt(tmp_path, "r1", "fast"))
+
+    assert commit(Slow(store), *attempt(tmp_path, "r1", "slow")).attempt == "fast"
+    assert_whole(store, "r1")
+
+
+def test_committing_the_same_record_again_keeps_its_objects(store: Store, tmp_path: Path) -> None:
+    record, files = attempt(tmp_path, "r1", "a1")
+    assert commit(store, record, files) == commit(store, record, files) == record
+    assert_whole(store, "r1")
+
+
+def test_one_of_many_processes_commits(store: Store, tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, SPAWN) as pool:
+        winners = list(pool.map(_commit_all, [store] * 4, [tmp_path] * 4, range(4)))
+    assert winners[0] == winners[1] == winners[2] == winners[3]
+    for index in range(10):
+        assert_whole(store, f"r{index}", others=True)
+    kept = {ref.key for record in winners[0] for ref in record.objects}
+    assert {info.key for info in store.list("")} == {*kept, *(f"commits/r{index}.json" for index in range(10))}
+
+
+@pytest.mark.parametrize(
+    ("verb", "after", "visible"),
+    [("put_file", False, 0), ("put_file", True, 0), ("put_new", False, 0), ("put_new", True, 1)],
+)
+def test_a_kill_at_any_step_leaves_the_truth(
+    store: Store, tmp_path: Path, verb: str, after: bool, visible: int
+) -> None:
+    child = SPAWN.Process(target=_commit_and_die, args=(store, tmp_path, verb, after))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert len(committed(store)) == visible
+    winner = commit(store, *attempt(tmp_path, "r1", "again"))
+    assert winner.attempt == ("victim" if visible else "again")
+    assert_whole(store, "r1", others=True)
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_a_lost_answer_is_looked_up(store: Store, tmp_path: Path, happened: bool) -> None:
+    class Flaky(Wrapped):
+        def put_new(self, key: str, data: bytes) -> bool:
+            if happened:
+                store.put_new(key, data)
+            raise CommitUnknown("timeout after send")
+
+    record, files = attempt(tmp_path, "r1", "a1")
+    if happened:
+        assert commit(Flaky(store), record, files) == record
+    else:
+        with pytest.raises(CommitUnknown, match="commit the same record again"):
+            commit(Flaky(store), record, files)
+        assert commit(store, record, files) == record
+    assert_whole(store, "r1")
+
+
+def test_a_request_may_have_no_objects(store: Store) -> None:
+    record = CommitRecord("r1", "edit", "a1", (), {}, {"read": 0.5}, {"shard": {"uri": "x.tar"}})
+    assert commit(store, record, {}) == record == read_commit(store, "r1")
+
+
+def test_what_does_not_fit_together_is_refused(store: Store, tmp_path: Path) -> None:
+    record, files = attempt(tmp_path, "r1", "a1")
+    with pytest.raises(ValueError, match="names the objects"):
+        commit(store, record, {})
+    other, other_files = attempt(tmp_path, "r1", "a2")
+    with pytest.raises(ValueError, match="must carry the attempt 'a2'"):
+        commit(store, CommitRecord("r1", "edit", "a2", record.objects, {}), files)
+    next(iter(other_files.values())).write_bytes(b"truncated")
+    with pytest.raises(ValueError, match="9 bytes, the record says"):
+        commit(store, other, other_files)
+    with pytest.raises(ValueError, match="slash"):
+        read_commit(store, "a/b")
+    assert list(store.list("")) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"objects": [], "surprise": 1}', b"\xff"])
+def test_a_damaged_record_is_an_error(store: Store, data: bytes) -> None:
+    store.put_new("commits/r1.json", data)
+    with pytest.raises(ValueError, match="not a commit record"):
+        read_commit(store, "r1")
+
+
+def test_locations_follow_the_order_of_the_rows() -> None:
+    objects = (
+        ObjectRef("data/x-a1-0.parquet", 1, "", 3, (2, 1)),
+        ObjectRef("rows/r1-a1.parquet", 1, "", 4, (4,)),
+        ObjectRef("data/x-a1-1.parquet", 1, "", 1, (1,)),
+    )
+    first, second = "data/x-a1-0.parquet", "data/x-a1-1.parquet"
+    found = list(locations(CommitRecord("r1", "edit", "a1", objects, {})))
+    assert found == [(first, 0, 0), (first, 0, 1), (first, 1, 0), (second, 0, 0)]
+
+
+class Wrapped:
+    """A real store, of which a test overrides one verb."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def attempt(folder: Path, request_id: str, name: str) -> tuple[CommitRecord, dict[str, Path]]:
+    """A record and its two files, whose bytes tell the attempt."""
+    files = {
+        f"data/edit=e/{request_id}-{name}-0.parquet": folder / f"{request_id}-{name}-data",
+        f"rows/{request_id}-{name}.parquet": folder / f"{request_id}-{name}-rows",
+    }
+    refs = []
+    for key, path in files.items():
+        data = key.encode() * 100
+        path.write_bytes(data)
+        refs.append(ObjectRef(key, len(data), hashlib.sha256(data).hexdigest(), 3, (2, 1)))
+    return CommitRecord(request_id, "edit", name, tuple(refs), {"ok": 2, "failed": 1}, {"edit": 1.5}), files
+
+
+def assert_whole(store: Store, request_id: str, others: bool = False) -> None:
+    """Each object of the commit is there as recorded, and unless others may be lying about, nothing else is."""
+    record = read_commit(store, request_id)
+    assert record is not None
+    for ref in record.objects:
+        assert hashlib.sha256(store.read(ref.key)).hexdigest() == ref.sha256
+    if not others:
+        expected = {f"commits/{request_id}.json", *(ref.key for ref in record.objects)}
+        assert {info.key for info in store.list("")} == expected
+
+
+def _commit_all(store: Store, folder: Path, who: int) -> list[CommitRecord]:
+    return [commit(store, *attempt(folder, f"r{index}", f"a{who}")) for index in range(10)]
+
+
+def _commit_and_die(store: Store, folder: Path, verb: str, after: bool) -> None:
+    class Dying(Wrapped):
+        def __getattr__(self, name: str) -> Any:
+            return self.die if name == verb else getattr(store, name)
+
+        def die(self, *given: Any) -> None:
+            if after:
+                getattr(store, verb)(*given)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    commit(Dying(store), *attempt(folder, "r1", "victim"))

@@ -1,0 +1,114 @@
+"""SQL sees exactly the published rows, and nothing else of the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.query import manifest_dataset, query
+from manifests.schema import MANIFEST_SCHEMA
+from manifests.snapshot import ManifestPart, put_part, swap_snapshot
+from manifests.store import Store
+from manifests.writer import PartWriter
+
+
+def test_an_empty_manifest_has_columns_and_no_rows(store: Store) -> None:
+    assert query(store, "SELECT * FROM manifest").schema.names == MANIFEST_SCHEMA.names
+    assert query(store, "SELECT count(*) AS n FROM manifest").to_pylist() == [{"n": 0}]
+    assert manifest_dataset(store).schema.equals(MANIFEST_SCHEMA)
+    assert list(store.list("")) == []
+
+
+def test_queries_see_the_rows_of_every_part(store: Store, tmp_path: Path) -> None:
+    publish(store, part_of(store, tmp_path, "r1", rows=3), part_of(store, tmp_path, "r2", rows=4))
+    assert manifest_dataset(store).count_rows() == 7
+    counted = query(
+        store, "SELECT request_id, count(*) AS n, avg(direction) AS mean FROM manifest GROUP BY 1 ORDER BY 1"
+    )
+    assert counted.to_pylist() == [
+        {"request_id": "r1", "n": 3, "mean": 1.0},
+        {"request_id": "r2", "n": 4, "mean": 1.5},
+    ]
+    assert query(store, "SELECT key FROM manifest WHERE direction = 3").to_pylist() == [{"key": "r2-3"}]
+    whole = query(store, "FROM manifest")
+    assert whole.column_names == MANIFEST_SCHEMA.names and whole.num_rows == 7
+
+
+def test_only_parts_of_the_snapshot_count(store: Store, tmp_path: Path) -> None:
+    publish(store, part_of(store, tmp_path, "r1", rows=3))
+    part_of(store, tmp_path, "stray", rows=9)
+    assert manifest_dataset(store).count_rows() == 3
+    publish(store, part_of(store, tmp_path, "r1", rows=2))
+    assert query(store, "SELECT count(*) AS n FROM manifest").to_pylist() == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT metadata->>'$.hair' AS hair FROM manifest LIMIT 1", [{"hair": "red"}]),
+        ("SELECT list_max(layer_areas) AS most FROM manifest LIMIT 1", [{"most": 0.5}]),
+        ("WITH good AS (FROM manifest WHERE status = 'ok') SELECT count(*) AS n FROM good;", [{"n": 2}]),
+        ("PIVOT manifest ON status USING count(*) GROUP BY request_id", [{"request_id": "r1", "ok": 2}]),
+        ("SELECT count(*) AS n FROM manifest WHERE strength = 1.1", [{"n": 2}]),
+    ],
+)
+def test_sql_works_as_people_write_it(store: Store, tmp_path: Path, sql: str, expected: list[dict[str, Any]]) -> None:
+    publish(store, part_of(store, tmp_path, "r1", rows=2))
+    assert query(store, sql).to_pylist() == expected
+
+
+def test_describe_and_explain_are_reading(store: Store) -> None:
+    assert query(store, "DESCRIBE manifest")["column_name"].to_pylist() == MANIFEST_SCHEMA.names
+    assert query(store, "EXPLAIN FROM manifest").num_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELEC 1", "syntax error"),
+        ("SELECT colour FROM manifest", 'Referenced column "colour" not found'),
+        ("SELECT * FROM manifests", "manifests does not exist"),
+        ("SELECT 1/'x'", "Could not convert|Conversion Error"),
+        ("", "one SELECT"),
+        ("SELECT 1; SELECT 2", "one SELECT"),
+        ("DROP VIEW manifest", "one SELECT.*DROP"),
+        ("CREATE TABLE t AS FROM manifest", "one SELECT.*CREATE"),
+        ("SET threads = 1", "one SELECT.*SET"),
+        ("COPY manifest TO 'stolen.csv'", "one SELECT.*COPY"),
+        ("ATTACH 'other.db'", "one SELECT.*ATTACH"),
+        ("INSTALL httpfs", "one SELECT"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "disabled by configuration"),
+        ("SELECT * FROM '/etc/passwd'", "does not exist"),
+        ("SELECT * FROM read_text('/etc/hostname')", "disabled by configuration"),
+        ("SELECT * FROM keys", "keys does not exist"),
+    ],
+)
+def test_what_is_wrong_or_not_reading_is_a_value_error(store: Store, sql: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        query(store, sql)
+
+
+def publish(store: Store, *parts: ManifestPart) -> None:
+    swap_snapshot(store, lambda snapshot: snapshot.publish(parts))
+
+
+def part_of(store: Store, folder: Path, request: str, rows: int) -> ManifestPart:
+    """A real part whose rows have direction 0, 1, 2, ..."""
+    content = [
+        {
+            "key": f"{request}-{index}",
+            "status": "ok",
+            "request_id": request,
+            "direction": index,
+            "strength": 1.1,
+            "metadata": '{"hair": "red"}',
+            "layer_areas": [0.25, 0.5],
+        }
+        for index in range(rows)
+    ]
+    with PartWriter(MANIFEST_SCHEMA, folder, request) as writer:
+        writer.write(content)
+        (part,) = writer.close()
+    return put_part(store, part, [request])
