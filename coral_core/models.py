@@ -35,7 +35,7 @@ class Models:
 
     name: str
     digest: str  # of all parts
-    digests: Mapping[str, str]  # sha256 of each part's file
+    digests: Mapping[str, str]  # of the sizes and weights of each part
     device: torch.device
     generator: Generator
     encoder: Encoder

@@ -11,13 +11,15 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 Config = TypeVar("Config")
+
+MOST_HEADER_BYTES = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,7 @@ def save_weights(
 def read_header(path: Path) -> WeightsHeader:
     """The metadata alone, without torch touching a tensor."""
     with path.open("rb") as file:
-        size = struct.unpack("<Q", file.read(8))[0]
-        if size > 100 * 2**20:
-            raise ValueError(f"{path} is not a safetensors file: its header claims {size} bytes")
-        metadata = json.loads(file.read(size)).get("__metadata__", {})
+        metadata = _index(file, path).get("__metadata__", {})
     missing = {"part", "config"} - set(metadata)
     if missing:
         raise ValueError(f"{path} lacks {sorted(missing)} in its metadata; write it with `coral zoo train`")
@@ -63,6 +62,30 @@ def read_header(path: Path) -> WeightsHeader:
         recipe=json.loads(metadata.get("recipe", "{}")),
         metrics=json.loads(metadata.get("metrics", "{}")),
     )
+
+
+def weights_digest(path: Path) -> str:
+    """sha256 of what the network computes: sizes, tensor index and tensor bytes.
+
+    Recipe and metrics do not count, nor does the order of keys in the header, which safetensors does not fix.
+    """
+    with path.open("rb") as file:
+        index = _index(file, path)
+        metadata = index.pop("__metadata__", {})
+        index["__metadata__"] = {key: metadata.get(key) for key in ("part", "config")}
+        digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode())
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _index(file: BinaryIO, path: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file; leaves the file at the first tensor byte."""
+    size = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+    if not 0 < size <= MOST_HEADER_BYTES:
+        raise ValueError(f"{path} is not a safetensors file: its header claims {size} bytes")
+    index: dict[str, Any] = json.loads(file.read(size))
+    return index
 
 
 def load_state(path: Path, module: nn.Module) -> None:
@@ -93,9 +116,3 @@ def parse_config(cls: type[Config], values: Mapping[str, Any]) -> Config:
     if unknown:
         raise ValueError(f"{cls.__name__} knows {sorted(known)}, not {unknown}")
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

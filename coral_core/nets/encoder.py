@@ -32,6 +32,13 @@ class EncoderConfig:
     widths: tuple[int, int, int, int] = (32, 64, 128, 192)  # channels at 1, 1/2, 1/4, 1/8 of the input
     head_width: int = 64  # channels of a head's last 4x4 map; the base head has twice as many
 
+    def __post_init__(self) -> None:
+        if self.image_size < 32 or self.num_ws <= COARSE + MEDIUM:
+            raise ValueError(
+                f"image_size {self.image_size} with {self.num_ws} w-layers; an encoder needs 32 px and "
+                f"{COARSE + MEDIUM + 1} w-layers or more, to have a layer for each of its taps"
+            )
+
 
 class ResidualUnit(nn.Module):
     """Two 3x3 convolutions and a skip; the first may halve the resolution."""

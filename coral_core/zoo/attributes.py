@@ -1,4 +1,4 @@
-"""Reading attributes off features: the head, the loss and the accuracy every classifier of the zoo shares."""
+"""Reading attributes off images: the head, the loss and the accuracy every classifier of the zoo shares."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class AttributeHead(nn.Module):
         where = self.squeeze(x).flatten(1).float()  # position tells a brow from a beard
         logits: Tensor = self.linear(torch.cat([x.mean((2, 3)), x.amax((2, 3)), where], dim=1))
         return logits.float()
+
+
+class AttributeReader(nn.Module):
+    """A network [B,3,H,W] -> attribute logits that says what it sees in words."""
+
+    @torch.no_grad()
+    def read(self, image_BCHW: Tensor) -> list[dict[str, str]]:
+        """What each image shows, attribute by attribute; values of hidden attributes are guesses."""
+        rows = torch.cat([read_values(self(part)) for part in image_BCHW.split(128)]).tolist()
+        return [{name: VALUES[a][row[a]] for a, name in enumerate(ATTRIBUTES)} for row in rows]
 
 
 def attribute_loss(logits: Tensor, batch: CorpusBatch) -> Tensor:

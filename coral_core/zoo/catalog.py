@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from coral_core.weights import file_digest, read_header
+from coral_core.weights import read_header, weights_digest
 
 PARTS = ("generator", "encoder", "clip", "identity", "segmenter", "perceptual")
 BUNDLES: Mapping[str, Path] = {"portraits": Path(__file__).parent / "weights"}
@@ -22,7 +22,7 @@ class Bundle:
     image_size: int  # pixels of the generator's square images
     num_ws: int
     w_dim: int
-    digests: Mapping[str, str]  # part -> sha256 of its file
+    digests: Mapping[str, str]  # part -> digest of its sizes and weights
 
     @property
     def digest(self) -> str:
@@ -45,5 +45,5 @@ def read_bundle(name_or_path: str) -> Bundle:
         image_size=sizes["image_size"],
         num_ws=2 * len(sizes["channels"]),
         w_dim=sizes["w_dim"],
-        digests={part: file_digest(path / f"{part}.safetensors") for part in PARTS},
+        digests={part: weights_digest(path / f"{part}.safetensors") for part in PARTS},
     )

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.weights import load_state, parse_config, read_header
-from coral_core.zoo.attributes import AttributeHead, read_values
+from coral_core.zoo.attributes import AttributeHead, AttributeReader
 from coral_core.zoo.catalog import BUNDLES
-from coral_core.zoo.corpus import ATTRIBUTES, VALUES
 
 INPUT_SIZE = 64
 
@@ -40,7 +39,7 @@ class PreActivation(nn.Module):
         return deep + self.skip(y)
 
 
-class Judge(nn.Module):
+class Judge(AttributeReader):
     """[B,3,H,W] -> attribute logits; another architecture than any network that guides an edit."""
 
     def __init__(self, config: JudgeConfig) -> None:
@@ -57,16 +56,21 @@ class Judge(nn.Module):
         self.head = AttributeHead(config.widths[-1], INPUT_SIZE // 2 ** (len(config.widths) - 1))
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        if image_BCHW.shape[-1] != INPUT_SIZE:
-            image_BCHW = F.interpolate(image_BCHW, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
-        logits: Tensor = self.head(self.units(self.stem(image_BCHW.contiguous(memory_format=torch.channels_last))))
+        logits: Tensor = self.head(self.units(self.stem(at_input_size(image_BCHW))))
         return logits
 
     @torch.no_grad()
-    def read(self, image_BCHW: Tensor) -> list[dict[str, str]]:
-        """What each image shows, attribute by attribute; values of hidden attributes are guesses."""
-        rows = torch.cat([read_values(self(part)) for part in image_BCHW.split(128)]).tolist()
-        return [{name: VALUES[a][row[a]] for a, name in enumerate(ATTRIBUTES)} for row in rows]
+    def features(self, image_BCHW: Tensor) -> Tensor:
+        """[B, 2 widths[-1]]: the last feature map's mean and maximum, for distances between sets of images."""
+        maps = [self.units(self.stem(part)).float() for part in at_input_size(image_BCHW).split(128)]
+        return torch.cat([torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1) for x in maps])
+
+
+def at_input_size(image_BCHW: Tensor) -> Tensor:
+    """Images as a judge was trained on them: 64 px, channels last."""
+    if image_BCHW.shape[-1] != INPUT_SIZE:
+        image_BCHW = F.interpolate(image_BCHW, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
+    return image_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 def load_judge(path: Path = BUNDLES["portraits"] / "judge.safetensors") -> Judge:

@@ -35,8 +35,8 @@ class AutoencoderRecipe(Recipe):
         self.encoder_config = EncoderConfig()
         self.generator = Generator(self.generator_config)
         self.encoder = Encoder(self.encoder_config)
-        self.averaged = nn.ModuleDict({"generator": self.generator, "encoder": self.encoder})
-        self.averaged = copy.deepcopy(self.averaged).requires_grad_(False)
+        self.averaged_generator = copy.deepcopy(self.generator).requires_grad_(False)
+        self.averaged_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.perceptual = load_network(self.context.weights / "perceptual.safetensors", "perceptual")
 
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -65,26 +65,29 @@ class AutoencoderRecipe(Recipe):
     def step(self, step: int, rng: np.random.Generator) -> dict[str, float]:
         terms = super().step(step, rng)
         decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
-        for name, network in (("generator", self.generator), ("encoder", self.encoder)):
-            average_into(self.averaged[name], network, decay)
+        for average, network in zip(self.average, (self.generator, self.encoder), strict=True):
+            average_into(average, network, decay)
         return terms
 
+    @property
+    def average(self) -> tuple[Generator, Encoder]:
+        """The averaged pair, which is what gets exported."""
+        return self.averaged_generator, self.averaged_encoder
+
     def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
-        recentre(self.averaged["generator"], self.averaged["encoder"], self.train_corpus.take(slice(0, 512)))
-        return {
-            "generator": (self.averaged["generator"], self.generator_config),
-            "encoder": (self.averaged["encoder"], self.encoder_config),
-        }
+        generator, encoder = self.average
+        recentre(generator, encoder, self.train_corpus.take(slice(0, 512)))
+        return {"generator": (generator, self.generator_config), "encoder": (encoder, self.encoder_config)}
 
     def warm_start(self) -> list[str]:
         loaded = super().warm_start()
-        self.generator.load_state_dict(self.averaged["generator"].state_dict())
-        self.encoder.load_state_dict(self.averaged["encoder"].state_dict())
+        for average, network in zip(self.average, (self.generator, self.encoder), strict=True):
+            network.load_state_dict(average.state_dict())
         return loaded
 
     def metrics(self) -> dict[str, float]:
         batch = self.dev_corpus.take(slice(0, 512)).to(self.context.device)
-        encoder, generator = self.averaged["encoder"], self.averaged["generator"]
+        generator, encoder = self.average
         base, offsets = encoder.heads(encoder.body(batch.image_BCHW))
         single = generator.render(generator.styles((encoder.w_avg + base).expand(-1, generator.num_ws, -1)))
         full = generator.render(generator.styles(encoder.w_avg + base + offsets))
@@ -95,21 +98,20 @@ class AutoencoderRecipe(Recipe):
 def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Exponential moving average of parameters; buffers are copied."""
     for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - decay)
-    for mean, value in zip(average.buffers(), network.buffers(), strict=True):
-        mean.copy_(value)
+        mean.data.lerp_(value, 1 - decay)
+    for mean_buffer, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        mean_buffer.copy_(buffer)
 
 
 @torch.no_grad()
-def recentre(generator: nn.Module, encoder: nn.Module, batch: CorpusBatch) -> None:
+def recentre(generator: Generator, encoder: Encoder, batch: CorpusBatch) -> None:
     """Move the mean of the base latents from the base head's bias into w_avg; no latent changes."""
     encoder.eval()
-    device = encoder.w_avg.device  # type: ignore[union-attr]
-    base, _ = encoder.heads(encoder.body(batch.image_BCHW.to(device)))  # type: ignore[operator]
+    base, _ = encoder.heads(encoder.body(batch.image_BCHW.to(encoder.w_avg.device)))
     mean = base.mean((0, 1))
-    encoder.base.project.bias.sub_(mean)  # type: ignore[union-attr]
-    encoder.w_avg.add_(mean)  # type: ignore[operator,union-attr]
-    generator.w_avg.copy_(encoder.w_avg)  # type: ignore[operator,union-attr]
+    encoder.base.project.bias.sub_(mean)
+    encoder.w_avg.add_(mean)
+    generator.w_avg.copy_(encoder.w_avg)
 
 
 def psnr(image: Tensor, truth: Tensor) -> float:

@@ -49,7 +49,7 @@ class Recipe(nn.Module, ABC):
         self.train_corpus = context.corpus("train", TRAIN_SCENES)
         self.dev_corpus = context.corpus("dev", DEV_SCENES)
         self.build()
-        self.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(context.device, memory_format=torch.channels_last)
         self.optimisers = self.make_optimisers()
 
     @abstractmethod
@@ -63,6 +63,14 @@ class Recipe(nn.Module, ABC):
     @abstractmethod
     def metrics(self) -> dict[str, float]:
         """Quality on dev scenes, networks in evaluation mode."""
+
+    def train(self, mode: bool = True) -> Recipe:
+        """Networks that this recipe only uses stay in evaluation mode."""
+        super().train(mode)
+        for network in self.children():
+            if not any(parameter.requires_grad for parameter in network.parameters()):
+                network.eval()
+        return self
 
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
         """Named, weighted terms of one batch, for recipes with one optimiser."""

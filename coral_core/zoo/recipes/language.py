@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.clip import ClipSpace
+from coral_core.weights import read_header
 from coral_core.zoo.augment import degrade
 from coral_core.zoo.corpus import ATTRIBUTES, VALUES, CorpusBatch
-from coral_core.zoo.domain import LEXICON, say
+from coral_core.zoo.domain import LEXICON, SPLITS, sample, say
 from coral_core.zoo.recipes.base import Recipe
 from coral_core.zoo.recipes.classifiers import summarise
 from coral_core.zoo.vocabulary import learn_merges
@@ -44,9 +45,14 @@ class ClipRecipe(Recipe):
             "embed_dim": 128,
             "vision_cfg": {"image_size": 128, "layers": (2, 2, 2, 2), "width": 16, "head_width": 64},
             "text_cfg": {"context_length": 80, "width": 128, "heads": 4, "layers": 3},
-            "merges": learn_merges(vocabulary_sentences()),
+            "merges": self._merges(),
         }
         self.network = ClipSpace(self.config)
+
+    def _merges(self) -> Sequence[str]:
+        """The shipped vocabulary, which trained weights are bound to, or a new one."""
+        shipped = self.context.weights / "clip.safetensors"
+        return read_header(shipped).config["merges"] if shipped.exists() else learn_merges(vocabulary_sentences())
 
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
@@ -114,7 +120,8 @@ def vocabulary_sentences(count: int = 4000) -> list[str]:
     words = random.Random(0)
     facts = [{a: v} for a, values in LEXICON.items() for v in values if a != "hat_color"]
     facts += [{"hat": "beanie", "hat_color": v} for v in LEXICON["hat_color"]]
-    return [say(words.choice(facts), words) for _ in range(count)]
+    single = [say(words.choice(facts), words) for _ in range(count)]
+    return single + [sample(seed).caption(words).text for seed in SPLITS["train"][: count // 10]]
 
 
 def zero_shot(clip: ClipSpace, image_BE: Tensor, batch: CorpusBatch) -> dict[str, float]:

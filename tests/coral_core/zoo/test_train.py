@@ -1,0 +1,64 @@
+"""Training with the smallest corpus: what matters is that it can be killed, resumed and repeated."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from coral_core.weights import read_header
+from coral_core.zoo.recipes import base
+from coral_core.zoo.train import Progress, TrainConfig, train
+
+
+@pytest.fixture(autouse=True)
+def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "TRAIN_SCENES", 64)
+    monkeypatch.setattr(base, "DEV_SCENES", 32)
+
+
+def config(folder: Path, **changes: object) -> TrainConfig:
+    settings = {"steps": 4, "batch_size": 4, "folder": folder / "work", "weights": folder / "weights"}
+    return TrainConfig(**{**settings, "checkpoint_every": 2, **changes})  # type: ignore[arg-type]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "weights" / "segmenter.safetensors")
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+def stop_after(step: int) -> Progress:
+    def progress(done: int, total: int, terms: object) -> None:
+        if done > step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_a_killed_training_ends_in_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+    train("segmenter", config(tmp_path / "calm"))
+    with pytest.raises(KeyboardInterrupt):
+        train("segmenter", config(tmp_path / "killed"), stop_after(2))
+    assert not (tmp_path / "killed" / "weights").exists()
+    train("segmenter", config(tmp_path / "killed"))
+    assert same(weights(tmp_path / "calm"), weights(tmp_path / "killed"))
+
+
+def test_a_second_training_starts_from_the_shipped_weights(tmp_path: Path) -> None:
+    train("segmenter", config(tmp_path))
+    shipped = weights(tmp_path)
+    train("segmenter", config(tmp_path, steps=1))
+    header = read_header(tmp_path / "weights" / "segmenter.safetensors")
+    assert header.recipe["warm_started"] == ["segmenter"]
+    assert 0 <= header.metrics["mean_iou"] <= 1
+    kernels = [key for key in shipped if shipped[key].ndim == 4]
+    moved = [(weights(tmp_path)[key].float() - shipped[key].float()).abs().max() for key in kernels]
+    assert max(moved) < 0.01  # one step of AdamW; two random networks differ by far more
+
+
+def test_an_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no recipe 'clop'; the recipes are perceptual, .*clip"):
+        train("clop", config(tmp_path))
