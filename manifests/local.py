@@ -35,6 +35,9 @@ class LocalStore:
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root).expanduser().absolute())  # workers have another cwd
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def head(self, key: str) -> ObjectInfo | None:
         try:
             stat = self._path(key).stat()
@@ -111,7 +114,7 @@ class LocalStore:
         try:
             return self._path(key).open("rb")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise FileNotFoundError(f"no object {key!r} in the store {self.root}") from None
+            raise FileNotFoundError(f"no object {key!r} in the store {self}") from None
 
     @contextmanager
     def _staged(self, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:

@@ -11,8 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from manifests.s3 import S3Options
+
+_ADDRESSES = "a directory, a file:// URL or s3://bucket/prefix"
 
 
 class CommitConflict(RuntimeError):  # noqa: N818 (an outcome, not a fault)
@@ -23,20 +28,33 @@ class CommitUnknown(RuntimeError):  # noqa: N818
     """The answer to a conditional write was lost: it may or may not have happened. Look, then decide."""
 
 
+class StoreRefused(ValueError):  # noqa: N818
+    """The store says no: no such bucket, no credentials, access denied. The same request again gets the same answer."""
+
+
+class StoreUnavailable(OSError):  # noqa: N818
+    """The store did not answer, or not sensibly, however often it was asked. Later it may."""
+
+
+class ObjectChanged(OSError):  # noqa: N818
+    """The bytes that arrived do not belong together: the object was written again meanwhile, or damaged on its way."""
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """One object as the store describes it."""
 
     key: str
     size: int  # bytes
-    etag: str  # opaque; differs whenever the object was written again
+    etag: str  # opaque; differs whenever the bytes do, also between writes of equal length within one tick of the clock
 
 
 class Store(Protocol):
     """A local directory or a bucket; nothing else knows which.
 
     A missing key is None for head, nothing for delete, FileNotFoundError for read and fetch. A malformed key is a
-    ValueError everywhere. put_new and put_if may raise CommitUnknown.
+    ValueError everywhere. put_new and put_if may raise CommitUnknown. Where there is a network, every verb may raise
+    StoreRefused and StoreUnavailable, and read and fetch ObjectChanged.
     """
 
     def head(self, key: str) -> ObjectInfo | None:
@@ -48,7 +66,10 @@ class Store(Protocol):
         ...
 
     def fetch(self, key: str, path: Path) -> None:
-        """Copy the object to a local file, which appears whole or not at all."""
+        """Copy the object to a local file, which appears whole or not at all.
+
+        What an interrupted fetch leaves is hidden next to it, and continued by the next one.
+        """
         ...
 
     def put_file(self, key: str, path: Path) -> None:
@@ -72,22 +93,27 @@ class Store(Protocol):
         ...
 
 
-def open_store(uri: str | os.PathLike[str]) -> Store:
-    """The store at a plain path or file:// URL. ValueError for every other scheme: pipe:, http: and the like."""
+def open_store(uri: str | os.PathLike[str], options: S3Options | None = None) -> Store:
+    """The store at a plain path, file:// or s3:// URL; the options are for s3://. Nothing is read or written yet.
+
+    ValueError for every other scheme: pipe:, http: and the like.
+    """
     from manifests.local import LocalStore  # here, not above: implementations import this file
 
     text = os.fspath(uri)
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text)
     if not text:
-        raise ValueError("the store's address is empty; give a directory or a file:// URL")
+        raise ValueError(f"the store's address is empty; give {_ADDRESSES}")
     if scheme is None:
         return LocalStore(Path(text))
     if scheme[0] == "file:":
         return LocalStore(_path_of(text))
     if scheme[0] == "s3:":
-        raise ValueError(f"cannot open {text!r}: S3 is not supported yet; give a directory or a file:// URL")
+        from manifests.s3 import S3Store
+
+        return S3Store(text) if options is None else S3Store(text, options)
     raise ValueError(
-        f"cannot open {text!r}: the scheme {scheme[0]!r} is refused; give a directory or a file:// URL "
+        f"cannot open {text!r}: the scheme {scheme[0]!r} is refused; give {_ADDRESSES} "
         "(write ./ before a relative path with a colon in its first name)"
     )
 
