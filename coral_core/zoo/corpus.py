@@ -78,11 +78,16 @@ def to_images(pixels_BHWC: np.ndarray) -> Tensor:
 def load_corpus(split: str, count: int, folder: Path, size: int = 64) -> Corpus:
     """The first `count` scenes of a split; rendered on all cores when `folder` does not hold them yet."""
     seeds = SPLITS[split][:count]
-    place = folder / f"{split}-{count}-{size}-{_drawing_digest(size)}"
+    place = corpus_folder(split, count, size, folder)
     names = ("images", "labels", "values", "visible")
     if not (place / "done").exists():
         _render(seeds, size, place, names)
     return Corpus(*(np.load(place / f"{name}.npy", mmap_mode="r") for name in names))
+
+
+def corpus_folder(split: str, count: int, size: int, folder: Path) -> Path:
+    """Where the first `count` scenes of a split lie; another place when the drawings change."""
+    return folder / f"{split}-{count}-{size}-{_drawing_digest(size)}"
 
 
 def describe(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from coral_core.zoo.recipes.autoencoder import AutoencoderRecipe
 from coral_core.zoo.recipes.base import Recipe
-from coral_core.zoo.recipes.classifiers import JudgeRecipe, PerceptualRecipe, SegmenterRecipe
+from coral_core.zoo.recipes.classifiers import PerceptualRecipe, SegmenterRecipe
 from coral_core.zoo.recipes.identity import IdentityRecipe
+from coral_core.zoo.recipes.judges import JudgeRecipe, SecondJudgeRecipe
 from coral_core.zoo.recipes.language import ClipRecipe
 from coral_core.zoo.recipes.mapping import MappingRecipe
 
@@ -17,4 +18,5 @@ RECIPES: Mapping[str, type[Recipe]] = {
     "identity": IdentityRecipe,
     "segmenter": SegmenterRecipe,
     "judge": JudgeRecipe,
+    "judge2": SecondJudgeRecipe,
 }

@@ -1,4 +1,4 @@
-"""Networks trained on what a scene shows: perceptual features, the segmenter and the judge."""
+"""Networks trained on what a scene shows: perceptual features and the segmenter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from coral_core.nets.segmenter import Segmenter, SegmenterConfig
 from coral_core.zoo.attributes import AttributeHead, attribute_accuracy, attribute_loss
 from coral_core.zoo.augment import degrade
 from coral_core.zoo.domain import SEGMENTS
-from coral_core.zoo.judge import Judge, JudgeConfig
 from coral_core.zoo.recipes.base import Recipe
 
 
@@ -45,27 +44,6 @@ class PerceptualRecipe(Recipe):
     def metrics(self) -> dict[str, float]:
         batch = self.dev_corpus.take(slice(None)).to(self.context.device)
         return summarise(attribute_accuracy(self.head(self.network.body(batch.image_BCHW)[-1]), batch))
-
-
-class JudgeRecipe(Recipe):
-    """The measuring instrument: trained with blur, noise and JPEG so that it reads imperfect images, never on edits."""
-
-    default_steps = 1200
-
-    def build(self) -> None:
-        self.config = JudgeConfig()
-        self.network = Judge(self.config)
-
-    def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
-        return {"attributes": attribute_loss(self.network(degrade(batch.image_BCHW, rng)), batch)}
-
-    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
-        return {"judge": (self.network, self.config)}
-
-    def metrics(self) -> dict[str, float]:
-        batch = self.dev_corpus.take(slice(None)).to(self.context.device)
-        return summarise(attribute_accuracy(self.network(batch.image_BCHW), batch))
 
 
 class SegmenterRecipe(Recipe):

@@ -3,7 +3,12 @@
 The usual loss takes the caption drawn with an image as its only positive, although "a person with red hair" is true of
 an eighth of the batch. Here every true pair is a positive and only false pairs are negatives:
     loss = mean over true pairs of log(1 + sum over false pairs exp(s_false - s_true)),
-over images for a caption and over captions for an image (a multi-positive InfoNCE, cf. Khosla et al. 2020).
+over images for a caption and over captions for an image (a multi-positive InfoNCE, cf. Khosla et al. 2020). A batch
+holds captions of its images and one sentence for every value of every attribute; among the values of one attribute
+each image must also find its own (cross-entropy). Three linear readers are trained along and thrown away: one on the
+vision tower's last feature map makes it see small things long before pooled captions would ask for them; one on each
+embedding makes both sides tell all values apart. Without them mouths and brows stay at chance: as long as no text
+distinguishes them no image needs to, and the other way round (a saddle point that both sides sit on).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from torch import Tensor, nn
 
 from coral_core.clip import ClipSpace
 from coral_core.weights import read_header
+from coral_core.zoo.attributes import WIDTHS, AttributeHead, attribute_loss
 from coral_core.zoo.augment import degrade
 from coral_core.zoo.corpus import ATTRIBUTES, VALUES, CorpusBatch
 from coral_core.zoo.domain import LEXICON, SPLITS, sample, say
@@ -28,15 +34,17 @@ from coral_core.zoo.recipes.classifiers import summarise
 from coral_core.zoo.vocabulary import learn_merges
 
 HIGHEST_SCALE = math.log(40.0)  # of the logits; sharper ones overfit and starve the gradients of edits
-FACT_COUNTS = (0, 1, 2, 3, 4, 6, 10, len(ATTRIBUTES))  # facts a training caption mentions
-FACT_WEIGHTS = (0.05, 0.35, 0.2, 0.15, 0.1, 0.05, 0.05, 0.05)
+FACT_COUNTS = (0, 1, 2, 3, 4, 6, len(ATTRIBUTES))  # facts a training caption mentions
+FACT_WEIGHTS = (0.06, 0.14, 0.25, 0.2, 0.15, 0.1, 0.1)
+READ_SCALE = 16.0  # unit vectors are stretched for the readers
+CAPTIONED = 2  # one image in this many gets a caption
 
 
 class ClipRecipe(Recipe):
     """open_clip's own classes: a modified ResNet on 128 px and a small causal text transformer."""
 
-    default_steps = 1800
-    default_batch_size = 128
+    default_steps = 900
+    default_batch_size = 96
     learning_rate = 1.5e-3
     weight_decay = 0.05
 
@@ -48,6 +56,11 @@ class ClipRecipe(Recipe):
             "merges": self._merges(),
         }
         self.network = ClipSpace(self.config)
+        open_residual_branches(self.network.network.visual)
+        vision = self.config["vision_cfg"]
+        self.map_reader = AttributeHead(32 * vision["width"], vision["image_size"] // 32)
+        self.image_reader = nn.Linear(self.config["embed_dim"], sum(WIDTHS))
+        self.text_reader = nn.Linear(self.config["embed_dim"], sum(WIDTHS))
 
     def _merges(self) -> Sequence[str]:
         """The shipped vocabulary, which trained weights are bound to, or a new one."""
@@ -56,15 +69,38 @@ class ClipRecipe(Recipe):
 
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
-        texts, facts_KA = draw_captions(batch, rng)
-        image_BE = self.network.image(degrade(batch.image_BCHW, rng))
-        tokens = self.network.tokens(texts)
+        values, value_facts_KA = value_sentences(rng)
+        captions, caption_facts_KA = draw_captions(batch, rng)
+        kept = len(captions) // CAPTIONED
+        map_BCHW, image_BE = self.look(degrade(batch.image_BCHW, rng))
+        text_KE = torch.cat([self.encode(values), self.encode(captions[:kept])])
+        every_value = torch.arange(len(values), device=text_KE.device)
+        facts_KA = torch.cat([value_facts_KA, caption_facts_KA[:kept]]).to(self.context.device)
+        scale = self.network.network.logit_scale.clamp(max=HIGHEST_SCALE).exp()
+        scores_BK, truth_BK = scale * image_BE @ text_KE.T, truth_matrix(batch, facts_KA)
+        return {
+            "map_reader": 0.5 * attribute_loss(self.map_reader(map_BCHW), batch),
+            "image_reader": attribute_loss(self.image_reader(READ_SCALE * image_BE), batch),
+            "text_reader": 0.5 * F.cross_entropy(self.text_reader(READ_SCALE * text_KE[: len(values)]), every_value),
+            "values": 2.0 * attribute_loss(scores_BK[:, : len(values)], batch),
+            "images": 0.5 * multi_positive(scores_BK, truth_BK),
+            "texts": 0.5 * multi_positive(scores_BK.T, truth_BK.T),
+        }
+
+    def look(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The vision tower's last feature map and the embedding pooled from it."""
+        maps: list[Tensor] = []
+        tower: Any = self.network.network.visual
+        hook = tower.layer4.register_forward_hook(lambda module, inputs, output: maps.append(output))
+        embedding_BE = self.network.image(image_BCHW)
+        hook.remove()
+        return maps[0], embedding_BE
+
+    def encode(self, sentences: Sequence[str]) -> Tensor:
+        """Unit vectors [K,E] with gradients, at the cost of the longest sentence instead of the whole context."""
+        tokens = self.network.tokens(sentences)
         longest = int((tokens != 0).sum(1).max())
-        text_KE = F.normalize(encode_text(self.network.network, tokens[:, :longest]).float(), dim=1)
-        scale = self.network.network.logit_scale
-        scores_BK = scale.clamp(max=HIGHEST_SCALE).exp() * image_BE @ text_KE.T
-        truth_BK = truth_matrix(batch, facts_KA.to(self.context.device))
-        return {"images": multi_positive(scores_BK, truth_BK), "texts": multi_positive(scores_BK.T, truth_BK.T)}
+        return F.normalize(encode_text(self.network.network, tokens[:, :longest]).float(), dim=1)
 
     def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
         return {"clip": (self.network, self.config)}
@@ -75,6 +111,17 @@ class ClipRecipe(Recipe):
         image_BE = torch.cat([self.network.image(part) for part in batch.image_BCHW.split(128)])
         accuracy = zero_shot(self.network, image_BE, batch)
         return {"retrieval_256": retrieval(self.network, image_BE, batch), **summarise(accuracy)}
+
+
+def open_residual_branches(tower: Any) -> None:
+    """Start every residual block at full strength.
+
+    open_clip starts them at zero, for long trainings of deep towers; in a thousand steps such a tower hardly gets
+    beyond its skip connections, which see colours but no shapes.
+    """
+    for stage in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
+        for block in stage:
+            nn.init.ones_(block.bn3.weight)
 
 
 def encode_text(network: Any, tokens_KT: Tensor) -> Tensor:
@@ -99,6 +146,16 @@ def truth_matrix(batch: CorpusBatch, facts_KA: Tensor) -> Tensor:
     """True where every fact of caption k (-1: not mentioned) is visible in image b and has that value, bool [B,K]."""
     agrees_BKA = (batch.values_BA[:, None] == facts_KA) & batch.visible_BA[:, None]
     return (agrees_BKA | (facts_KA < 0)).all(2)
+
+
+def value_sentences(rng: np.random.Generator) -> tuple[list[str], Tensor]:
+    """A sentence for every value of every attribute, in their order, and its fact as value indices [K,A]."""
+    words = random.Random(int(rng.integers(2**31)))
+    pairs = [(a, v) for a, values in enumerate(VALUES) for v in range(len(values))]
+    facts_KA = torch.full((len(pairs), len(ATTRIBUTES)), -1)
+    for row, (a, v) in enumerate(pairs):
+        facts_KA[row, a] = v
+    return [say({ATTRIBUTES[a]: VALUES[a][v]}, words) for a, v in pairs], facts_KA
 
 
 def draw_captions(batch: CorpusBatch, rng: np.random.Generator) -> tuple[list[str], Tensor]:

@@ -1,0 +1,59 @@
+"""Training of the two judges: the measuring instruments of every edit.
+
+Blur, noise and JPEG teach them to read imperfect images; edits they never see, so that no method can be favoured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from coral_core.zoo.attributes import AttributeReader, attribute_accuracy, attribute_loss
+from coral_core.zoo.augment import degrade
+from coral_core.zoo.judge import Judge, JudgeConfig
+from coral_core.zoo.recipes.base import Recipe
+from coral_core.zoo.recipes.classifiers import summarise
+from coral_core.zoo.second_judge import SecondJudge, SecondJudgeConfig
+
+
+class ReaderRecipe(Recipe):
+    """Cross-entropy on the visible attributes of degraded renders."""
+
+    network: AttributeReader
+
+    def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
+        return {"attributes": attribute_loss(self.network(degrade(batch.image_BCHW, rng)), batch)}
+
+    def metrics(self) -> dict[str, float]:
+        batch = self.dev_corpus.take(slice(None)).to(self.context.device)
+        return summarise(attribute_accuracy(self.network(batch.image_BCHW), batch))
+
+
+class JudgeRecipe(ReaderRecipe):
+    """The judge every success is counted by."""
+
+    default_steps = 1200
+
+    def build(self) -> None:
+        self.config = JudgeConfig()
+        self.network = Judge(self.config)
+
+    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
+        return {"judge": (self.network, self.config)}
+
+
+class SecondJudgeRecipe(ReaderRecipe):
+    """Another network; train it with another seed as well, so that it meets the scenes in another order."""
+
+    default_steps = 1500
+
+    def build(self) -> None:
+        self.config = SecondJudgeConfig()
+        self.network = SecondJudge(self.config)
+
+    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
+        return {"judge2": (self.network, self.config)}

@@ -1,0 +1,123 @@
+"""What one method did to the cases of one prompt, and the figures that follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from coral_core.composite import composite
+from coral_core.editors import Editor, EditorSpec
+from coral_core.losses import layer_areas
+from coral_core.models import Models
+from coral_core.scoring import score
+from coral_core.types import Edit, Prompt
+from coral_core.zoo.fidelity import agreement, kept_psnr, psnr
+from coral_core.zoo.measure import success_rate, unchanged_rate
+from pipelines.bench.cases import Cases, batches
+from pipelines.bench.judges import Judges
+from pipelines.bench.records import Figures
+from tasks.images import tensor_of, to_levels, to_pixels
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """N edited scenes as a user gets them."""
+
+    raw_NHWC: np.ndarray  # uint8; as the editor gave it, inversion error and all
+    output_NHWC: np.ndarray  # uint8; composited from the source under the mask
+    mask_NHW: np.ndarray  # uint8 levels
+    identity: float
+    direction: float
+    images_per_second: float | None  # editing and compositing, warm
+
+
+def inverted(cases: Cases) -> Edit:
+    """The lower end: no edit at all, only what inversion does to an image."""
+    return _constant(cases.inversion.recon_BCHW, torch.ones_like(cases.inversion.recon_BCHW[:, :1]))
+
+
+def answered(cases: Cases) -> Edit:
+    """The upper end: the exact answer in the true region, the reconstruction elsewhere."""
+    recon_BCHW = cases.inversion.recon_BCHW
+    mask_B1HW = torch.from_numpy(cases.regions_NHW)[:, None].to(recon_BCHW)
+    answer_BCHW = tensor_of(list(cases.answers_NHWC)).to(recon_BCHW)
+    return _constant(torch.where(mask_B1HW > 0, answer_BCHW, recon_BCHW), mask_B1HW)
+
+
+BASELINES: Mapping[str, Callable[[Cases], Edit]] = {"inversion": inverted, "answer": answered}
+"""What marks both ends of every figure."""
+
+
+def edit_cases(editor: Editor, method: EditorSpec, cases: Cases, prompt: Prompt, models: Models) -> Outcome:
+    """Edit all cases, and measure how long that takes."""
+    parts = batches(cases.inversion, models, "encoder" in method.edit_reads)
+    editor.edit(parts[0], [prompt] * len(parts[0].keys))
+    synchronise(models.device)
+    started, raw = time.perf_counter(), []
+    for part in parts:
+        raw.append(editor.edit(part, [prompt] * len(part.keys)))
+        composite(raw[-1], part, "source")
+    synchronise(models.device)
+    seconds = time.perf_counter() - started
+    return outcome_of(_joined(raw), cases, prompt, models, len(cases.scenes) / seconds)
+
+
+def outcome_of(raw: Edit, cases: Cases, prompt: Prompt, models: Models, speed: float | None = None) -> Outcome:
+    """Composite and score an edit of all cases."""
+    final = composite(raw, cases.inversion, "source")
+    scores = score(final, cases.inversion, [prompt] * len(cases.scenes), models)
+    return Outcome(
+        raw_NHWC=to_pixels(raw.image_BCHW),
+        output_NHWC=to_pixels(final.image_BCHW),
+        mask_NHW=to_levels(final.mask_B1HW),
+        identity=scores.identity_B.mean().item(),
+        direction=scores.direction_B.mean().item(),
+        images_per_second=speed,
+    )
+
+
+def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: float | None) -> Figures:
+    """Every figure of FIGURES."""
+    photos_NHWC = to_pixels(cases.inversion.image_BCHW)
+    recon_NHWC = to_pixels(cases.inversion.recon_BCHW)
+    output_NCHW = tensor_of(list(outcome.output_NHWC)).to(cases.inversion.image_BCHW.device)
+    reads = judges.first.read(output_NCHW)
+    mask = agreement(outcome.mask_NHW > 127, cases.regions_NHW)
+    second = None if judges.second is None else success_rate(judges.second.read(output_NCHW), cases.wants)
+    return {
+        "success": success_rate(reads, cases.wants),
+        "success_second": second,
+        "unchanged": unchanged_rate(reads, cases.scenes, cases.wants),
+        "mask_precision": mask.precision,
+        "mask_recall": mask.recall,
+        "mask_iou": mask.iou,
+        "keep_recon": kept_psnr(outcome.raw_NHWC, recon_NHWC, cases.regions_NHW),
+        "keep_source": kept_psnr(outcome.output_NHWC, photos_NHWC, cases.regions_NHW),
+        "answer_psnr": psnr(outcome.output_NHWC, cases.answers_NHWC),
+        "identity": outcome.identity,
+        "direction": outcome.direction,
+        "fit_seconds": fit_seconds,
+        "images_per_second": outcome.images_per_second,
+    }
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for an accelerator, so that a clock reads work and not its launch."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _constant(image_BCHW: torch.Tensor, mask_B1HW: torch.Tensor) -> Edit:
+    return Edit(image_BCHW, mask_B1HW, layer_areas((mask_B1HW,)))
+
+
+def _joined(edits: list[Edit]) -> Edit:
+    return Edit(
+        torch.cat([edit.image_BCHW for edit in edits]),
+        torch.cat([edit.mask_B1HW for edit in edits]),
+        torch.cat([edit.layer_areas_BL for edit in edits]),
+    )

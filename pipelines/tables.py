@@ -1,0 +1,146 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from coral_core.zoo.catalog import Bundle
+    from pipelines.flows import RunSummary
+    from tasks.plan import Plan
+    from tasks.status import EditStatus, OutputStatus, WorkStatus
+    from tasks.waves import WaveSummary
+
+TRACEBACKS = 3
+
+
+def show(*what: RenderableType) -> None:
+    """Print to the terminal."""
+    console = Console(highlight=False)
+    for each in what:
+        console.print(each)
+
+
+def plan_table(plan: Plan, status: WorkStatus) -> Table:
+    """What a run would do."""
+    table = grid(f"{plan.job['name']}: {plan.output}", "", "all", "done", "to do")
+    size = sum(shard.size for shard in plan.shards)
+    table.add_row("shards", f"{len(plan.shards)} ({size / 1e6:.1f} MB)", "", "")
+    if plan.limit_samples is not None:
+        table.add_row("samples", f"the first {plan.limit_samples}", "", "")
+    for name, share in status.shares():
+        table.add_row(name, str(share.total), str(share.done), str(share.total - share.done))
+    return table
+
+
+def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
+    """What became of a run: the failures, the waves, the edits."""
+    shown = 0
+    for failure in summary.failures:
+        yield Text(f"{failure.work}: {failure.error}", style="red")
+        if failure.traceback and not failure.error.startswith("ValueError") and shown < TRACEBACKS:
+            shown += 1
+            yield Text(failure.traceback, style="dim")
+    for wave in summary.waves:
+        yield Text(wave_line(wave))
+    yield edits_table(summary.edits, title=f"published in {summary.output}")
+    yield Text(f"manifest: {summary.publication.rows} rows, snapshot {summary.publication.version}")
+
+
+def wave_line(wave: WaveSummary) -> str:
+    """One line per wave."""
+    rate = f", {wave.samples / wave.seconds:.1f} img/s" if wave.samples and wave.seconds else ""
+    images = f", {wave.samples} images" if wave.samples else ""
+    failures = f", {len(wave.failures)} failed" if wave.failures else ""
+    return f"{wave.wave:<7} {wave.done} done, {wave.reused} reused{failures}{images}, {wave.seconds:.1f} s{rate}"
+
+
+def status_tables(status: OutputStatus) -> Iterator[RenderableType]:
+    """How far an output is."""
+    table = grid(f"{status.output}, run {status.run_id}", "", "done", "all")
+    for name, share in status.work.shares():
+        table.add_row(name, str(share.done), str(share.total))
+    yield table
+    yield edits_table(status.edits, title=f"manifest: {status.rows} rows, snapshot {status.snapshot}")
+
+
+def edits_table(edits: Sequence[EditStatus], title: str) -> Table:
+    """Rows of each edit by status."""
+    statuses = sorted({name for edit in edits for name in edit.counts}, key=lambda name: (name != "ok", name))
+    table = grid(title, "edit", "prompt", *statuses)
+    for edit in edits:
+        table.add_row(edit.edit, edit.prompt, *(str(edit.counts.get(name, 0)) for name in statuses))
+    return table
+
+
+def bundle_table(bundle: Bundle) -> Table:
+    """Size and measured quality of each network, as its file says."""
+    from coral_core.weights import read_header
+
+    table = grid(f"bundle {bundle.name}, {bundle.image_size} px", "part", "MB", "trained", "metrics")
+    for part in bundle.digests:
+        path = bundle.path / f"{part}.safetensors"
+        header = read_header(path)
+        metrics = ", ".join(f"{name} {text(value)}" for name, value in header.metrics.items())
+        table.add_row(part, f"{path.stat().st_size / 1e6:.2f}", f"{header.recipe.get('steps', '?')} steps", metrics)
+    return table
+
+
+def grid(title: str, *columns: str) -> Table:
+    """An empty table; what is no text to the right."""
+    table = Table(title=title, title_justify="left", min_width=len(title), box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 or name in ("prompt", "metrics") else "right")
+    return table
+
+
+def write_rows(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Literal["table", "json", "csv"]
+) -> None:
+    """The result of a query on standard output."""
+    if form == "json":
+        json.dump([{name: plain(value) for name, value in row.items()} for row in rows], sys.stdout, default=str)
+        print()
+    elif form == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        writer.writerows([text(row[name]) for name in columns] for row in rows)
+    else:
+        table = Table(*columns, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(Text(text(row[name])) for name in columns))
+        show(table)
+
+
+def text(value: Any) -> str:
+    """One cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return json.dumps(plain(value), default=str) if isinstance(value, list | dict) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: what is not a finite number is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def training_line(step: int, steps: int, losses: Mapping[str, float]) -> None:
+    """A line of a training now and then."""
+    if step % 50 == 0 or step == steps:
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        print(f"{step}/{steps}: {terms}", file=sys.stderr, flush=True)

@@ -1,0 +1,100 @@
+"""Two threads beside the one that computes: one reads ahead, one finishes what was computed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class _End:
+    """The source is exhausted, or raised."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+@contextmanager
+def ahead(source: Iterable[Item], depth: int = 2) -> Iterator[Iterator[Item]]:
+    """The items of `source`, up to `depth` of them made in advance by a thread that ends with the block.
+
+    What the source raises is raised where its item would have been.
+    """
+    ready: queue.Queue[Item | _End] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(item: Item | _End) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                break
+
+    def fill() -> None:
+        try:
+            for item in source:
+                put(item)
+                if stopped.is_set():
+                    return
+            put(_End(None))
+        except BaseException as error:
+            put(_End(error))
+
+    thread = threading.Thread(target=fill, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        yield _drain(ready)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _drain(ready: queue.Queue[Item | _End]) -> Iterator[Item]:
+    while not isinstance(item := ready.get(), _End):
+        yield item
+    if item.error is not None:
+        raise item.error
+
+
+class Behind:
+    """Runs calls in order on one thread, at most `depth` of them waiting. Leaving the block waits for all of them.
+
+    The first exception stops what follows and is raised by the next call, or when the block is left.
+    """
+
+    def __init__(self, depth: int = 4) -> None:
+        self._calls: queue.Queue[Callable[[], object] | None] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
+
+    def __enter__(self) -> Behind:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._error = self._error or error
+        self._calls.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def call(self, work: Callable[[], object]) -> None:
+        """Have `work` done soon."""
+        if self._error is not None:
+            raise self._error
+        self._calls.put(work)
+
+    def _run(self) -> None:
+        while (work := self._calls.get()) is not None:
+            if self._error is None:
+                try:
+                    work()
+                except BaseException as error:
+                    self._error = error

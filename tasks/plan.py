@@ -1,0 +1,216 @@
+"""What a run is going to do: frozen in a file before anything is done, and derived from content alone.
+
+Everything a wave needs follows from the plan; what is done already is subtracted when the wave begins, by commits.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from coral_core.editors import FitScope, spec
+from coral_core.scoring import SCORE_READS
+from coral_core.zoo.catalog import BUNDLES, Bundle, read_bundle
+from manifests.store import Store, open_store
+from tasks.geometry import Geometry
+from tasks.inputs import find_shards, local_copy
+from tasks.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, InvertSpec, Onto, Shard
+from tasks.shards import count_samples
+
+INVERT_READS = ("generator", "encoder")
+RESTORE_READS = ("generator", "segmenter")
+"""Bundle parts that inverting, and restoring a stored inversion, read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditEntry:
+    """One edit as the job asks for it."""
+
+    id: str
+    target: str
+    source: str
+    method: str
+    options: Mapping[str, object]  # only those that differ from the method's defaults
+    strength: float
+    onto: Onto
+    image_format: ImageFormat
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What a job file asks for, in full."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    bundle: str
+    seed: int
+    batch_size: int
+    geometry: Geometry
+    edits: tuple[EditEntry, ...]
+    fit_samples: int
+    max_failure_rate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run, resolved."""
+
+    run_id: str
+    code_version: str
+    output: str  # absolute path or URL
+    bundle: str  # a name of the catalogue or an absolute path
+    digests: Mapping[str, str]  # of all parts of the bundle
+    shards: tuple[Shard, ...]
+    invert: InvertSpec
+    fits: tuple[FitRequest, ...]
+    edits: tuple[EditSpec, ...]
+    max_failure_rate: float
+    limit_samples: int | None
+    job: Mapping[str, object] = field(default_factory=dict)  # as asked for
+
+    def invert_requests(self) -> list[InvertRequest]:
+        """One per shard."""
+        return [InvertRequest(shard=shard, spec=self.invert) for shard in self.shards]
+
+    def edit_requests(self) -> Iterator[list[EditRequest]]:
+        """All edits of one shard, shard by shard."""
+        for inversion in self.invert_requests():
+            yield [EditRequest(inversion=inversion, spec=edit) for edit in self.edits]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Plan:
+        """ValueError when the bytes are not a plan."""
+        try:
+            return _parse(json.loads(data))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a plan: {error!r} in {data[:80]!r}") from error
+
+
+def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
+    """Resolve a job: list and digest the shards, complete every option, derive every id. Writes nothing.
+
+    Errors: ValueError for whatever the job asks for that does not exist.
+    """
+    store = open_store(job.output)
+    bundle = read_bundle(job.bundle)
+    latest = next(iter(read_plans(store, newest=1)), None)
+    known = {} if latest is None else {shard.uri: shard for shard in latest.shards if shard.limit is None}
+    shards = find_shards(job.inputs, known)
+    resolved = [_resolve(job, entry, bundle) for entry in job.edits]
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    return Plan(
+        run_id=stem if limit_samples is None else f"{stem}-limit",
+        code_version=importlib.metadata.version("coral-edit"),
+        output=_absolute(job.output),
+        bundle=job.bundle if job.bundle in BUNDLES else str(Path(job.bundle).absolute()),
+        digests=bundle.digests,
+        shards=shards if limit_samples is None else first_samples(shards, limit_samples),
+        invert=InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=_digests(bundle, INVERT_READS)),
+        fits=tuple({fit.id: fit for fit, _ in resolved if fit is not None}.values()),
+        edits=tuple(edit for _, edit in resolved),
+        max_failure_rate=job.max_failure_rate,
+        limit_samples=limit_samples,
+        job=asdict(job),
+    )
+
+
+def record_plan(store: Store, plan: Plan) -> None:
+    """Write the plan's file; create-only."""
+    if not store.put_new(f"plans/{plan.run_id}.json", plan.to_json()):
+        raise ValueError(f"plans/{plan.run_id}.json exists already; run again for a plan of its own")
+
+
+def read_plans(store: Store, newest: int | None = None) -> Iterator[Plan]:
+    """The recorded plans, newest first."""
+    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(".json")), reverse=True)
+    for key in keys[:newest]:
+        yield Plan.from_json(store.read(key))
+
+
+def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
+    """The shards that hold the first `count` samples, the last one cut where they end.
+
+    A whole shard stays the shard it is, so that its work counts for a run without limit as well.
+    """
+    if count < 1:
+        raise ValueError(f"the limit is {count} samples; give 1 or more")
+    chosen: list[Shard] = []
+    for shard in shards:
+        with local_copy(shard) as path:
+            size = count_samples(path)
+        chosen.append(shard if size <= count else replace(shard, limit=count))
+        count -= size
+        if count <= 0:
+            break
+    return tuple(chosen)
+
+
+def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle) -> tuple[FitRequest | None, EditSpec]:
+    """The fit an edit needs, if any, and the edit."""
+    try:
+        method = spec(entry.method)
+        options = method.resolve({**entry.options, "fit": _fit_options(job, entry)})
+    except ValueError as error:
+        raise ValueError(f"edit {entry.id!r}: {error}") from error
+    one_prompt = method.scope is FitScope.PROMPT
+    fit = FitRequest(
+        method=entry.method,
+        options=options,
+        target=entry.target if one_prompt else "",
+        source=entry.source if one_prompt else "",
+        digests=_digests(bundle, method.fit_reads),
+    )
+    kept = None if method.scope is FitScope.IMAGE else fit
+    edit = EditSpec(
+        slug=entry.id,
+        target=entry.target,
+        source=entry.source,
+        method=entry.method,
+        options=options,
+        fit_id="" if kept is None else kept.id,
+        strength=entry.strength,
+        onto=entry.onto,
+        image_format=entry.image_format,
+        seed=job.seed,
+        batch_size=job.batch_size,
+        digests=_digests(bundle, (*method.edit_reads, *RESTORE_READS, *SCORE_READS)),
+    )
+    return kept, edit
+
+
+def _fit_options(job: JobSpec, entry: EditEntry) -> Mapping[str, object]:
+    """The job's fit settings under the edit's own. Something that is no mapping goes on, to the method's own error."""
+    own = entry.options.get("fit", {})
+    common = {"source_samples": job.fit_samples, "source_seed": job.seed, "seed": job.seed}
+    return {**common, **own} if isinstance(own, Mapping) else own  # type: ignore[return-value]
+
+
+def _digests(bundle: Bundle, parts: Sequence[str]) -> dict[str, str]:
+    return {part: bundle.digests[part] for part in sorted(set(parts))}
+
+
+def _absolute(output: str) -> str:
+    return output if "://" in output else str(Path(output).expanduser().absolute())
+
+
+def _parse(fields: dict[str, Any]) -> Plan:
+    invert = fields["invert"]
+    return Plan(
+        **{
+            **fields,
+            "shards": tuple(Shard(**shard) for shard in fields["shards"]),
+            "invert": InvertSpec(**{**invert, "geometry": Geometry(**invert["geometry"])}),
+            "fits": tuple(FitRequest(**fit) for fit in fields["fits"]),
+            "edits": tuple(EditSpec(**edit) for edit in fields["edits"]),
+        }
+    )

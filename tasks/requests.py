@@ -1,0 +1,155 @@
+"""What is asked for, and the ids that follow from it.
+
+An id is the sha256 of the canonical JSON of everything that changes the result, and of nothing else: two requests with
+one id have one answer, whoever computed it, and a change of what a computation does not read leaves its id alone.
+`batch_size` is in it because the last bits of a network's output depend on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+from tasks.geometry import Geometry
+
+INVERT_VERSION = 1
+FIT_VERSION = 1
+EDIT_VERSION = 1
+"""Raised when the code of a computation changes its results: everything stored before is then computed again."""
+
+ImageFormat = Literal["png", "jpeg", "webp"]
+Onto = Literal["source", "reconstruction"]
+
+
+def canonical_json(content: object) -> str:
+    """One text per value: sorted keys, no spaces; NaN is refused."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_id(content: object) -> str:
+    """sha256 of the canonical JSON, hexadecimal."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One source tar, known by its content and not by its place in a list."""
+
+    uri: str
+    size: int  # bytes
+    sha256: str
+    stamp: str = ""  # size and modification time when the digest was taken: says cheaply that it still holds
+    limit: int | None = None  # only this many samples from the start; another limit is another request
+
+    @property
+    def content(self) -> Mapping[str, object]:
+        """What of a shard changes a result."""
+        return {"uri": self.uri, "size": self.size, "sha256": self.sha256, "limit": self.limit}
+
+    @cached_property
+    def id(self) -> str:
+        """Short name of the shard in object keys."""
+        return content_id(self.content)[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertSpec:
+    """How images become latents; the same for all shards of a run."""
+
+    geometry: Geometry
+    batch_size: int
+    digests: Mapping[str, str]  # of the generator and the encoder
+
+    @property
+    def content(self) -> Mapping[str, object]:
+        """What of the inversion changes its result."""
+        return {"version": INVERT_VERSION, **asdict(self)}
+
+    @cached_property
+    def invert_id(self) -> str:
+        """Folder of these inversions."""
+        return content_id(self.content)[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvertRequest:
+    """Latents for every sample of one shard."""
+
+    shard: Shard
+    spec: InvertSpec
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the commit."""
+        return content_id({"kind": "invert", "shard": self.shard.content, "spec": self.spec.content})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRequest:
+    """One editor trained on seeded generator samples; no user data is involved."""
+
+    method: str
+    options: Mapping[str, object]  # resolved: every option of the method and of the fit, defaults included
+    target: str  # empty, with source, for a method that serves any prompt
+    source: str
+    digests: Mapping[str, str]  # of the bundle parts the fit reads
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the artifact."""
+        return content_id({"kind": "fit", "version": FIT_VERSION, **asdict(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSpec:
+    """One edit of the job; the same for all shards of a run."""
+
+    slug: str  # the job's name for it
+    target: str
+    source: str
+    method: str
+    options: Mapping[str, object]  # resolved, as in FitRequest
+    fit_id: str  # the artifact it uses; empty for a method that keeps none
+    strength: float
+    onto: Onto  # what the edit is composited onto
+    image_format: ImageFormat
+    seed: int
+    batch_size: int
+    digests: Mapping[str, str]  # of the bundle parts that editing and scoring read
+
+    @property
+    def content(self) -> Mapping[str, object]:
+        """What of the edit changes its result. A fit's options are in its id already."""
+        return {"version": EDIT_VERSION, **asdict(self)}
+
+    @cached_property
+    def edit_id(self) -> str:
+        """The edit's name in rows and object keys."""
+        return f"{self.slug}-{content_id(self.content)[:8]}"
+
+    @cached_property
+    def models_digest(self) -> str:
+        """One number for the bundle parts that were read."""
+        return content_id(dict(self.digests))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditRequest:
+    """One edit of every sample of one shard."""
+
+    inversion: InvertRequest
+    spec: EditSpec
+
+    @property
+    def shard(self) -> Shard:
+        """The shard whose inversion is edited."""
+        return self.inversion.shard
+
+    @cached_property
+    def id(self) -> str:
+        """Name of the commit."""
+        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.content})

@@ -1,0 +1,116 @@
+"""Batches as rows of the Parquet schemas: one row per sample, whatever its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coral_core.types import Edit, Scores
+from tasks.batches import Batch, Item
+from tasks.images import encode, to_levels, to_pixels
+from tasks.requests import EditRequest, EditSpec, Shard
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class EditedPixels:
+    """An edited batch off the device, as arrays; only the rows that are no padding."""
+
+    pixels_BHWC: np.ndarray  # uint8
+    levels_BHW: np.ndarray  # uint8, the mask
+    layer_areas_BL: np.ndarray
+    scores: Mapping[str, np.ndarray]  # column -> [B]
+    finite_B: np.ndarray  # bool; false where the edit gave something that is no image
+
+    @classmethod
+    def of(cls, edit: Edit, scores: Scores, count: int) -> EditedPixels:
+        """The first `count` samples of a batch."""
+        columns = {field.name.removesuffix("_B"): getattr(scores, field.name) for field in fields(scores)}
+        finite_B = edit.image_BCHW.isfinite().all(3).all(2).all(1) & edit.mask_B1HW.isfinite().all(3).all(2).all(1)
+        return cls(
+            pixels_BHWC=to_pixels(edit.image_BCHW[:count].nan_to_num()),
+            levels_BHW=to_levels(edit.mask_B1HW[:count].nan_to_num()),
+            layer_areas_BL=_array(edit.layer_areas_BL[:count]),
+            scores={name: _array(values[:count]) for name, values in columns.items()},
+            finite_B=finite_B[:count].cpu().numpy(),
+        )
+
+
+def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: EditedPixels | None) -> list[Row]:
+    """The rows of one batch in the order of the shard. `done` is None where the batch has no usable sample."""
+    edit = request.spec
+    common: Row = {
+        "source_uri": request.shard.uri,
+        "prompt": edit.target,
+        "source_prompt": edit.source,
+        "edit": edit.edit_id,
+        "method": edit.method,
+        "strength": edit.strength,
+        "seed": edit.seed,
+        "models_digest": edit.models_digest,
+        "editor_digest": editor_digest,
+    }
+    rows, index = [], 0
+    for item in batch.items:
+        row = {**_source(item), **common}
+        if item.sample.status == "ok":
+            assert done is not None, "a batch with usable samples was not edited"
+            row |= _result(edit, item, done, index)
+            index += 1
+        rows.append(row)
+    return rows
+
+
+def inversion_rows(shard: Shard, batch: Batch, ws_BLD: Tensor | None, error_B: Tensor | None) -> list[Row]:
+    """Rows of the inversion; a sample without finite latents becomes not_inverted."""
+    rows, index = [], 0
+    for item in batch.items:
+        row = {**_source(item), "source_uri": shard.uri}
+        if item.sample.status == "ok":
+            assert ws_BLD is not None and error_B is not None, "a batch with usable samples was not inverted"
+            ws_LD, error = ws_BLD[index], float(error_B[index])
+            if torch.isfinite(ws_LD).all() and np.isfinite(error):
+                row |= {"ws": ws_LD.flatten().float().cpu().numpy(), "inversion_error": error}
+            else:
+                row |= {"status": "not_inverted", "reason": "the encoder gave latents that are not finite"}
+            index += 1
+        rows.append(row)
+    return rows
+
+
+def _source(item: Item) -> Row:
+    sample, picture = item.sample, item.picture
+    row: Row = {
+        "key": sample.key,
+        "source_member": sample.member,
+        "source_sha256": sample.sha256,
+        "metadata": sample.metadata,
+        "status": sample.status,
+        "reason": sample.reason,
+        "inversion_error": item.inversion_error,
+    }
+    if picture is not None:
+        row |= {"width": picture.width, "height": picture.height, "box": list(picture.box)}
+    return row
+
+
+def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
+    if not done.finite_B[index]:
+        return {"status": "failed", "reason": "the edit gave pixels that are not finite"}
+    image = encode(done.pixels_BHWC[index], edit.image_format)
+    mask = encode(done.levels_BHW[index], "png")
+    return {
+        **{name: float(values[index]) for name, values in done.scores.items()},
+        "layer_areas": done.layer_areas_BL[index],
+        "image": {"bytes": image, "path": f"{item.sample.key}.{edit.image_format}"},
+        "mask": {"bytes": mask, "path": f"{item.sample.key}.mask.png"},
+    }
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.float().cpu().numpy()

@@ -1,0 +1,53 @@
+"""The waves as Prefect tasks: one task per wave, results in memory only, nothing cached and nothing retried by Prefect.
+
+What is done is in the store's commits, which know it better than any engine; running a flow again is the retry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from manifests.commit import committed
+from manifests.store import open_store
+from tasks import waves
+from tasks.plan import JobSpec, Plan, make_plan, record_plan
+from tasks.publish import Publication, publish_edits
+from tasks.run import Run
+from tasks.waves import WaveSummary
+
+QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "retries": 0}
+
+
+@task(name="plan", **QUIET)
+def plan_run(job: JobSpec, limit_samples: int | None) -> Plan:
+    """Resolve the job and freeze it in plans/."""
+    plan = make_plan(job, limit_samples)
+    record_plan(open_store(plan.output), plan)
+    return plan
+
+
+@task(name="invert", **QUIET)
+def invert_wave(run: Run) -> WaveSummary:
+    """Latents for every shard."""
+    return waves.invert(run)
+
+
+@task(name="fit", **QUIET)
+def fit_wave(run: Run) -> WaveSummary:
+    """An artifact for every edit that needs one."""
+    return waves.fit(run)
+
+
+@task(name="edit", **QUIET)
+def edit_wave(run: Run) -> WaveSummary:
+    """Every edit of every shard."""
+    return waves.edit(run)
+
+
+@task(name="publish", **QUIET)
+def publish(run: Run) -> Publication:
+    """The manifest of everything that is committed."""
+    return publish_edits(run.store, run.plan, frozenset(committed(run.store)))

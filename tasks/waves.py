@@ -1,0 +1,118 @@
+"""The three waves of work: each subtracts what is done, has the rest done by the workers, and says what happened."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from manifests.commit import committed
+from tasks.artifacts import fitted
+from tasks.outputs import ShardReport
+from tasks.pool import Outcome, Work
+from tasks.run import Run
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A piece of work that was not done."""
+
+    work: str
+    error: str  # one line
+    traceback: str = ""  # of an error of the code
+
+
+@dataclass
+class WaveSummary:
+    """What a wave did."""
+
+    wave: str
+    done: int = 0  # requests
+    reused: int = 0  # requests that had been done before
+    samples: int = 0  # images (times edits, in the edit wave) done now
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)  # status -> samples done now
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, report: ShardReport) -> None:
+        """Count what became of one request."""
+        if report.refused:
+            self.failures.append(Failure(f"{self.wave} {report.name}", report.refused))
+            return
+        self.done += not report.reused
+        self.reused += report.reused
+        if not report.reused:
+            self.counts = dict(Counter(self.counts) + Counter(report.counts))
+            self.samples += sum(report.counts.values())
+
+    def fail(self, outcome: Outcome) -> None:
+        """Note that a piece of work ended in an error."""
+        self.failures.append(Failure(outcome.work.name, outcome.error, outcome.traceback))
+
+
+def invert(run: Run) -> WaveSummary:
+    """Latents for every shard that has none."""
+    requests, done = run.plan.invert_requests(), committed(run.store)
+    works = [Work(each.id, f"invert {each.shard.uri}", "invert", (each,)) for each in requests if each.id not in done]
+    with summary("invert", reused=len(requests) - len(works)) as found:
+        _do_shards(run, works, found)
+    return found
+
+
+def fit(run: Run) -> WaveSummary:
+    """An artifact for every edit that needs one: loaded if an identical one is stored, trained otherwise."""
+    requests, done = run.plan.fits, fitted(run.store)
+    works = [
+        Work(each.id, f"fit {each.target or each.method}", "fit", (each,)) for each in requests if each.id not in done
+    ]
+    with summary("fit", reused=len(requests) - len(works)) as found:
+        for outcome in run.outcomes("fit", works, lambda artifact: 0):
+            if outcome.error:
+                found.fail(outcome)
+            else:
+                found.done += 1
+    return found
+
+
+def edit(run: Run) -> WaveSummary:
+    """Every edit of every shard, as far as there are latents and artifacts for it."""
+    done, artifacts = committed(run.store), fitted(run.store)
+    works, reused, failures = [], 0, []
+    for requests in run.plan.edit_requests():
+        pending = [request for request in requests if request.id not in done]
+        reused += len(requests) - len(pending)
+        ready = [each for each in pending if each.spec.fit_id in artifacts or not each.spec.fit_id]
+        if pending and pending[0].inversion.id not in done:
+            failures.append(Failure(f"edit {pending[0].shard.uri}", "not edited, because it was not inverted"))
+        elif ready:
+            works.append(Work(ready[0].inversion.id, f"edit {ready[0].shard.uri}", "edit", (ready,)))
+    missing = [each for each in run.plan.edits if each.fit_id and each.fit_id not in artifacts]
+    failures += [Failure(f"edit {each.slug}", "not edited, because it was not fitted") for each in missing]
+    with summary("edit", reused) as found:
+        found.failures += failures
+        _do_shards(run, works, found)
+    return found
+
+
+@contextmanager
+def summary(wave: str, reused: int = 0) -> Iterator[WaveSummary]:
+    """A summary to fill, with the time the block takes."""
+    started = time.perf_counter()
+    found = WaveSummary(wave, reused=reused)
+    yield found
+    found.seconds = time.perf_counter() - started
+
+
+def _do_shards(run: Run, works: Sequence[Work], found: WaveSummary) -> None:
+    for outcome in run.outcomes(found.wave, works, _samples):
+        if outcome.error:
+            found.fail(outcome)
+        else:
+            for report in outcome.result:
+                found.add(report)
+
+
+def _samples(reports: Sequence[ShardReport]) -> int:
+    return sum(sum(report.counts.values()) for report in reports)

@@ -1,0 +1,164 @@
+"""The work of one actor, as plain functions: invert a shard, fit an editor, edit a shard. Tests call them as they are.
+
+Each looks first whether it was done before, and ends in one commit; doing it again returns the first result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+from coral_core.composite import composite
+from coral_core.editors import FitScope, spec
+from coral_core.inversion import generator_samples, invert, restore
+from coral_core.models import Models
+from coral_core.scoring import score
+from coral_core.types import Inversion, Prompt
+from manifests.commit import read_commit
+from manifests.schema import inversion_schema
+from manifests.store import Store
+from tasks.artifacts import Artifact, Editors, Fitted, read_artifact, save_artifact
+from tasks.batches import Batch, open_inverted, open_source
+from tasks.outputs import Output, ShardReport, open_inversion, open_outputs
+from tasks.overlap import Behind
+from tasks.requests import EditRequest, EditSpec, FitRequest, InvertRequest
+from tasks.rows import EditedPixels, Row, edit_rows, inversion_rows
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How far the work at hand is."""
+
+    samples: int  # done
+    fraction: float  # of the work
+    note: str = ""
+
+
+OnPulse = Callable[[Pulse], None]
+
+
+def unwatched(pulse: Pulse) -> None:
+    """For callers who do not want to know."""
+
+
+def invert_shard(
+    request: InvertRequest, models: Models, store: Store, max_failure_rate: float = 1.0, pulse: OnPulse = unwatched
+) -> ShardReport:
+    """Find and store the latents of every sample of one shard."""
+    record = read_commit(store, request.id)
+    if record is not None:
+        return ShardReport.of(record, reused=True)
+    schema = inversion_schema(models.generator.num_ws, models.generator.w_dim)
+    samples = 0
+    with open_inversion(request, schema) as output:
+        with open_source(request, models.image_size) as shard, Behind() as behind:
+            for batch in shard.batches:
+                with output.timing("invert"):
+                    rows = invert_batch(request, batch, models)
+                behind.call(partial(output.write, rows))
+                samples += len(batch.items)
+                pulse(Pulse(samples, samples / shard.total))
+        info = {"name": request.shard.uri, "shard": request.shard.content}
+        return output.commit(store, info, max_failure_rate)
+
+
+def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = unwatched) -> Artifact:
+    """Train and store one editor, or return the artifact that is there."""
+    artifact = read_artifact(store, request.id)
+    if artifact is not None:
+        return artifact
+    method = spec(request.method)
+    config = method.fit_config(request.options)
+    prompt = Prompt(request.target, request.source) if method.scope is FitScope.PROMPT else None
+    editor = method.build(request.options, prompt, models)
+    source = generator_samples(models, config.source_samples, config.source_seed, config.source_truncation)
+
+    def progress(step: int, steps: int, losses: Mapping[str, float]) -> None:
+        pulse(Pulse(0, step / steps, f"{request.target or request.method}: {step}/{steps}, loss {losses['total']:.3f}"))
+
+    return save_artifact(store, request, editor, editor.fit(source, config, progress))
+
+
+def edit_shard(
+    requests: Sequence[EditRequest],
+    editors: Editors,
+    models: Models,
+    store: Store,
+    max_failure_rate: float = 1.0,
+    pulse: OnPulse = unwatched,
+) -> list[ShardReport]:
+    """Apply every pending edit to one shard and commit each. Doing it again returns the first commits."""
+    reports, pending = split_committed(store, requests)
+    if not pending:
+        return reports
+    samples = 0
+    with open_outputs(pending) as outputs:
+        with open_inverted(store, pending[0].inversion, models.image_size) as shard, Behind() as behind:
+            for batch in shard.batches:
+                source = restore_batch(batch, pending, models)
+                for request in pending:
+                    output, fitted = outputs[request.id], editors[request.spec]
+                    with output.timing("edit"):
+                        done = edit_batch(request.spec, fitted, source, len(batch.usable), models)
+                    behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
+                samples += len(batch.items)
+                pulse(Pulse(samples * len(pending), samples / shard.total))
+        return reports + [outputs[each.id].commit(store, commit_info(each), max_failure_rate) for each in pending]
+
+
+def split_committed(store: Store, requests: Sequence[EditRequest]) -> tuple[list[ShardReport], list[EditRequest]]:
+    """Reports of what is committed, and what is not."""
+    records = {request.id: read_commit(store, request.id) for request in requests}
+    reports = [ShardReport.of(record, reused=True) for record in records.values() if record is not None]
+    return reports, [request for request in requests if records[request.id] is None]
+
+
+def invert_batch(request: InvertRequest, batch: Batch, models: Models) -> list[Row]:
+    """One pass of the encoder over the usable samples."""
+    if not batch.usable:
+        return inversion_rows(request.shard, batch, None, None)
+    found = invert(models, batch.keys, batch.images(models.device))
+    error_B = (found.recon_BCHW - found.image_BCHW).abs().mean((1, 2, 3))
+    return inversion_rows(request.shard, batch, found.ws_BLD.cpu(), error_B.cpu())
+
+
+def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models) -> Inversion | None:
+    """The inversion of the usable samples from the stored latents; None without any. Encoded only for who reads it."""
+    if not batch.usable:
+        return None
+    source = restore(models, batch.keys, batch.images(models.device), batch.latents(models.device))
+    if not any("encoder" in request.spec.digests for request in requests):
+        return source
+    with torch.no_grad():
+        return replace(source, taps=models.encoder(source.image_BCHW)[1])
+
+
+def edit_batch(
+    edit: EditSpec, fitted: Fitted, source: Inversion | None, count: int, models: Models
+) -> EditedPixels | None:
+    """Edit, composite and score a batch; its first `count` samples, off the device."""
+    if source is None:
+        return None
+    prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
+    edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed)
+    final = composite(edited, source, edit.onto)
+    return EditedPixels.of(final, score(final, source, prompts, models), count)
+
+
+def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:
+    """Encode and write one edited batch; runs beside the next batch's computation."""
+    with output.timing("write"):
+        output.write(edit_rows(request, digest, batch, done))
+
+
+def commit_info(request: EditRequest) -> dict[str, object]:
+    """What the commit says about the request besides its id."""
+    return {
+        "name": f"{request.spec.edit_id} of {request.shard.uri}",
+        "shard": request.shard.content,
+        "edit": request.spec.edit_id,
+        "inversion": request.inversion.id,
+    }

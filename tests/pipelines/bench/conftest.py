@@ -1,0 +1,23 @@
+"""A bundle of random networks with two random judges beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from coral_core.weights import save_weights
+from coral_core.zoo.judge import Judge, JudgeConfig
+from coral_core.zoo.random_bundle import write_random_bundle
+from coral_core.zoo.second_judge import SecondJudge, SecondJudgeConfig
+
+
+@pytest.fixture(scope="session")
+def judged_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_random_bundle(tmp_path_factory.mktemp("judged"))
+    torch.manual_seed(0)
+    first, second = JudgeConfig(widths=(4, 4, 4, 4)), SecondJudgeConfig(stem=4, middle=4, width=8)
+    for part, network, config in (("judge", Judge(first), first), ("judge2", SecondJudge(second), second)):
+        save_weights(folder / f"{part}.safetensors", part, network, config=config, recipe={}, metrics={})
+    return folder

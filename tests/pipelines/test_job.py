@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.job import load_job
+
+GOOD = """
+name: test
+input: in-*.tar
+output: out
+edits:
+  - id: red
+    target: red hair
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    return path
+
+
+def error_of(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ValueError) as raised:
+        load_job(write(tmp_path, text))
+    return str(raised.value)
+
+
+def test_a_short_job_has_defaults_for_the_rest(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, GOOD))
+    assert (job.input, job.bundle, job.max_failure_rate) == (["in-*.tar"], "portraits", 0.5)
+    spec = job.spec()
+    assert (spec.edits[0].method, spec.edits[0].source) == ("coral-direction-attention", "a photo")
+    assert job.worker_resources().actors is None
+
+
+def test_the_shipped_jobs_are_good() -> None:
+    folder = Path(__file__).parents[2] / "pipelines" / "jobs"
+    names = {load_job(path).name for path in folder.glob("*.yaml")}
+    assert "portraits-demo" in names
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("name: test", "nmae: test"), "unknown key 'nmae'; did you mean 'name'?"),
+        (("target: red", "targt: red"), "edits[0]: unknown key 'targt'; did you mean 'target'?"),
+        (("output: out", "output: out\ngeometry: {fitt: crop}"), "geometry: unknown key 'fitt'; did you mean 'fit'?"),
+        (("output: out", "output: out\nresources: {num_cpu: 1}"), "did you mean 'num_cpus'?"),
+        (("output: out", "output: out\nfit_source: {zebra: 1}"), "fit_source: unknown key 'zebra'; known: samples"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    assert says in error_of(tmp_path, GOOD.replace(*change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("output: out", ""), "output: is missing"),
+        (("id: red", "id: Red Hair"), "edits[0].id: 'Red Hair' is no id"),
+        (
+            ("output: out", "output: out\nbatch_size: 0"),
+            "batch_size: Input should be greater than or equal to 1; given 0",
+        ),
+        (("output: out", "output: out\ngeometry: {fit: stretch}"), "geometry.fit:"),
+        (("target: red hair", "target: red hair\n  - {id: red, target: x}"), "['red'] occur more than once"),
+    ],
+)
+def test_problems_say_where_they_are(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    assert says in error_of(tmp_path, GOOD.replace(*change))
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("output: out", "batch_size: x").replace("id: red", "id: '!'")
+    assert len(error_of(tmp_path, text).splitlines()) == 3
+
+
+def test_what_is_no_job_at_all_is_said(tmp_path: Path) -> None:
+    assert "is no mapping" in error_of(tmp_path, "- a\n- b\n")
+    assert "is not YAML" in error_of(tmp_path, "a: [")
+    with pytest.raises(ValueError, match="cannot read the job"):
+        load_job(tmp_path / "nowhere.yaml")
+
+
+def test_memory_is_read_with_its_unit(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, GOOD + "resources: {actors: 3, memory: 2GiB, num_gpus: 0.5}\n"))
+    resources = job.worker_resources()
+    assert (resources.actors, resources.memory, resources.device) == (3, 2 * 2**30, "cuda")

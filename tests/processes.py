@@ -1,0 +1,80 @@
+"""Real `coral` processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CORAL = Path(sys.executable).with_name("coral")
+
+
+class Coral:
+    """Starts the command line in its own process group and leaves nothing of it behind."""
+
+    def __init__(self, home: Path) -> None:
+        quiet = {"PREFECT_HOME": str(home), "OMP_NUM_THREADS": "1"}
+        self.environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | quiet
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """A running command."""
+        process = subprocess.Popen(
+            [str(CORAL), *map(str, arguments)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        """What a command prints; it must end with `code`."""
+        process = self.start(*arguments)
+        printed, _ = process.communicate(timeout=240)
+        assert process.returncode == code, printed
+        return printed
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """SIGKILL to the process and everything it started, Ray and the Prefect server included."""
+        family = [process.pid, *descendants(process.pid)]
+        for pid in family:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        process.wait()
+
+    def close(self) -> None:
+        for process in self.started:
+            if process.poll() is None:
+                self.kill(process)
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents.setdefault(int(fields[1]), []).append(int(folder.name))
+    found = list(parents.get(pid, []))
+    for child in found:
+        found.extend(parents.get(child, []))
+    return found
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 180.0) -> None:
+    """Return as soon as it is true, or the process has ended."""
+    deadline = time.monotonic() + seconds
+    while not true() and process.poll() is None:
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)

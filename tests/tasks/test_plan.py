@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tars import members_of, write_shards, write_tar
+
+from manifests.store import open_store
+from tasks.plan import Plan, make_plan, read_plans, record_plan
+
+
+@pytest.fixture
+def job(tmp_path: Path, make_job: Callable[..., Any]) -> Any:
+    write_shards(tmp_path, 3, 4)
+    return make_job()
+
+
+def ids(plan: Plan) -> list[str]:
+    return [request.id for requests in plan.edit_requests() for request in requests]
+
+
+def changed(job: Any, **changes: Any) -> Any:
+    """The job with its first edit changed."""
+    return replace(job, edits=(replace(job.edits[0], **changes), *job.edits[1:]))
+
+
+def test_one_job_has_one_set_of_ids(job: Any) -> None:
+    one, two = make_plan(job), make_plan(job)
+    assert ids(one) == ids(two) and len(set(ids(one))) == 3 * 2
+    assert one.run_id != two.run_id
+    assert [fit.id for fit in one.fits] == [edit.fit_id for edit in one.edits]
+
+
+def test_a_plan_survives_its_file(job: Any) -> None:
+    plan = make_plan(job)
+    store = open_store(plan.output)
+    record_plan(store, plan)
+    (read,) = read_plans(store)
+    assert ids(read) == ids(plan) and read.shards == plan.shards and read.to_json() == plan.to_json()
+    with pytest.raises(ValueError, match="exists already"):
+        record_plan(store, plan)
+
+
+def test_a_plan_writes_nothing(job: Any) -> None:
+    make_plan(job)
+    assert not Path(job.output).exists()
+
+
+def test_what_an_edit_does_not_share_leaves_the_others_alone(job: Any) -> None:
+    before, after = make_plan(job), make_plan(changed(job, target="green hair"))
+    assert before.edits[0].edit_id != after.edits[0].edit_id and before.edits[1] == after.edits[1]
+    assert before.invert == after.invert and before.fits[1] == after.fits[1]
+
+
+def test_strength_is_no_matter_of_the_fit(job: Any) -> None:
+    before, after = make_plan(job), make_plan(changed(job, strength=0.5))
+    assert before.fits == after.fits and before.edits[0].edit_id != after.edits[0].edit_id
+
+
+def test_equal_fits_are_done_once(job: Any) -> None:
+    twice = replace(job, edits=(job.edits[0], replace(job.edits[0], id="weak", strength=0.5)))
+    plan = make_plan(twice)
+    assert len(plan.fits) == 1 and len(plan.edits) == 2
+
+
+def test_the_options_of_the_fit_come_from_the_job_and_the_edit(job: Any) -> None:
+    options = make_plan(replace(job, seed=7)).fits[0].options["fit"]
+    assert isinstance(options, dict)
+    assert (options["source_samples"], options["seed"], options["steps"]) == (8, 7, 2)
+
+
+def test_a_new_shard_changes_no_id_of_the_others(job: Any, tmp_path: Path) -> None:
+    before = ids(make_plan(job))
+    write_tar(tmp_path / "in-0000.tar", members_of(9))  # sorts first
+    assert set(before) < set(ids(make_plan(job)))
+
+
+def test_digests_of_untouched_shards_are_taken_from_the_last_plan(job: Any) -> None:
+    plan = make_plan(job)
+    forged = replace(plan, shards=tuple(replace(shard, sha256="remembered") for shard in plan.shards))
+    record_plan(open_store(plan.output), forged)
+    assert {shard.sha256 for shard in make_plan(job).shards} == {"remembered"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(1, [1]), (4, [None]), (6, [None, 2]), (12, [None] * 3), (99, [None] * 3)]
+)
+def test_a_limit_takes_the_first_samples(job: Any, limit: int, expected: list[int | None]) -> None:
+    assert [shard.limit for shard in make_plan(job, limit).shards] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "coral"}, "edit 'red': unknown method 'coral'; known:"),
+        ({"options": {"aera": 1}}, "unknown option 'aera'; did you mean 'area'?"),
+        ({"options": {"fit": {"stpes": 1}}}, "unknown option 'stpes'; did you mean 'steps'?"),
+        ({"options": {"fit": 3}}, "fit is 3; give a mapping"),
+    ],
+)
+def test_an_edit_that_cannot_be_done_is_refused(job: Any, change: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        make_plan(changed(job, **change))
+    assert says in str(raised.value)
+
+
+def test_an_unknown_bundle_is_refused(job: Any) -> None:
+    with pytest.raises(ValueError, match="no bundle 'portrait'"):
+        make_plan(replace(job, bundle="portrait"))

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import pytest
+from tars import image_bytes, members_of, write_tar
+
+from tasks import shards
+from tasks.shards import count_samples, read_samples, write_shard
+
+
+def statuses(path: Path) -> list[tuple[str, str]]:
+    found = [(sample.key, sample.status) for sample in read_samples(path)]
+    assert len(found) == count_samples(path)
+    return found
+
+
+def test_a_good_tar_reads_as_webdataset_reads_it(tmp_path: Path) -> None:
+    import webdataset
+
+    members = [*members_of(1, "a/x"), *members_of(2, "a/y.seg")[:1], *members_of(3, "b")]
+    path = write_tar(tmp_path / "in.tar", members)
+    theirs = [sample["__key__"] for sample in webdataset.WebDataset(str(path), shardshuffle=False)]
+    assert [sample.key for sample in read_samples(path)] == theirs
+
+
+def test_sidecars_become_metadata(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [*members_of(1), ("b.json", b"[1]"), ("b.jpg", image_bytes(2))])
+    first, second = read_samples(path)
+    assert json.loads(first.metadata) == {"label": 1, "caption": "number 1"}
+    assert json.loads(second.metadata) == {"json": [1]}
+    assert first.image == image_bytes(1) and first.member == "0001.png"
+
+
+def test_members_that_are_not_adjacent_are_brought_together(tmp_path: Path) -> None:
+    a, b = members_of(1, "a"), members_of(2, "b")
+    path = write_tar(tmp_path / "in.tar", [a[0], b[0], a[1], b[1]])
+    first, second = read_samples(path)
+    assert (first.status, json.loads(first.metadata)) == ("ok", {"label": 1})
+    assert (second.status, json.loads(second.metadata)) == ("ok", {"label": 2})
+
+
+def test_a_second_sample_of_one_key_is_a_row_of_its_own(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [*members_of(1, "a"), *members_of(2, "b"), *members_of(3, "a")])
+    assert statuses(path) == [("a", "ok"), ("b", "ok"), ("a", "duplicate_key")]
+
+
+def test_a_sample_without_image_is_incomplete(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [*members_of(1, "a"), ("b.json", b"{}")])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete")]
+
+
+def test_names_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
+    members = [("README", b"x"), (".hidden.png", b"x"), ("__meta__/x.png", b"x"), *members_of(1, "a")]
+    assert statuses(write_tar(tmp_path / "in.tar", members)) == [("a", "ok")]
+
+
+def test_a_plain_suffix_is_the_image_before_a_dotted_one(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [("a.seg.png", b"mask"), ("a.PNG", image_bytes(1))])
+    (sample,) = read_samples(path)
+    assert sample.member == "a.PNG"
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    path = tmp_path / "in.tar"
+    with tarfile.open(path, "w") as tar:
+        link = tarfile.TarInfo("a.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    assert statuses(path) == [("a", "incomplete")]
+
+
+def test_broken_json_is_no_silent_loss_of_labels(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [("a.png", image_bytes(1)), ("a.json", b"{oops")])
+    (sample,) = read_samples(path)
+    assert sample.status == "undecodable" and "a.json" in sample.reason
+
+
+def test_a_member_may_not_be_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "MAX_IMAGE_BYTES", 100)
+    assert statuses(write_tar(tmp_path / "in.tar", members_of(1, "a"))) == [("a", "too_large")]
+
+
+def test_no_pickle_is_executed(tmp_path: Path) -> None:
+    trap = pickle.dumps(Trap(str(tmp_path / "sprung")))
+    members = [*members_of(1, "a"), ("a.pyd", trap), ("a.pkl", trap), ("a.pickle", trap), ("a.pth", trap)]
+    assert statuses(write_tar(tmp_path / "in.tar", members)) == [("a", "ok")]
+    assert not (tmp_path / "sprung").exists()
+
+
+def whole_tar(tmp_path: Path) -> tuple[Path, bytes]:
+    path = write_tar(tmp_path / "in.tar", [*members_of(1, "a"), *members_of(2, "b")])
+    return path, path.read_bytes()
+
+
+def test_a_tar_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
+    path, data = whole_tar(tmp_path)
+    with tarfile.open(path) as tar:
+        end = tar.getmember("b.png").offset_data + 512 * -(-tar.getmember("b.png").size // 512)
+    path.write_bytes(data[:end])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete")]
+
+
+@pytest.mark.parametrize("member", ["b.png", "b.json"])
+def test_a_tar_cut_inside_a_member_is_noticed(tmp_path: Path, member: str) -> None:
+    path, data = whole_tar(tmp_path)
+    with tarfile.open(path) as tar:
+        cut = tar.getmember(member).offset_data + 10
+    path.write_bytes(data[:cut])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete")]
+
+
+def test_a_damaged_header_loses_nothing_silently(tmp_path: Path) -> None:
+    path, data = whole_tar(tmp_path)
+    with tarfile.open(path) as tar:
+        header = tar.getmember("b.json").offset
+    path.write_bytes(data[:header] + b"\xff" * 512 + data[header + 512 :])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete"), ("in.tar@end", "undecodable")]
+
+
+def test_concatenated_tars_are_noticed(tmp_path: Path) -> None:
+    path, data = whole_tar(tmp_path)
+    path.write_bytes(data + data)
+    assert statuses(path)[-1] == ("in.tar@end", "undecodable")
+
+
+@pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(range(256)) * 8])
+def test_what_is_no_tar_is_one_row(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "in.tar"
+    path.write_bytes(data)
+    assert statuses(path) == [("in.tar", "undecodable")]
+
+
+def test_an_empty_tar_has_no_samples(tmp_path: Path) -> None:
+    assert statuses(write_tar(tmp_path / "in.tar", [])) == []
+
+
+def test_a_limit_takes_the_first_samples(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [member for key in "abc" for member in members_of(1, key)])
+    assert [sample.key for sample in read_samples(path, 2)] == ["a", "b"]
+
+
+def test_a_name_that_is_no_unicode_is_readable(tmp_path: Path) -> None:
+    path = tmp_path / "in.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as tar:
+        info = tarfile.TarInfo("caf\xe9.png")
+        info.size = len(image_bytes(1))
+        tar.addfile(info, io.BytesIO(image_bytes(1)))
+    (sample,) = read_samples(path)
+    sample.key.encode()
+    assert sample.status == "ok"
+
+
+def test_equal_samples_are_written_as_equal_bytes(tmp_path: Path) -> None:
+    sample = {"__key__": "a", "png": image_bytes(1), "json": b"{}"}
+    for name in ("one.tar", "two.tar"):
+        write_shard(tmp_path / name, [sample])
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    assert statuses(tmp_path / "one.tar") == [("a", "ok")]
+
+
+class Trap:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path(self.path),))  # type: ignore[return-value]

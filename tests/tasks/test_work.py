@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tars import image_bytes, members_of, write_shards, write_tar
+
+from manifests.commit import committed, read_commit
+from manifests.reader import read_rows
+from manifests.store import Store, open_store
+from tasks.artifacts import Editors
+from tasks.images import pixels_of
+from tasks.plan import Plan, make_plan
+from tasks.requests import EditRequest
+from tasks.work import Pulse, edit_shard, fit_editor, invert_shard
+
+BROKEN = [("broken.png", b"no image"), ("lonely.json", b"{}")]
+
+
+def prepare(plan: Plan, models: Any) -> tuple[Store, list[list[EditRequest]], Editors]:
+    """Everything before the edit wave."""
+    store = open_store(plan.output)
+    for inversion in plan.invert_requests():
+        invert_shard(inversion, models, store)
+    for fit in plan.fits:
+        fit_editor(fit, models, store)
+    return store, list(plan.edit_requests()), Editors(store, models)
+
+
+def rows_of(store: Store, request_id: str, prefix: str = "data/") -> list[dict[str, Any]]:
+    record = read_commit(store, request_id)
+    assert record is not None
+    return [row for ref in record.objects if ref.key.startswith(prefix) for row in read_rows(store, ref.key)]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, make_job: Callable[..., Any]) -> Plan:
+    """Eleven samples in batches of four; the third and the last cannot be used."""
+    good = [members_of(number) for number in range(9)]
+    order = [*good[:2], BROKEN[:1], *good[2:], BROKEN[1:]]
+    write_tar(tmp_path / "in-000.tar", [member for sample in order for member in sample])
+    return make_plan(make_job())
+
+
+def test_every_sample_becomes_a_row_of_every_edit(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    reports = edit_shard(requests, editors, models, store)
+    expected = ["ok", "ok", "undecodable", *["ok"] * 7, "incomplete"]
+    for request, report in zip(requests, reports, strict=True):
+        assert report.counts == {"ok": 9, "undecodable": 1, "incomplete": 1}
+        data, scalars = rows_of(store, request.id), rows_of(store, request.id, "rows/")
+        assert [row["status"] for row in data] == expected
+        assert [{**row, "image": 0, "mask": 0} for row in data] == [{**row, "image": 0, "mask": 0} for row in scalars]
+        for row in data:
+            assert (row["image"] is not None) == (row["status"] == "ok")
+            assert bool(row["reason"]) == (row["status"] != "ok")
+
+
+def test_a_row_says_where_it_comes_from_and_what_was_done(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    edit_shard(requests, editors, models, store)
+    row = rows_of(store, requests[0].id)[0]
+    assert json.loads(row["metadata"]) == {"label": 0, "caption": "number 0"}
+    assert (row["key"], row["source_member"], row["source_uri"]) == ("0000", "0000.png", plan.shards[0].uri)
+    assert (row["prompt"], row["edit"], row["strength"]) == ("red hair", plan.edits[0].edit_id, 1.0)
+    assert (row["width"], row["height"], row["box"]) == (64, 64, [0, 0, 64, 64])
+    assert len(row["layer_areas"]) == len(models.generator.conv_sizes)
+    assert row["editor_digest"] and row["models_digest"] and row["inversion_error"] > 0
+    assert pixels_of(row["image"]["bytes"]).shape == (64, 64, 3) and pixels_of(row["mask"]["bytes"]).shape == (64, 64)
+    assert all(isinstance(row[name], float) for name in ("direction", "identity", "outside", "area", "clip_edit"))
+
+
+def test_doing_it_again_returns_the_first_commits(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    first = edit_shard(requests[:1], editors, models, store)
+    before = committed(store)
+    again = edit_shard(requests, editors, models, store)
+    assert [report.reused for report in first + again] == [False, True, False]
+    assert {**committed(store), **before} == committed(store)
+    objects = {info.key for info in store.list("")}
+    assert edit_shard(requests, editors, models, store)[0].counts == first[0].counts
+    assert {info.key for info in store.list("")} == objects
+
+
+def test_composited_onto_the_source_nothing_changes_off_the_mask(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    edit_shard(requests, editors, models, store)
+    for row in rows_of(store, requests[0].id)[:2]:
+        off = pixels_of(row["mask"]["bytes"]) == 0
+        source = pixels_of(image_bytes(int(row["key"])))
+        assert np.array_equal(pixels_of(row["image"]["bytes"])[off], source[off])
+
+
+def test_another_batching_changes_no_pixel_by_more_than_one(
+    plan: Plan, models: Any, make_job: Callable[..., Any], tmp_path: Path
+) -> None:
+    images = []
+    for batch_size in (4, 7):
+        other = make_plan(make_job(batch_size=batch_size, output=str(tmp_path / f"out-{batch_size}")))
+        store, (requests,), editors = prepare(other, models)
+        edit_shard(requests, editors, models, store)
+        rows = [row for row in rows_of(store, requests[0].id) if row["status"] == "ok"]
+        images.append(np.stack([pixels_of(row["image"]["bytes"]) for row in rows]).astype(int))
+    assert np.abs(images[0] - images[1]).max() <= 1
+
+
+def test_too_many_failures_are_not_committed(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    reports = edit_shard(requests, editors, models, store, max_failure_rate=0.1)
+    assert all("max_failure_rate 0.1" in report.refused and "broken" in report.refused for report in reports)
+    assert not any(request.id in committed(store) for request in requests)
+    assert not list(store.list("data/"))
+
+
+def test_a_shard_without_any_usable_sample_is_rows_all_the_same(
+    tmp_path: Path, models: Any, make_job: Callable[..., Any]
+) -> None:
+    write_tar(tmp_path / "in-000.tar", BROKEN)
+    write_tar(tmp_path / "in-001.tar", [])
+    store, shards, editors = prepare(make_plan(make_job()), models)
+    counts = [edit_shard(requests, editors, models, store)[0].counts for requests in shards]
+    assert counts == [{"undecodable": 1, "incomplete": 1}, {}]
+
+
+def test_a_shard_must_be_inverted_first(tmp_path: Path, models: Any, make_job: Callable[..., Any]) -> None:
+    write_shards(tmp_path, 1, 2)
+    plan = make_plan(make_job())
+    store = open_store(plan.output)
+    with pytest.raises(ValueError, match="not inverted yet"):
+        edit_shard(next(plan.edit_requests()), Editors(store, models), models, store)
+
+
+def test_what_is_not_finite_is_a_failed_row(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    editor = editors[requests[0].spec].editor
+    whole = editor.edit
+
+    def broken(inversion: Any, prompts: Any, **settings: Any) -> Any:
+        edit = whole(inversion, prompts, **settings)
+        edit.image_BCHW[0] = float("nan")
+        return edit
+
+    monkeypatch.setattr(editor, "edit", broken)
+    (report,) = edit_shard(requests[:1], editors, models, store)
+    assert report.counts == {"ok": 6, "failed": 3, "undecodable": 1, "incomplete": 1}
+
+
+def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    pulses: list[Pulse] = []
+    edit_shard(requests, editors, models, store, pulse=pulses.append)
+    assert [pulse.samples for pulse in pulses] == sorted(pulse.samples for pulse in pulses)
+    assert (pulses[-1].samples, pulses[-1].fraction) == (22, 1.0)
+
+
+def test_inversions_keep_their_shape(plan: Plan, models: Any) -> None:
+    from manifests.reader import open_parquet
+    from manifests.schema import ws_shape
+
+    store, _, _ = prepare(plan, models)
+    (record,) = [read_commit(store, request.id) for request in plan.invert_requests()]
+    assert record is not None
+    with open_parquet(store, record.objects[0].key) as file:
+        assert ws_shape(file.schema_arrow) == (models.generator.num_ws, models.generator.w_dim)
+        assert isinstance(file.read().column("ws"), pa.ChunkedArray)
