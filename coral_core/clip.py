@@ -57,11 +57,12 @@ class ClipSpace(nn.Module):
         )
 
     def text(self, prompts: Sequence[str]) -> Tensor:
-        """Sentences -> e_BE without gradient; every sentence is encoded once."""
-        new = [text for text in dict.fromkeys(prompts) if text not in self._texts]
-        if new:
-            with torch.no_grad():
-                self._texts.update(zip(new, self.encode_tokens(self.tokens(new)), strict=True))
+        """Sentences -> e_BE without gradient, in full precision; every sentence is encoded once and alone, so that its
+        bits do not depend on what else was asked."""
+        for text in dict.fromkeys(prompts):
+            if text not in self._texts:
+                with torch.no_grad(), torch.autocast(self.mean.device.type, enabled=False):
+                    self._texts[text] = self.encode_tokens(self.tokens([text]))[0]
         return torch.stack([self._texts[text] for text in prompts])
 
     def forget_texts(self) -> None:

@@ -39,7 +39,7 @@ SHARDS, SAMPLES = 4, 64
 SHEET_SAMPLES, ZOOM = 5, 2
 WANTS: Mapping[str, Mapping[str, str]] = {
     "red-hair": {"hair_color": "red"},
-    "sunglasses": {"glasses": "sunglasses"},
+    "earrings": {"earrings": "gold"},
     "smile": {"mouth": "smile"},
 }
 """What each edit of the job asks for, in the terms of the lexicon."""

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,12 @@ class Output:
             absent = PIXELS.difference(writer.schema.names)
             writer.write([{name: value for name, value in row.items() if name not in absent} for row in rows])
 
-    def commit(self, store: Store, info: Mapping[str, object], max_failure_rate: float) -> ShardReport:
-        """Make the request visible, unless too much of it failed. `info` goes into the record and has a "name"."""
-        total = sum(self.counts.values())
+    def commit(self, store: Store, info: Mapping[str, object], total: int, max_failure_rate: float) -> ShardReport:
+        """Make the request visible, unless too much of its `total` samples failed.
+
+        `info` goes into the record and has a "name".
+        """
+        assert total == sum(self.counts.values()), f"{info['name']}: {dict(self.counts)} for {total} samples"
         failed = total - self.counts["ok"]
         if failed > max_failure_rate * total:
             why = f"{failed} of {total} samples failed, more than max_failure_rate {max_failure_rate:g}"
@@ -137,7 +140,8 @@ def open_inversion(request: InvertRequest, schema: Any) -> Iterator[Output]:
 def scratch_folder() -> Iterator[Path]:
     """A folder for temporary files; what killed processes left behind a day ago goes first."""
     for stale in Path(tempfile.gettempdir()).glob("coral-scratch-*"):
-        if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(stale, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process may be as quick
+            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="coral-scratch-") as folder:
         yield Path(folder)

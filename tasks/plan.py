@@ -103,9 +103,8 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     """
     store = open_store(job.output)
     bundle = read_bundle(job.bundle)
-    latest = next(iter(read_plans(store, newest=1)), None)
-    known = {} if latest is None else {shard.uri: shard for shard in latest.shards if shard.limit is None}
-    shards = find_shards(job.inputs, known)
+    latest = next((plan for plan in read_plans(store) if plan.limit_samples is None), None)
+    shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {})
     resolved = [_resolve(job, entry, bundle) for entry in job.edits]
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     return Plan(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from manifests.commit import CommitConflict, CommitRecord, locations, read_commit
@@ -45,15 +45,16 @@ def publish_edits(store: Store, plan: Plan, done: frozenset[str]) -> Publication
     Errors: ValueError when a commit has not one row per sample of its shard; CommitConflict when others keep winning.
     """
     whole = whole_of_limited(store)
-    planned = [request.id for shard in plan.edit_requests() for request in shard]
+    planned = (request.id for shard in plan.edit_requests() for request in shard)
+    ready = dict.fromkeys(request for request in planned if request in done)  # in the order of the plan
     for _ in range(ATTEMPTS):
         seen = read_snapshot(store)
         published = seen.requests
-        wanted = dict.fromkeys(each for each in planned if each in done)
-        gone = {limited: by for limited, by in whole.items() if by in published or by in wanted}
-        fresh = [request for request in wanted if request not in published and request not in gone]
+        obsolete = {limited for limited, by in whole.items() if by in published or by in ready}
+        fresh = [request for request in ready if request not in published and request not in obsolete]
         try:
-            snapshot = _publish(store, seen, fresh, {each: by for each, by in gone.items() if each in published})
+            gone = {request: whole[request] for request in obsolete & published}
+            snapshot = _publish(store, seen, fresh, gone)
         except OutdatedError:
             continue
         return Publication(snapshot.version, len(fresh), snapshot.rows)
@@ -113,15 +114,16 @@ def write_parts(store: Store, requests: Sequence[str]) -> list[ManifestPart]:
 
 def manifest_rows(store: Store, record: CommitRecord) -> Iterator[list[dict[str, Any]]]:
     """The published rows of a commit, some at a time. ValueError when they are not one per sample."""
-    places = locations(record)
     keys = [ref.key for ref in record.objects if ref.key.startswith("rows/")]
-    total = sum(record.counts.values())
     stored = (row for key in keys for row in read_rows(store, key))
-    while rows := [_published(row, record, next(places)) for row in islice(stored, ROWS_AT_ONCE)]:
-        total -= len(rows)
-        yield rows
-    if total or next(places, None) is not None:
-        raise ValueError(f"commits/{record.request_id}.json: its rows, its images and its counts do not agree")
+    placed, total = zip_longest(stored, locations(record)), 0
+    while pairs := list(islice(placed, ROWS_AT_ONCE)):
+        if any(row is None or place is None for row, place in pairs):
+            raise ValueError(f"commits/{record.request_id}.json: it has not as many rows as images")
+        yield [_published(row, record, place) for row, place in pairs]
+        total += len(pairs)
+    if total != sum(record.counts.values()):
+        raise ValueError(f"commits/{record.request_id}.json counts {dict(record.counts)}, and has {total} rows")
 
 
 def _published(row: dict[str, Any], record: CommitRecord, place: tuple[str, int, int]) -> dict[str, Any]:

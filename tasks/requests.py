@@ -64,15 +64,15 @@ class InvertSpec:
     batch_size: int
     digests: Mapping[str, str]  # of the generator and the encoder
 
-    @property
-    def content(self) -> Mapping[str, object]:
-        """What of the inversion changes its result."""
-        return {"version": INVERT_VERSION, **asdict(self)}
-
     @cached_property
+    def digest(self) -> str:
+        """One number for all of it, and the version of the computation."""
+        return content_id({"version": INVERT_VERSION, **asdict(self)})
+
+    @property
     def invert_id(self) -> str:
         """Folder of these inversions."""
-        return content_id(self.content)[:16]
+        return self.digest[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class InvertRequest:
     @cached_property
     def id(self) -> str:
         """Name of the commit."""
-        return content_id({"kind": "invert", "shard": self.shard.content, "spec": self.spec.content})
+        return content_id({"kind": "invert", "shard": self.shard.content, "spec": self.spec.digest})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +121,15 @@ class EditSpec:
     batch_size: int
     digests: Mapping[str, str]  # of the bundle parts that editing and scoring read
 
-    @property
-    def content(self) -> Mapping[str, object]:
-        """What of the edit changes its result. A fit's options are in its id already."""
-        return {"version": EDIT_VERSION, **asdict(self)}
-
     @cached_property
+    def digest(self) -> str:
+        """One number for all of it, and the version of the computation."""
+        return content_id({"version": EDIT_VERSION, **asdict(self)})
+
+    @property
     def edit_id(self) -> str:
         """The edit's name in rows and object keys."""
-        return f"{self.slug}-{content_id(self.content)[:8]}"
+        return f"{self.slug}-{self.digest[:8]}"
 
     @cached_property
     def models_digest(self) -> str:
@@ -152,4 +152,4 @@ class EditRequest:
     @cached_property
     def id(self) -> str:
         """Name of the commit."""
-        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.content})
+        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.digest})

@@ -62,7 +62,7 @@ def invert_shard(
                 samples += len(batch.items)
                 pulse(Pulse(samples, samples / shard.total))
         info = {"name": request.shard.uri, "shard": request.shard.content}
-        return output.commit(store, info, max_failure_rate)
+        return output.commit(store, info, shard.total, max_failure_rate)
 
 
 def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = unwatched) -> Artifact:
@@ -106,7 +106,10 @@ def edit_shard(
                     behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
                 samples += len(batch.items)
                 pulse(Pulse(samples * len(pending), samples / shard.total))
-        return reports + [outputs[each.id].commit(store, commit_info(each), max_failure_rate) for each in pending]
+        for request in pending:
+            info = commit_info(request)
+            reports.append(outputs[request.id].commit(store, info, shard.total, max_failure_rate))
+    return reports
 
 
 def split_committed(store: Store, requests: Sequence[EditRequest]) -> tuple[list[ShardReport], list[EditRequest]]:

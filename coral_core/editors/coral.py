@@ -41,7 +41,7 @@ class EditConfig:
     l2: float = 0.1  # mean square of the edit, in standard deviations of w
     identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
     levels: tuple[str, ...] = tuple(LEVELS)  # levels of W+ that may move: coarse, medium, fine
-    latent_rate: float = 0.04  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
+    latent_rate: float = 0.08  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
 
     def __post_init__(self) -> None:
         if not self.levels or not set(self.levels) <= set(LEVELS):
@@ -65,7 +65,7 @@ class EditConfig:
 class CoralConfig(EditConfig):
     """A latent edit with learned regions."""
 
-    area: float = 0.3  # mean of the masks over pixels and layers
+    area: float = 0.2  # mean of the masks over pixels and layers
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
     region_rate: float = 0.01  # Adam's learning rate of the region
 

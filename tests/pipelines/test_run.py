@@ -23,8 +23,6 @@ from manifests.reader import read_row_group
 from manifests.store import Store, open_store
 
 SHARDS, SAMPLES = 4, 6
-TEXT_SCORES = ("clip_source", "clip_edit", "direction")
-"""Their last bits depend on which sentences a process encodes together."""
 COLUMNS = "* EXCLUDE (image_uri)"  # the name of a data object holds the attempt
 
 
@@ -133,9 +131,7 @@ def test_killed_at_any_moment_it_goes_on_and_does_nothing_twice(
     before = done(place.store)
     coral.run("run", place.job)
     assert before.items() <= done(place.store).items()
-    for ours, theirs in zip(manifest(place.store), manifest(undisturbed.store), strict=True):
-        scores, expected = ([row.pop(name) for name in TEXT_SCORES] for row in (ours, theirs))
-        assert ours == theirs and scores == pytest.approx(expected, abs=1e-5)
+    assert manifest(place.store) == manifest(undisturbed.store)
 
 
 def test_told_to_stop_it_stops_and_leaves_no_process(make_place: Callable[[str], Place], coral: Coral) -> None:

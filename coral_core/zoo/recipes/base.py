@@ -49,7 +49,8 @@ class Recipe(nn.Module, ABC):
         self.train_corpus = context.corpus("train", TRAIN_SCENES)
         self.dev_corpus = context.corpus("dev", DEV_SCENES)
         self.build()
-        self.to(context.device, memory_format=torch.channels_last)
+        self.to(context.device)
+        self.to(memory_format=torch.channels_last)
         self.optimisers = self.make_optimisers()
 
     @abstractmethod
@@ -79,8 +80,8 @@ class Recipe(nn.Module, ABC):
     def make_optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """One AdamW over everything that trains."""
         trained = [p for p in self.parameters() if p.requires_grad]
-        options = {"lr": self.learning_rate, "betas": self.betas, "weight_decay": self.weight_decay}
-        return {"main": torch.optim.AdamW(trained, **options)}  # type: ignore[arg-type]
+        rate, decay = self.learning_rate, self.weight_decay
+        return {"main": torch.optim.AdamW(trained, lr=rate, betas=self.betas, weight_decay=decay)}
 
     def step(self, step: int, rng: np.random.Generator) -> dict[str, float]:
         """One optimisation step; returns the loss terms."""
@@ -95,7 +96,7 @@ class Recipe(nn.Module, ABC):
         for group in chosen.param_groups:
             group["lr"] = group.setdefault("peak", group["lr"]) * self.schedule(step / self.context.steps)
         chosen.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         trained = [p for group in chosen.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(trained, 5.0)
         chosen.step()

@@ -49,7 +49,7 @@ class ClipRecipe(Recipe):
     weight_decay = 0.05
 
     def build(self) -> None:
-        self.config = {
+        self.config: dict[str, Any] = {
             "embed_dim": 128,
             "vision_cfg": {"image_size": 128, "layers": (2, 2, 2, 2), "width": 16, "head_width": 64},
             "text_cfg": {"context_length": 80, "width": 128, "heads": 4, "layers": 3},
