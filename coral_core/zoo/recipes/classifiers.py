@@ -21,7 +21,7 @@ from coral_core.zoo.recipes.base import Recipe
 class PerceptualRecipe(Recipe):
     """Features that tell attributes and segments apart make distances that care about eyes as much as about walls."""
 
-    default_steps = 900
+    default_steps = 600
 
     def build(self) -> None:
         self.config = PerceptualConfig()
@@ -49,7 +49,7 @@ class PerceptualRecipe(Recipe):
 class SegmenterRecipe(Recipe):
     """Cross-entropy on the exact label map."""
 
-    default_steps = 500
+    default_steps = 200
 
     def build(self) -> None:
         self.config = SegmenterConfig(segments=SEGMENTS)

@@ -31,7 +31,7 @@ SCALE, MARGIN = 16.0, 0.2
 class IdentityRecipe(Recipe):
     """Contrast of views within a batch of persons."""
 
-    default_steps = 500
+    default_steps = 200
     default_batch_size = 128
 
     def build(self) -> None:

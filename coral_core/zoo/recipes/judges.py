@@ -36,7 +36,7 @@ class ReaderRecipe(Recipe):
 class JudgeRecipe(ReaderRecipe):
     """The judge every success is counted by."""
 
-    default_steps = 1200
+    default_steps = 450
 
     def build(self) -> None:
         self.config = JudgeConfig()
@@ -49,7 +49,7 @@ class JudgeRecipe(ReaderRecipe):
 class SecondJudgeRecipe(ReaderRecipe):
     """Another network; train it with another seed as well, so that it meets the scenes in another order."""
 
-    default_steps = 1500
+    default_steps = 450
 
     def build(self) -> None:
         self.config = SecondJudgeConfig()

@@ -45,7 +45,7 @@ class LatentCritic(nn.Module):
 class MappingRecipe(Recipe):
     """Trains the mapping network inside the shipped generator and writes that generator again."""
 
-    default_steps = 6000
+    default_steps = 2500
     default_batch_size = 256
     learning_rate = 5e-4
     betas = (0.0, 0.99)

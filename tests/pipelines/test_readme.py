@@ -1,0 +1,40 @@
+"""The README is true: its job is a job, its commands are commands, its picture is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from typer.main import get_command
+
+from coral_core.editors import spec
+from pipelines.cli import app
+from pipelines.job import Job
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_job_is_a_job_with_methods_and_options_that_exist() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    job = Job.model_validate(yaml.safe_load(text))
+    for edit in job.edits:
+        assert spec(edit.method).resolve(edit.options)
+
+
+def test_every_command_is_one() -> None:
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    named = set(re.findall(r"^coral ([a-z-]+)", README, re.MULTILINE))
+    assert {"demo-data", "plan", "run", "status", "query", "zoo", "bench"} == named <= set(known)
+
+
+def test_every_make_target_and_picture_is_there() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE)) <= targets
+    assert all((ROOT / path).is_file() for path in re.findall(r"!\[.*?\]\((.*?)\)", README))
+
+
+def test_the_architecture_takes_twelve_lines() -> None:
+    (text,) = re.findall(r"## Architecture\n+```text\n(.*?)```", README, re.DOTALL)
+    assert len(text.strip().splitlines()) == 12
