@@ -64,7 +64,10 @@ def load_models(bundle: str, device: str = "cpu") -> Models:
 def load_network(path: Path, part: str) -> nn.Module:
     """One network with its weights, frozen."""
     network_class, config_class = NETWORKS[part]
-    config = read_header(path).config
+    header = read_header(path)
+    if header.part != part:
+        raise ValueError(f"{path} holds a {header.part}, not a {part}; give each part's file its own name")
+    config = header.config
     network: nn.Module = network_class(config if config_class is dict else parse_config(config_class, config))
     load_state(path, network)
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -65,10 +65,17 @@ class Scores:
 
 @dataclass(frozen=True)
 class SampleRng:
-    """One random stream per sample key: pixels do not depend on batching, sharding or retries."""
+    """One random stream per sample key: pixels do not depend on batching, sharding or retries.
+
+    Each draw goes on where the sample's last one ended.
+    """
 
     keys: tuple[str, ...]
     seed: int = 0
+    _streams: tuple[torch.Generator, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_streams", tuple(stream(self.seed, key) for key in self.keys))
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal [B, *shape]."""
@@ -83,7 +90,7 @@ class SampleRng:
         return self._draw(lambda generator: torch.randint(high, shape, generator=generator))
 
     def _draw(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        return torch.stack([draw(stream(self.seed, key)) for key in self.keys])
+        return torch.stack([draw(generator) for generator in self._streams])
 
 
 def stream(seed: int, key: str) -> torch.Generator:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from coral_core.models import load_models
 from coral_core.zoo.domain import Scene, recall
 from coral_core.zoo.judge import Judge, load_judge
 from coral_core.zoo.measure import is_case, success_rate, unchanged_rate
-from manifests.commit import CommitRecord, committed, read_commit
+from manifests.commit import CommitRecord, read_commit
 from manifests.query import query
 from manifests.reader import read_row_group, read_rows
 from manifests.store import Store, open_store
@@ -32,6 +32,7 @@ from pipelines.job import load_job
 from pipelines.sheet import contact_sheet
 from pipelines.tables import grid, run_tables, show, write_rows
 from tasks.images import encode, pixels_of, tensor_of, to_pixels
+from tasks.plan import Plan, read_plans
 
 FOLDER = Path("runs/demo")
 JOB = Path(__file__).parent / "jobs" / "portraits-demo.yaml"
@@ -99,11 +100,18 @@ class Showcase:
     def judge(self) -> Judge:
         return load_judge()
 
+    @cached_property
+    def plan(self) -> Plan:
+        return next(read_plans(self.store, newest=1))
+
     def edits(self) -> list[EditedSet]:
-        """The committed edits, each with the records of all its shards."""
-        records = [record for id_ in committed(self.store) if (record := read_commit(self.store, id_))]
-        ids = sorted({record.info["edit"] for record in records if record.kind == "edit"})
-        return [EditedSet(id_, tuple(r for r in records if r.info.get("edit") == id_)) for id_ in ids]
+        """The edits of the newest plan, each with the records of all its shards."""
+        records = self._records(request.id for requests in self.plan.edit_requests() for request in requests)
+        ids = sorted({record.info["edit"] for record in records})
+        return [EditedSet(id_, tuple(record for record in records if record.info["edit"] == id_)) for id_ in ids]
+
+    def _records(self, ids: Iterable[str]) -> list[CommitRecord]:
+        return [record for id_ in ids if (record := read_commit(self.store, id_))]
 
     def report(self) -> Table:
         """Per edit: rows by status, judged success and bystanders, speed."""
@@ -138,21 +146,22 @@ class Showcase:
         models = load_models("portraits")
         shape = (1, models.generator.num_ws, models.generator.w_dim)
         found = {}
-        for record in (read_commit(self.store, id_) for id_ in committed(self.store)):
-            if record is not None and record.kind == "invert":
-                for row in (row for ref in record.objects for row in read_rows(self.store, ref.key)):
-                    ws_BLD = torch.tensor(row["ws"]).view(shape)
-                    found[row["key"]] = to_pixels(models.generator.render(models.generator.styles(ws_BLD)))[0]
+        for record in self._records(request.id for request in self.plan.invert_requests()):
+            for row in (row for ref in record.objects for row in read_rows(self.store, ref.key)):
+                ws_BLD = torch.tensor(row["ws"]).view(shape)
+                found[row["key"]] = to_pixels(models.generator.render(models.generator.styles(ws_BLD)))[0]
         return found
 
 
 def main() -> int:
     """Data, run, figures, queries, picture. Returns the run's exit code."""
     data = FOLDER / "data"
-    if not data.exists():
+    if len(list(data.glob("*.tar"))) < SHARDS:
         write_demo_data(data, SHARDS, SAMPLES, "test", 64, "png")
     summary = run_flow(load_job(JOB), None)
     show(*run_tables(summary))
+    if summary.exit_code == 1:
+        return 1
     showcase = Showcase(FOLDER / "output")
     show(showcase.report())
     for sql in QUERIES:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from tasks.inputs import find_shards, local_copy
 from tasks.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, InvertSpec, Onto, Shard
 from tasks.shards import count_samples
 
+FORMAT = 1
+"""Of the plan file; to be raised when its fields change."""
 INVERT_READS = ("generator", "encoder")
 RESTORE_READS = ("generator", "segmenter")
 """Bundle parts that inverting, and restoring a stored inversion, read."""
@@ -85,13 +88,13 @@ class Plan:
             yield [EditRequest(inversion=inversion, spec=edit) for edit in self.edits]
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
         """ValueError when the bytes are not a plan."""
         try:
-            return _parse(json.loads(data))
+            return _parse({key: value for key, value in json.loads(data).items() if key != "format"})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a plan: {error!r} in {data[:80]!r}") from error
 
@@ -130,10 +133,16 @@ def record_plan(store: Store, plan: Plan) -> None:
 
 
 def read_plans(store: Store, newest: int | None = None) -> Iterator[Plan]:
-    """The recorded plans, newest first."""
+    """The recorded plans, newest first; those of an earlier format are passed over, because no wave needs them."""
     keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(".json")), reverse=True)
-    for key in keys[:newest]:
-        yield Plan.from_json(store.read(key))
+    recorded = (store.read(key) for key in keys)
+    plans = (Plan.from_json(data) for data in recorded if is_current(data))
+    yield from islice(plans, newest)
+
+
+def is_current(data: bytes) -> bool:
+    """Whether a plan was written in this version's format."""
+    return f'"format": {FORMAT},'.encode() in data
 
 
 def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:

@@ -18,7 +18,7 @@ from manifests.snapshot import ManifestPart, Snapshot, Superseded, put_part, rea
 from manifests.store import Store
 from manifests.writer import PartWriter
 from tasks.outputs import scratch_folder
-from tasks.plan import Plan
+from tasks.plan import Plan, read_plans
 from tasks.requests import EditRequest, InvertRequest
 
 ROWS_PER_PART = 1_000_000
@@ -76,9 +76,7 @@ def whole_of_limited(store: Store) -> dict[str, str]:
 
 def limited_plans(store: Store) -> Iterator[Plan]:
     """The recorded plans of runs with a limit."""
-    for info in store.list("plans/"):
-        if info.key.endswith("-limit.json"):
-            yield Plan.from_json(store.read(info.key))
+    yield from (plan for plan in read_plans(store) if plan.limit_samples is not None)
 
 
 def _publish(store: Store, seen: Snapshot, fresh: Sequence[str], gone: Mapping[str, str]) -> Snapshot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from manifests.commit import committed
@@ -98,9 +98,13 @@ def plan_status(store: Store, plan: Plan) -> WorkStatus:
 
 
 def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
-    """The published rows of each edit of the plan, by status."""
-    counts: dict[str, dict[str, int]] = defaultdict(dict)
-    table = query(store, "SELECT edit, status, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL")
-    for row in table.to_pylist():
-        counts[row["edit"]][row["status"]] = row["rows"]
-    return tuple(EditStatus(each.edit_id, each.target, counts[each.edit_id]) for each in plan.edits)
+    """The published rows of each edit of the plan, by status; what other plans published beside it does not count."""
+    replaced = {each.request_id: each.by for each in read_snapshot(store).superseded}
+    ids = {request.id for requests in plan.edit_requests() for request in requests}
+    ours = {replaced.get(request_id, request_id) for request_id in ids}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    sql = "SELECT request_id, edit, status, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"
+    for row in query(store, sql).to_pylist():
+        if row["request_id"] in ours:
+            counts[row["edit"]][row["status"]] += row["rows"]
+    return tuple(EditStatus(each.edit_id, each.target, dict(counts[each.edit_id])) for each in plan.edits)

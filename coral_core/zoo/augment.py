@@ -11,15 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 
-@torch.autocast("cpu", enabled=False)
 def degrade(image_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
     """Every sample keeps its pixels or gets one of blur, noise and JPEG; float32 images in [-1,1]."""
     kinds = rng.choice(4, size=len(image_BCHW), p=(0.4, 0.25, 0.25, 0.1))
     out = image_BCHW.clone()
-    for kind, function in ((1, _blur), (2, _noise), (3, _jpeg)):
-        chosen = torch.from_numpy(np.flatnonzero(kinds == kind)).to(image_BCHW.device)
-        if len(chosen):
-            out[chosen] = function(image_BCHW[chosen], rng).float()
+    with torch.autocast(image_BCHW.device.type, enabled=False):
+        for kind, function in ((1, _blur), (2, _noise), (3, _jpeg)):
+            chosen = torch.from_numpy(np.flatnonzero(kinds == kind)).to(image_BCHW.device)
+            if len(chosen):
+                out[chosen] = function(image_BCHW[chosen], rng)
     return out
 
 

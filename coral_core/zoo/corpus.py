@@ -87,7 +87,7 @@ def load_corpus(split: str, count: int, folder: Path, size: int = 64) -> Corpus:
 
 def corpus_folder(split: str, count: int, size: int, folder: Path) -> Path:
     """Where the first `count` scenes of a split lie; another place when the drawings change."""
-    return folder / f"{split}-{count}-{size}-{_drawing_digest(size)}"
+    return folder / f"{split}-{count}-{size}-{drawing_digest(size)}"
 
 
 def describe(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -118,7 +118,9 @@ def _render_chunk(seeds: range, size: int) -> tuple[np.ndarray, np.ndarray, np.n
     return describe([sample(seed) for seed in seeds], size)
 
 
-def _drawing_digest(size: int) -> str:
-    """Changes when the drawings do, so that a stale corpus is never read."""
-    pixels = b"".join(np.concatenate([a.ravel() for a in sample(seed).render(size)]).tobytes() for seed in range(6))
+def drawing_digest(size: int) -> str:
+    """Changes when the drawing of any attribute's value does, so that stale pictures are never read."""
+    values = [(attribute, value) for attribute, known in LEXICON.items() for value in known]
+    scenes = [sample(seed).edited(attribute, value) for seed, (attribute, value) in enumerate(values)]
+    pixels = b"".join(array.tobytes() for scene in scenes for array in scene.render(size))
     return hashlib.sha256(pixels + repr(SEGMENTS).encode()).hexdigest()[:12]

@@ -57,18 +57,26 @@ def train(name: str, config: TrainConfig, progress: Progress | None = None) -> T
     recipe = _make(RECIPES[name], config)
     place = config.folder / name
     warm = recipe.warm_start() if config.warm_start else []
-    done = _resume(recipe, place / "checkpoint.pt")
+    identity = {
+        "steps": recipe.context.steps,
+        "batch_size": recipe.context.batch_size,
+        "seed": config.seed,
+        "warm_started": warm,
+    }
+    done = _resume(recipe, place / "checkpoint.pt", identity)
+    if done == 0:
+        (place / "losses.jsonl").unlink(missing_ok=True)
     for step in range(done, recipe.context.steps):
         recipe.train()
         terms = recipe.step(step, np.random.default_rng((config.seed, step)))
         if progress is not None:
             progress(step + 1, recipe.context.steps, terms)
         if (step + 1) % config.checkpoint_every == 0:
-            _checkpoint(recipe, place / "checkpoint.pt", step + 1)
+            _checkpoint(recipe, place / "checkpoint.pt", identity, step + 1)
             _log(place / "losses.jsonl", step + 1, terms)
     seconds = time.monotonic() - started
     metrics = _measure(recipe)
-    files = _export(recipe, name, config, metrics, warm)
+    files = _export(recipe, config.weights, {"name": name, **identity}, metrics)
     (place / "checkpoint.pt").unlink(missing_ok=True)
     return TrainReport(name, recipe.context.steps, seconds, metrics, files)
 
@@ -91,40 +99,31 @@ def _measure(recipe: Recipe) -> dict[str, float]:
 
 
 def _export(
-    recipe: Recipe, name: str, config: TrainConfig, metrics: Mapping[str, float], warm: list[str]
+    recipe: Recipe, folder: Path, notes: Mapping[str, object], metrics: Mapping[str, float]
 ) -> tuple[Path, ...]:
-    notes = {
-        "name": name,
-        "steps": recipe.context.steps,
-        "batch_size": recipe.context.batch_size,
-        "seed": config.seed,
-        "warm_started": warm,
-    }
     files = []
     for part, (network, sizes) in recipe.exports().items():
-        path = config.weights / f"{part}.safetensors"
+        path = folder / f"{part}.safetensors"
         save_weights(path, part, network, config=sizes, recipe=notes, metrics=metrics)
         files.append(path)
     return tuple(files)
 
 
-def _checkpoint(recipe: Recipe, path: Path, step: int) -> None:
+def _checkpoint(recipe: Recipe, path: Path, identity: Mapping[str, object], step: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     optimisers = {name: optimiser.state_dict() for name, optimiser in recipe.optimisers.items()}
-    torch.save(
-        {"step": step, "steps": recipe.context.steps, "networks": recipe.state_dict(), "optimisers": optimisers},
-        temporary,
-    )
+    state = {"step": step, **identity, "networks": recipe.state_dict(), "optimisers": optimisers}
+    torch.save(state, temporary)
     temporary.replace(path)
 
 
-def _resume(recipe: Recipe, path: Path) -> int:
-    """Steps already done; a checkpoint of a training of another length is not continued."""
+def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> int:
+    """Steps already done; the checkpoint of another training (length, batch, seed, start) is not continued."""
     if not path.exists():
         return 0
     stored = torch.load(path, map_location=recipe.context.device, weights_only=True)
-    if stored["steps"] != recipe.context.steps:
+    if any(stored.get(key) != value for key, value in identity.items()):
         return 0
     recipe.load_state_dict(stored["networks"])
     for name, optimiser in recipe.optimisers.items():

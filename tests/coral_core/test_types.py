@@ -11,6 +11,11 @@ def test_a_samples_stream_does_not_depend_on_its_batch() -> None:
     assert torch.equal(together.randint(100, 5)[1], alone.randint(100, 5)[0])
 
 
+def test_each_draw_goes_on_where_the_last_one_ended() -> None:
+    rng = SampleRng(("a", "b"))
+    assert not torch.equal(rng.randn(8), rng.randn(8))
+
+
 def test_keys_and_seeds_make_different_streams() -> None:
     draws = [SampleRng((key,), seed).randn(8) for key in ("a", "b") for seed in (0, 1)]
     assert all(not torch.equal(x, y) for i, x in enumerate(draws) for y in draws[:i])

@@ -1,6 +1,7 @@
 """Identity: the same face under other hair, hat, glasses, expression, clothes, pose and light stays the same person.
 
-Normalised softmax over persons with an additive margin (CosFace, Wang et al. 2018), every person drawn in a few views.
+Two views of each person of a batch must find each other among all others: a softmax over cosines with CosFace's
+additive margin (Wang et al. 2018), over the persons of the batch instead of learned class centres.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from coral_core.nets.identity import Identity, IdentityConfig
 from coral_core.zoo.augment import degrade
-from coral_core.zoo.corpus import to_images
+from coral_core.zoo.corpus import drawing_digest, to_images
 from coral_core.zoo.domain import SPLITS, Scene, sample
 from coral_core.zoo.recipes.base import Recipe
 
@@ -69,12 +70,14 @@ def verification_auc(cosine_PP: Tensor) -> float:
 
 def load_views(split: str, persons: int, folder: Path) -> np.ndarray:
     """uint8 [persons, VIEWS, 64, 64, 3]; rendered once."""
-    path = folder / f"views-{split}-{persons}.npy"
+    path = folder / f"views-{split}-{persons}-{drawing_digest(64)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as pool:
             views = np.stack(list(pool.map(render_views, SPLITS[split][:persons], chunksize=64)))
-        np.save(path, views)
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, views)
+        temporary.replace(path)
     stored: np.ndarray = np.load(path, mmap_mode="r")
     return stored
 

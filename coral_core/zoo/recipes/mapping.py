@@ -7,7 +7,7 @@ step costs milliseconds. The logistic loss and R1 penalty are those of StyleGAN2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import collections.abc
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.models import load_network
-from coral_core.nets.stylegan2 import Generator
+from coral_core.nets.stylegan2 import Generator, Mapping
 from coral_core.zoo.corpus import Corpus
 from coral_core.zoo.recipes.base import Recipe
 
@@ -55,7 +55,8 @@ class MappingRecipe(Recipe):
         generator = load_network(self.context.weights / "generator.safetensors", "generator")
         assert isinstance(generator, Generator)
         self.generator = generator
-        self.generator.mapping.requires_grad_(True)
+        sizes = generator.config
+        self.generator.mapping = Mapping(sizes.z_dim, sizes.w_dim, sizes.mapping_layers)
         self.critic = LatentCritic(generator.w_dim)
         encoder = load_network(self.context.weights / "encoder.safetensors", "encoder")
         self.latents_ND = encode_corpus(encoder, self.train_corpus)
@@ -94,7 +95,7 @@ class MappingRecipe(Recipe):
     def whiten(self, w_BD: Tensor) -> Tensor:
         return (w_BD - self.centre) / self.spread  # type: ignore[operator]
 
-    def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
+    def exports(self) -> collections.abc.Mapping[str, tuple[nn.Module, Any]]:
         return {"generator": (self.generator, self.generator.config)}
 
     def metrics(self) -> dict[str, float]:
