@@ -104,6 +104,7 @@ class Showcase:
     def plan(self) -> Plan:
         return next(read_plans(self.store, newest=1))
 
+    @cached_property
     def edits(self) -> list[EditedSet]:
         """The edits of the newest plan, each with the records of all its shards."""
         records = self._records(request.id for requests in self.plan.edit_requests() for request in requests)
@@ -116,7 +117,7 @@ class Showcase:
     def report(self) -> Table:
         """Per edit: rows by status, judged success and bystanders, speed."""
         table = grid("held against the truth", "edit", "rows by status", "judged", "success", "unchanged", "images/s")
-        for edit in self.edits():
+        for edit in self.edits:
             scored = [each for each in edit.samples(self.store) if is_case(each.scene, edit.wants)]
             reads = self.judge.read(tensor_of([each.image_HWC for each in scored]))
             success = success_rate(reads, edit.wants)
@@ -129,7 +130,7 @@ class Showcase:
     def sheet(self) -> Path:
         """A picture: for each edit a block of rows with source, inversion, edit and mask."""
         inversions = self._inversions()
-        blocks = [self._block(edit, inversions) for edit in self.edits()]
+        blocks = [self._block(edit, inversions) for edit in self.edits]
         rows = [[tile for block in blocks for tile in block[line]] for line in range(SHEET_SAMPLES)]
         path = self.output / "contact-sheet.png"
         path.write_bytes(encode(contact_sheet(rows, ZOOM), "png"))

@@ -24,6 +24,8 @@ from tasks.inputs import find_shards, local_copy
 from tasks.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, InvertSpec, Onto, Shard
 from tasks.shards import count_samples
 
+LIMITED = "-limit.json"
+"""How the names of plans with a limit end."""
 FORMAT = 1
 """Of the plan file; to be raised when its fields change."""
 INVERT_READS = ("generator", "encoder")
@@ -111,7 +113,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     resolved = [_resolve(job, entry, bundle) for entry in job.edits]
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     return Plan(
-        run_id=stem if limit_samples is None else f"{stem}-limit",
+        run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
         code_version=importlib.metadata.version("coral-edit"),
         output=_absolute(job.output),
         bundle=job.bundle if job.bundle in BUNDLES else str(Path(job.bundle).absolute()),
@@ -132,17 +134,24 @@ def record_plan(store: Store, plan: Plan) -> None:
         raise ValueError(f"plans/{plan.run_id}.json exists already; run again for a plan of its own")
 
 
-def read_plans(store: Store, newest: int | None = None) -> Iterator[Plan]:
-    """The recorded plans, newest first; those of an earlier format are passed over, because no wave needs them."""
-    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(".json")), reverse=True)
-    recorded = (store.read(key) for key in keys)
-    plans = (Plan.from_json(data) for data in recorded if is_current(data))
+def read_plans(store: Store, newest: int | None = None, limited: bool = False) -> Iterator[Plan]:
+    """The recorded plans, or only those of runs with a limit, newest first.
+
+    Plans of another format are passed over, because no wave needs them; a damaged one is a ValueError.
+    """
+    ending = LIMITED if limited else ".json"
+    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(ending)), reverse=True)
+    plans = (Plan.from_json(data) for data in map(store.read, keys) if not is_foreign(data))
     yield from islice(plans, newest)
 
 
-def is_current(data: bytes) -> bool:
-    """Whether a plan was written in this version's format."""
-    return f'"format": {FORMAT},'.encode() in data
+def is_foreign(data: bytes) -> bool:
+    """Whether a plan was written in another version's format."""
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        return False  # damaged, not foreign
+    return isinstance(fields, dict) and fields.get("format") != FORMAT
 
 
 def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:

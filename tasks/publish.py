@@ -64,7 +64,7 @@ def publish_edits(store: Store, plan: Plan, done: frozenset[str]) -> Publication
 def whole_of_limited(store: Store) -> dict[str, str]:
     """Edit requests for the first samples of a shard, by earlier runs with a limit -> the request for all of it."""
     found: dict[str, str] = {}
-    for plan in limited_plans(store):
+    for plan in read_plans(store, limited=True):
         for shard in (shard for shard in plan.shards if shard.limit is not None):
             inversion = InvertRequest(shard=shard, spec=plan.invert)
             complete = replace(inversion, shard=replace(shard, limit=None))
@@ -72,11 +72,6 @@ def whole_of_limited(store: Store) -> dict[str, str]:
                 limited = EditRequest(inversion=inversion, spec=edit)
                 found[limited.id] = EditRequest(inversion=complete, spec=edit).id
     return found
-
-
-def limited_plans(store: Store) -> Iterator[Plan]:
-    """The recorded plans of runs with a limit."""
-    yield from (plan for plan in read_plans(store) if plan.limit_samples is not None)
 
 
 def _publish(store: Store, seen: Snapshot, fresh: Sequence[str], gone: Mapping[str, str]) -> Snapshot:

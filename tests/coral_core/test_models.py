@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from coral_core.models import load_models
+from coral_core.models import load_models, load_network
 from coral_core.weights import read_header, save_weights
 from coral_core.zoo.catalog import PARTS, read_bundle
 from coral_core.zoo.random_bundle import write_random_bundle
@@ -70,3 +70,10 @@ def test_a_file_that_is_not_safetensors_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(ValueError, match="not a safetensors file"):
         read_header(tmp_path / "bad.safetensors")
+
+
+def test_a_file_under_another_parts_name_is_refused(tmp_path: Path) -> None:
+    bundle = write_random_bundle(tmp_path, image_size=32)
+    (bundle / "identity.safetensors").replace(bundle / "perceptual.safetensors")
+    with pytest.raises(ValueError, match="holds a identity, not a perceptual"):
+        load_network(bundle / "perceptual.safetensors", "perceptual")

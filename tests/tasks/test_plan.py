@@ -110,3 +110,13 @@ def test_an_edit_that_cannot_be_done_is_refused(job: Any, change: dict[str, Any]
 def test_an_unknown_bundle_is_refused(job: Any) -> None:
     with pytest.raises(ValueError, match="no bundle 'portrait'"):
         make_plan(replace(job, bundle="portrait"))
+
+
+def test_plans_of_another_format_are_passed_over_and_damaged_ones_are_not(job: Any) -> None:
+    store, plan = open_store(job.output), make_plan(job)
+    record_plan(store, plan)
+    store.put_new("plans/99990101T000000-old.json", b'{"format": 0, "fields": "of another time"}')
+    assert [each.run_id for each in read_plans(store)] == [plan.run_id]
+    store.put_new("plans/99990102T000000-torn.json", b'{"format": 1, "run')
+    with pytest.raises(ValueError, match="not a plan"):
+        list(read_plans(store))

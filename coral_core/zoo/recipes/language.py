@@ -70,12 +70,11 @@ class ClipRecipe(Recipe):
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
         values, value_facts_KA = value_sentences(rng)
-        captions, caption_facts_KA = draw_captions(batch, rng)
-        kept = len(captions) // CAPTIONED
+        captions, caption_facts_KA = draw_captions(batch, rng, self.context.batch_size // CAPTIONED)
         map_BCHW, image_BE = self.look(degrade(batch.image_BCHW, rng))
-        text_KE = torch.cat([self.encode(values), self.encode(captions[:kept])])
+        text_KE = torch.cat([self.encode(values), self.encode(captions)])
         every_value = torch.arange(len(values), device=text_KE.device)
-        facts_KA = torch.cat([value_facts_KA, caption_facts_KA[:kept]]).to(self.context.device)
+        facts_KA = torch.cat([value_facts_KA, caption_facts_KA]).to(self.context.device)
         scale = self.network.network.logit_scale.clamp(max=HIGHEST_SCALE).exp()
         scores_BK, truth_BK = scale * image_BE @ text_KE.T, truth_matrix(batch, facts_KA)
         return {
@@ -158,18 +157,20 @@ def value_sentences(rng: np.random.Generator) -> tuple[list[str], Tensor]:
     return [say({ATTRIBUTES[a]: VALUES[a][v]}, words) for a, v in pairs], facts_KA
 
 
-def draw_captions(batch: CorpusBatch, rng: np.random.Generator) -> tuple[list[str], Tensor]:
-    """One caption per image from a random subset of what it shows, and its facts as value indices [B,A]."""
+def draw_captions(batch: CorpusBatch, rng: np.random.Generator, count: int) -> tuple[list[str], Tensor]:
+    """Captions of the first images, each of a random subset of what its image shows, and their facts as value indices
+    [count,A]."""
     words = random.Random(int(rng.integers(2**31)))
-    counts = rng.choice(FACT_COUNTS, size=len(batch.values_BA), p=FACT_WEIGHTS)
-    facts_BA = torch.full_like(batch.values_BA, -1, device="cpu")
+    sizes = rng.choice(FACT_COUNTS, size=count, p=FACT_WEIGHTS)
+    values_BA, visible_BA = batch.values_BA[:count].tolist(), batch.visible_BA[:count].tolist()
+    facts_KA = torch.full((count, len(ATTRIBUTES)), -1)
     texts = []
-    for b, (values, visible) in enumerate(zip(batch.values_BA.tolist(), batch.visible_BA.tolist(), strict=True)):
+    for k, (values, visible) in enumerate(zip(values_BA, visible_BA, strict=True)):
         shown = [a for a, is_shown in enumerate(visible) if is_shown]
-        chosen = words.sample(shown, min(int(counts[b]), len(shown)))
-        facts_BA[b, chosen] = torch.tensor([values[a] for a in chosen], dtype=torch.long)
+        chosen = words.sample(shown, min(int(sizes[k]), len(shown)))
+        facts_KA[k, chosen] = torch.tensor([values[a] for a in chosen], dtype=torch.long)
         texts.append(say({ATTRIBUTES[a]: VALUES[a][values[a]] for a in chosen}, words))
-    return texts, facts_BA
+    return texts, facts_KA
 
 
 def vocabulary_sentences(count: int = 4000) -> list[str]:

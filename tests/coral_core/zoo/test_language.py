@@ -16,7 +16,7 @@ def batch() -> CorpusBatch:
 
 
 def test_the_truth_matrix_is_what_captions_say_of_scenes() -> None:
-    texts, facts = draw_captions(batch(), np.random.default_rng(0))
+    texts, facts = draw_captions(batch(), np.random.default_rng(0), len(SCENES))
     truth = truth_matrix(batch(), facts)
     for column, (text, row) in enumerate(zip(texts, facts.tolist(), strict=True)):
         mentioned = {ATTRIBUTES[a]: VALUES[a][v] for a, v in enumerate(row) if v >= 0}
@@ -49,6 +49,6 @@ def test_captions_true_of_everything_cost_nothing_and_stay_finite() -> None:
 
 
 def test_captions_repeat_for_the_same_random_stream() -> None:
-    first = draw_captions(batch(), np.random.default_rng(3))
-    again = draw_captions(batch(), np.random.default_rng(3))
+    first = draw_captions(batch(), np.random.default_rng(3), 5)
+    again = draw_captions(batch(), np.random.default_rng(3), 5)
     assert first[0] == again[0] and torch.equal(first[1], again[1])

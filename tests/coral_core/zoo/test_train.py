@@ -62,3 +62,11 @@ def test_a_second_training_starts_from_the_shipped_weights(tmp_path: Path) -> No
 def test_an_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no recipe 'clop'; the recipes are perceptual, .*clip"):
         train("clop", config(tmp_path))
+
+
+def test_the_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None:
+    train("segmenter", config(tmp_path / "calm", seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        train("segmenter", config(tmp_path / "changed", seed=0), stop_after(2))
+    train("segmenter", config(tmp_path / "changed", seed=1))
+    assert same(weights(tmp_path / "calm"), weights(tmp_path / "changed"))
