@@ -21,7 +21,7 @@ lint: $(READY) ## Check style, formatting and types
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock again
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
+		--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
 
 clean: ## Remove the environment and everything the demo and the trainings wrote
 	rm -rf .venv runs build *.egg-info
