@@ -23,7 +23,7 @@ class ObjectFile(io.RawIOBase):
         info = store.head(key)
         if info is None:
             raise FileNotFoundError(f"no object {key!r} in the store")
-        self._store, self._key, self._size, self._at = store, key, info.size, 0
+        self._store, self._key, self.size, self._at = store, key, info.size, 0
 
     def readable(self) -> bool:
         return True
@@ -35,12 +35,12 @@ class ObjectFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         self._at = max(0, origin + offset)
         return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self._size - self._at)
+        left = max(0, self.size - self._at)
         length = left if size is None or size < 0 else min(size, left)
         data = self._store.read(self._key, self._at, length) if length else b""
         self._at += len(data)

@@ -16,9 +16,10 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from manifests.store import ObjectInfo, check_key
+from manifests.store import ObjectChanged, ObjectInfo, Upload, check_key
 
 STAGING = ".staging"  # unpublished bytes and the lock; no key may contain a name that begins with a dot
+LOCK = "lock"
 STALE_SECONDS = 24 * 3600.0  # staged bytes this old belong to a process that was killed
 
 
@@ -52,11 +53,13 @@ class LocalStore:
             file.seek(start)
             return file.read(-1 if length is None else length)
 
-    def fetch(self, key: str, path: Path) -> None:
+    def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         try:
             with self._open(key) as source, partial.open("wb") as target:
+                if etag not in (None, _info(key, os.fstat(source.fileno())).etag):
+                    raise ObjectChanged(f"{key!r} in {self} was written again; start over with the new one")
                 shutil.copyfileobj(source, target, 1 << 20)
             partial.replace(path)
         finally:
@@ -107,6 +110,14 @@ class LocalStore:
         infos = (_info(path.relative_to(self.root).as_posix(), stat) for path, stat in _walk(folder))
         return (info for info in infos if info.key.startswith(prefix))
 
+    def uploads(self) -> Iterator[Upload]:
+        for path, stat in _walk(self.root / STAGING):
+            if path.name != LOCK:
+                yield Upload("", path.name, int(stat.st_mtime))
+
+    def abort(self, upload: Upload) -> None:
+        (self.root / STAGING / check_key(upload.id)).unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
 
@@ -136,13 +147,14 @@ class LocalStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One compare-and-swap at a time; the kernel unlocks when the file is closed, by us or by our death."""
-        with (self.root / STAGING / "lock").open("ab") as lock:
+        with (self.root / STAGING / LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def _info(key: str, stat: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_ino:x}-{stat.st_size:x}")
+    etag = f"{stat.st_mtime_ns:x}-{stat.st_ino:x}-{stat.st_size:x}"
+    return ObjectInfo(key, stat.st_size, etag, stat.st_mtime_ns // 10**9)
 
 
 def _stamp(path: Path, after: int) -> None:
@@ -188,5 +200,5 @@ def _sync_directory(folder: Path) -> None:
 def _sweep(staging: Path) -> None:
     """Remove what killed processes left behind long ago."""
     for path, stat in _walk(staging):
-        if path.name != "lock" and time.time() - stat.st_mtime > STALE_SECONDS:
+        if path.name != LOCK and time.time() - stat.st_mtime > STALE_SECONDS:
             path.unlink(missing_ok=True)

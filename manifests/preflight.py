@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from manifests.store import Store
 
-PREFIX = "preflight/"
+PREFIX = "preflight-"  # no folder, which a local store would keep
 RACERS = 4
 
 _CONDITIONS = (
@@ -18,7 +18,7 @@ _CONDITIONS = (
 _PLAIN = "Take away what caches or rewrites requests on their way, or use another store"
 
 
-class UnfitStore(RuntimeError):  # noqa: N818 (a verdict)
+class UnfitStore(ValueError):  # noqa: N818 (a verdict)
     """The store breaks a promise: commits on it could be lost or doubled."""
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from manifests.filesystem import filesystem_of
 from manifests.schema import MANIFEST_SCHEMA
-from manifests.snapshot import read_snapshot
+from manifests.snapshot import Snapshot, read_snapshot
 from manifests.store import Store
 
 _SEALED = {
@@ -21,9 +24,16 @@ _SEALED = {
 _READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
 
 
-def manifest_dataset(store: Store) -> pads.Dataset:
-    """The rows of the current snapshot, in MANIFEST_SCHEMA; empty before the first publish."""
-    keys = [part.key for part in read_snapshot(store).parts]
+PICTURED = "status IN ('ok', 'rejected')"
+"""SQL: the rows with an edited image."""
+
+Ask = Callable[[str], pa.Table]
+"""The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
+
+
+def manifest_dataset(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
+    """The rows of a snapshot (None: the current one), in MANIFEST_SCHEMA; empty before the first publish."""
+    keys = [part.key for part in (snapshot or read_snapshot(store)).parts]
     if not keys:
         return pads.dataset(MANIFEST_SCHEMA.empty_table())
     filesystem, parquet = filesystem_of(store), pads.ParquetFileFormat()
@@ -35,13 +45,30 @@ def manifest_dataset(store: Store) -> pads.Dataset:
 
 def query(store: Store, sql: str) -> pa.Table:
     """The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
-    try:
-        with duckdb.connect(":memory:", config=_SEALED) as connection:
-            _check_reading(connection, sql)
-            connection.register("manifest", manifest_dataset(store))
-            return connection.sql(sql).to_arrow_table()
-    except duckdb.Error as error:
-        raise ValueError(f"the query failed: {error}") from error
+    with asking(store) as ask:
+        return ask(sql)
+
+
+@contextmanager
+def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
+    """For several questions about the same rows, whatever is published meanwhile."""
+    with duckdb.connect(":memory:", config=_SEALED) as connection:
+        connection.register("manifest", manifest_dataset(store, snapshot))
+
+        def ask(sql: str) -> pa.Table:
+            try:
+                _check_reading(connection, sql)
+                return connection.sql(sql).to_arrow_table()
+            except duckdb.Error as error:
+                raise ValueError(f"the query failed: {error}") from error
+
+        yield ask
+
+
+def quoted(text: str) -> str:
+    """The text as SQL has it."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _check_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

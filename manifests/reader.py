@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.filesystem import ObjectFile
 from manifests.store import Store
+
+WHOLE_BYTES = 1 << 20
+"""An object of at most so many is read in one go: it costs less than asking for its footer and columns one by one."""
 
 
 def read_batches(
@@ -22,6 +26,13 @@ def read_batches(
         if unknown:
             raise ValueError(f"{key!r} has no columns {sorted(unknown)}; it has {file.schema_arrow.names}")
         yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
+
+
+def read_matching(store: Store, key: str, column: str, values: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """The object's rows, in order, whose text in `column` is one of `values`."""
+    wanted = pa.array(values, pa.string())
+    for batch in read_batches(store, key, batch_rows=1 << 16):
+        yield batch.filter(pc.is_in(batch.column(column), wanted))
 
 
 def read_rows(store: Store, key: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -37,5 +48,10 @@ def read_row_group(store: Store, key: str, row_group: int, columns: Sequence[str
 
 
 def open_parquet(store: Store, key: str) -> pq.ParquetFile:
-    """The object's footer, read; its schema metadata holds what ws_shape() wants. FileNotFoundError when missing."""
-    return pq.ParquetFile(pa.PythonFile(ObjectFile(store, key), mode="r"))
+    """The object's footer, read; its schema metadata holds what ws_shape() wants. FileNotFoundError when missing.
+
+    Pages are held against their checksums when they are read: OSError where bytes were damaged since.
+    """
+    file = ObjectFile(store, key)
+    source = pa.BufferReader(file.read()) if file.size <= WHOLE_BYTES else pa.PythonFile(file, mode="r")
+    return pq.ParquetFile(source, page_checksum_verification=True)

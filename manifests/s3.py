@@ -16,18 +16,27 @@ import random
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 
 from manifests.s3_fault import Fault
+from manifests.s3_options import AMBIENT, S3Options, check_address
 from manifests.spool import open_spool
-from manifests.store import CommitUnknown, ObjectChanged, ObjectInfo, StoreRefused, StoreUnavailable, check_key
+from manifests.store import (
+    CommitUnknown,
+    ObjectChanged,
+    ObjectInfo,
+    StoreRefused,
+    StoreUnavailable,
+    Upload,
+    check_key,
+)
 
 ATTEMPTS = 8  # at a conditional write, or at a body without a byte of progress
 REPEATS = 5  # of other requests, by botocore
@@ -35,7 +44,6 @@ CHUNK = 1 << 20  # bytes of a body at a time
 PAGE = 1000  # objects per request of a listing; S3 gives no more
 MULTIPART = 64 << 20  # bytes from which on a file is uploaded in parts
 PART = 16 << 20  # bytes
-ENCRYPTIONS = ("AES256", "aws:kms")
 
 _ERRORS = (boto.ClientError, boto.BotoCoreError)
 _NETWORK = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
@@ -43,47 +51,15 @@ _BODY = (boto.HTTPClientError, boto.IncompleteReadError, boto.FlexibleChecksumEr
 _QUOTABLE = (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ReadTimeoutError, boto.SSLError)
 
 
-@dataclass(frozen=True, kw_only=True)
-class S3Options:
-    """How to reach a bucket and what to ask of it. None leaves the matter to boto3's own configuration."""
-
-    endpoint: str | None = None  # URL of an S3-compatible service; else AWS_ENDPOINT_URL_S3, else AWS
-    region: str | None = None  # else AWS_REGION or the profile's
-    path_style: bool | None = None  # endpoint/bucket/key, not bucket.endpoint/key; by itself boto3 does so off AWS
-    encryption: str | None = None  # "AES256" (SSE-S3) or "aws:kms"; else the bucket's default
-    kms_key_id: str | None = None  # for "aws:kms"; else the account's default key
-    connect_timeout: float = 10.0  # seconds
-    read_timeout: float = 60.0  # seconds without a byte
-
-    def __post_init__(self) -> None:
-        if self.encryption not in (None, *ENCRYPTIONS):
-            raise ValueError(f"encryption {self.encryption!r} is unknown; give one of {ENCRYPTIONS} or none")
-        if self.kms_key_id is not None and self.encryption != "aws:kms":
-            raise ValueError(f"kms_key_id goes with encryption 'aws:kms', which is {self.encryption!r}")
-        if self.endpoint is not None:
-            parts = urlsplit(self.endpoint)
-            if "@" in self.endpoint:
-                raise ValueError("the endpoint contains '@'; credentials are never part of an address")
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"the endpoint {self.endpoint!r} is no URL such as https://minio.example.org:9000")
-
-    def written(self) -> dict[str, str]:
-        """The parameters of every write."""
-        named = {"ServerSideEncryption": self.encryption, "SSEKMSKeyId": self.kms_key_id}
-        return {name: value for name, value in named.items() if value is not None}
-
-
 @dataclass(frozen=True)
 class S3Store:
     """Objects below s3://bucket/prefix. A plain value: made without a request, and pickled into any process."""
 
     uri: str
-    options: S3Options = field(default_factory=S3Options)
+    options: S3Options = AMBIENT
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "uri", self.uri.rstrip("/"))
-        if "@" in self.bucket:
-            raise ValueError("cannot open the s3:// address: it contains '@'; credentials are never part of an address")
+        object.__setattr__(self, "uri", check_address(self.uri.rstrip("/")))
         if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", self.uri, re.DOTALL):
             raise ValueError(f"cannot open {self.uri!r}: an S3 address is s3://bucket or s3://bucket/prefix")
         if self._root:
@@ -105,7 +81,7 @@ class S3Store:
             with self._asking(f"look for {key!r}") as s3:  # an answer to HEAD does not say whether the bucket exists
                 s3.list_objects_v2(Bucket=self.bucket, Prefix=name, MaxKeys=1)
             return None
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"])
+        return ObjectInfo(key, answer["ContentLength"], answer["ETag"], _seconds(answer["LastModified"]))
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         if start < 0 or (length is not None and length < 0):
@@ -114,11 +90,11 @@ class S3Store:
             self._existing(key)
         return b"".join(self._chunks(key, start, None if length is None else start + length))
 
-    def fetch(self, key: str, path: Path) -> None:
-        info = self._existing(key)
-        with open_spool(path, f"{self.options.endpoint} {self.uri} {key} {info.etag}") as spool:
+    def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
+        wanted = etag or self._existing(key).etag
+        with open_spool(path, f"{self.options.endpoint} {self.uri} {key} {wanted}") as spool:
             try:
-                for chunk in self._chunks(key, spool.tell(), None, info.etag):
+                for chunk in self._chunks(key, spool.tell(), None, wanted):
                     spool.write(chunk)
             except ObjectChanged:
                 Path(spool.name).unlink()
@@ -150,6 +126,18 @@ class S3Store:
             check_key(prefix.removesuffix("/"))
         return self._list(prefix)
 
+    def uploads(self) -> Iterator[Upload]:
+        with self._asking("list unfinished uploads") as s3:
+            pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self._root)
+            for page in pages:
+                for entry in page.get("Uploads", ()):
+                    key = entry["Key"].removeprefix(self._root)
+                    yield Upload(key, entry["UploadId"], _seconds(entry["Initiated"]))
+
+    def abort(self, upload: Upload) -> None:
+        with suppress(FileNotFoundError), self._asking(f"abort the upload of {upload.key!r}") as s3:
+            s3.abort_multipart_upload(Bucket=self.bucket, Key=self._root + upload.key, UploadId=upload.id)
+
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         with self._asking(f"list {prefix!r}") as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(
@@ -159,7 +147,7 @@ class S3Store:
                 for entry in page.get("Contents", ()):
                     key = entry["Key"].removeprefix(self._root)
                     if _is_key(key):  # consoles leave empty objects such as "folder/"
-                        yield ObjectInfo(key, entry["Size"], entry["ETag"])
+                        yield ObjectInfo(key, entry["Size"], entry["ETag"], _seconds(entry["LastModified"]))
 
     def _chunks(self, key: str, start: int, stop: int | None, etag: str | None = None) -> Iterator[bytes]:
         """The bytes from start up to stop or the object's end, all of one version: etag's, or the first answer's."""
@@ -276,6 +264,10 @@ def _is_key(name: str) -> bool:
         return bool(check_key(name))
     except ValueError:
         return False
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())  # listings are finer than a HEAD's answer
 
 
 def _pause(failures: int) -> None:

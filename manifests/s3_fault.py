@@ -45,6 +45,7 @@ ADVICE: Mapping[str, str] = {  # by code
     "501": _NO_CONDITIONS,
     "NoSuchKey": _MISSING,
     "404": _MISSING,
+    "NoSuchUpload": _MISSING,
     "InvalidRange": "the object ends before",
     "416": "the object ends before",
     "PreconditionFailed": _CHANGED,
@@ -54,6 +55,7 @@ ADVICE: Mapping[str, str] = {  # by code
 KINDS: Mapping[str, type[Exception]] = {  # by code; for others the status decides
     "NoSuchKey": FileNotFoundError,
     "404": FileNotFoundError,
+    "NoSuchUpload": FileNotFoundError,
     "InvalidRange": EOFError,
     "416": EOFError,
     "PreconditionFailed": ObjectChanged,

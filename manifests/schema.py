@@ -35,7 +35,7 @@ PAYLOAD = frozenset({"image", "mask", "ws"})
 LOW_CARDINALITY = frozenset(
     {
         *("status", "reason", "source_uri", "prompt", "source_prompt", "edit", "method", "models_digest"),
-        *("editor_digest", "request_id", "image_uri", "gate"),
+        *("editor_digest", "request_id", "image_uri", "gate", "split"),
     }
 )
 """Columns with few distinct values per file: the only ones with a dictionary."""
@@ -45,7 +45,7 @@ _SOURCE = (
     pa.field("source_uri", pa.string()),  # the shard
     pa.field("source_member", pa.string()),  # the image's name in the tar
     pa.field("source_sha256", pa.string()),  # of the image's bytes
-    pa.field("metadata", pa.string()),  # JSON: labels passed through, the edit's own label changes merged in
+    pa.field("metadata", pa.string()),  # JSON: the source's labels; in the manifest with the edit's changes merged in
     pa.field("status", pa.string(), nullable=False),  # one of STATUSES
     pa.field("reason", pa.string()),  # why not ok, in words
 )
@@ -62,7 +62,8 @@ _EDIT = (
 _SIZE = (
     pa.field("width", pa.int32()),  # of the source, px
     pa.field("height", pa.int32()),
-    pa.field("box", pa.list_(pa.float32())),  # left, top, right, bottom of the crop, source px
+    pa.field("box", pa.list_(pa.float32())),  # left, top, right, bottom of what the generator saw, upright source px
+    pa.field("inverse", pa.list_(pa.float64())),  # a b c d e f: generator px (x, y) to (ax + by + c, dx + ey + f)
 )
 _SCORES = (
     pa.field("clip_source", pa.float32()),
@@ -81,7 +82,9 @@ _PUBLISHED = (
     pa.field("row_group", pa.int32()),  # row group of that object
     pa.field("row", pa.int32()),  # row within the row group
     pa.field("gate", pa.string()),  # the gate that rejected the row
-    pa.field("synthetic", pa.bool_()),  # true for every edited image
+    pa.field("synthetic", pa.bool_()),  # true for every edited image; edit, method and the digests say what made it
+    pa.field("split", pa.string()),  # of the source, null if it says none
+    pa.field("original", pa.string()),  # JSON: the source's metadata where the edit's labels changed it, else null
 )
 
 
@@ -107,6 +110,17 @@ INVERSION_SCHEMA = _schema(
     "inversion", *_SOURCE, *_SIZE, pa.field("inversion_error", pa.float32()), pa.field("ws", pa.list_(pa.float32()))
 )
 """inversions/: ws is the flattened [L, D] of W+; its shape is in the file's metadata, see inversion_schema()."""
+
+
+PLACEMENT = frozenset({"image_uri", "row_group", "row"})
+"""Manifest columns that say where an image lies in this output; an export leaves them out."""
+
+
+def export_schema(with_masks: bool) -> pa.Schema:
+    """An export as Parquet: the manifest's rows with a unique id and the image itself."""
+    kept = [field for field in MANIFEST_SCHEMA if field.name not in PLACEMENT]
+    pixels = [field for field in _PIXELS if with_masks or field.name != "mask"]
+    return _schema("export", pa.field("id", pa.string(), nullable=False), *kept, *pixels)
 
 
 def inversion_schema(num_ws: int, w_dim: int) -> pa.Schema:

@@ -1,13 +1,14 @@
 """The published state: snapshots/LATEST.json names the manifest parts that readers see, and is swapped as a whole.
 
-Parts are immutable and named by their content, and a snapshot that would say the same is not written again: publishing
-twice, or after an interruption, ends in the same snapshot.
+Parts are immutable and each has a name of its own, so that a publisher who was too late deletes what it wrote and harms
+nobody. A snapshot that would say the same is not written again.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from manifests.store import CommitConflict, CommitUnknown, Store
 from manifests.writer import LocalPart
 
 POINTER = "snapshots/LATEST.json"
+PARTS = "manifest/part-"
 ATTEMPTS = 60
 
 
@@ -27,6 +29,7 @@ class ManifestPart:
     key: str
     rows: int
     requests: tuple[str, ...]  # whose rows it holds, each complete
+    rules: str = ""  # what the rows were published under, as the publisher noted it; compared, never read here
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Snapshot:
     @property
     def requests(self) -> frozenset[str]:
         """The published requests."""
-        return frozenset(request for part in self.parts for request in part.requests)
+        return frozenset(self.rules)
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """Published request -> the rules it was published under."""
+        return {request: part.rules for part in self.parts for request in part.requests}
 
     def publish(self, parts: Iterable[ManifestPart], superseded: Iterable[Superseded] = ()) -> Snapshot:
         """This snapshot with the given parts in place of every part that shares a request with them.
@@ -92,12 +100,19 @@ class Snapshot:
             raise ValueError(f"not a snapshot: {error!r} in {data[:80]!r}") from error
 
 
-def put_part(store: Store, part: LocalPart, requests: Iterable[str]) -> ManifestPart:
-    """Upload a manifest part under the name of its content; nothing is written when it is there already."""
-    key = f"manifest/part-{part.sha256[:32]}.parquet"
-    if store.head(key) is None:
-        store.put_file(key, part.path)
-    return ManifestPart(key, part.rows, tuple(sorted(set(requests))))
+def put_part(store: Store, part: LocalPart, requests: Iterable[str], rules: str = "") -> ManifestPart:
+    """Upload a manifest part under a name that nobody else writes, so that who does not publish it may delete it."""
+    key = f"{PARTS}{part.sha256[:16]}-{secrets.token_hex(6)}.parquet"
+    store.put_file(key, part.path)
+    return ManifestPart(key, part.rows, tuple(sorted(set(requests))), rules)
+
+
+def drop_parts(store: Store, parts: Iterable[ManifestPart]) -> None:
+    """Delete parts that this process has put and the snapshot does not name: somebody else was faster."""
+    named = {part.key for part in read_snapshot(store).parts}
+    for part in parts:
+        if part.key not in named:
+            store.delete(part.key)
 
 
 def read_snapshot(store: Store) -> Snapshot:

@@ -18,13 +18,13 @@ STALE_SECONDS = 24 * 3600.0  # a copy nobody has gone on with for this long is g
 
 
 def open_spool(path: Path, version: str) -> BinaryIO:
-    """The copy that an earlier fetch of the same version to the same path left behind, or a new one, open at its end.
+    """The copy that an earlier fetch of the same version to the same folder left behind, or a new one, open at its end.
 
     It belongs to whoever holds it open: another process or thread that fetches the same meanwhile gets one of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    digest = hashlib.sha256(f"{path.name}\n{version}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(version.encode()).hexdigest()[:32]
     shared = path.with_name(f".{digest}.partial")
     file = shared.open("ab")
     with suppress(BlockingIOError, FileNotFoundError):  # held by another, or finished by it since we opened it

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from manifests.s3 import S3Options
+    from manifests.s3_options import S3Options
 
 _ADDRESSES = "a directory, a file:// URL or s3://bucket/prefix"
 
@@ -47,6 +47,16 @@ class ObjectInfo:
     key: str
     size: int  # bytes
     etag: str  # opaque; differs whenever the bytes do, also between writes of equal length within one tick of the clock
+    modified: int  # seconds since 1970, by the store's clock
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes of a write that was begun and not finished. No reader sees them; they only take space."""
+
+    key: str  # what it was to become, as far as the store knows
+    id: str
+    started: int  # seconds since 1970, by the store's clock
 
 
 class Store(Protocol):
@@ -54,7 +64,7 @@ class Store(Protocol):
 
     A missing key is None for head, nothing for delete, FileNotFoundError for read and fetch. A malformed key is a
     ValueError everywhere. put_new and put_if may raise CommitUnknown. Where there is a network, every verb may raise
-    StoreRefused and StoreUnavailable, and read and fetch ObjectChanged.
+    StoreRefused and StoreUnavailable, and read ObjectChanged.
     """
 
     def head(self, key: str) -> ObjectInfo | None:
@@ -65,10 +75,10 @@ class Store(Protocol):
         """The bytes from start on, at most length of them; fewer, down to none, where the object ends earlier."""
         ...
 
-    def fetch(self, key: str, path: Path) -> None:
-        """Copy the object to a local file, which appears whole or not at all.
+    def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
+        """Copy the object to a local file, which appears whole or not at all; ObjectChanged if it has another etag.
 
-        What an interrupted fetch leaves is hidden next to it, and continued by the next one.
+        What an interrupted fetch leaves is hidden next to it, and continued by the next one into that folder.
         """
         ...
 
@@ -90,6 +100,14 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key begins with prefix ("" for all), in the order of the keys' bytes."""
+        ...
+
+    def uploads(self) -> Iterator[Upload]:
+        """Writes under way, and those whose writers died."""
+        ...
+
+    def abort(self, upload: Upload) -> None:
+        """Drop what was written of it; one that is finished or gone is no error."""
         ...
 
 

@@ -61,6 +61,7 @@ class PartWriter:
         self.schema, self.directory, self.stem = schema, directory, stem
         self.max_part_bytes, self.row_group_bytes = max_part_bytes, row_group_bytes
         self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = self._pending_rows = 0
         self._open: _OpenPart | None = None
         self._finished: list[LocalPart] = []
         self._closed = False
@@ -78,12 +79,21 @@ class PartWriter:
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows. A column that a row leaves out is null; one the schema does not know is a ValueError."""
+        self._append(_batch(rows, self.schema))
+
+    def write_batch(self, batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]] | None = None) -> None:
+        """Append the rows of an Arrow batch, with `columns` in place of its own or beside them.
+
+        A column that neither has is null; one the schema does not know is a ValueError.
+        """
+        self._append(_replaced(batch, columns or {}, self.schema))
+
+    def _append(self, batch: pa.RecordBatch) -> None:
         if self._closed:
             raise ValueError(f"the writer of {self.stem!r} is closed; rows cannot be added to finished parts")
-        batch = _batch(rows, self.schema)
         while batch.num_rows:
             count = self._room(batch)
-            self._pending.append(batch.slice(0, count))
+            self._pend(batch.slice(0, count))
             batch = batch.slice(count)
             if self._is_full():
                 self._flush()
@@ -99,7 +109,7 @@ class PartWriter:
     def discard(self) -> None:
         """Remove every file, finished or not."""
         self._closed = True
-        self._pending = []
+        self._drop_pending()
         if self._open is not None:
             self._open.abandon()
             self._open = None
@@ -109,37 +119,39 @@ class PartWriter:
 
     def _room(self, batch: pa.RecordBatch) -> int:
         """How many rows of the batch the pending row group takes: at least one, all if they fit."""
-        free = self._limit() - self._pending_bytes()
+        free = self._limit() - self._pending_bytes
         return min(batch.num_rows, max(1, free * batch.num_rows // max(1, batch.nbytes)))
 
     def _is_full(self) -> bool:
-        size = self._pending_bytes()
-        if size >= self._limit():
+        if self._pending_bytes >= self._limit():
             return True
-        return size >= self.row_group_bytes and self._pending_rows() >= SCALAR_GROUP_ROWS
+        return self._pending_bytes >= self.row_group_bytes and self._pending_rows >= SCALAR_GROUP_ROWS
 
     def _limit(self) -> int:
         if PAYLOAD.intersection(self.schema.names):
             return self.row_group_bytes
         return min(SCALAR_GROUP_GROWTH * self.row_group_bytes, self.max_part_bytes)
 
-    def _pending_bytes(self) -> int:
-        return sum(batch.nbytes for batch in self._pending)
+    def _pend(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_bytes += batch.nbytes
+        self._pending_rows += batch.num_rows
 
-    def _pending_rows(self) -> int:
-        return sum(batch.num_rows for batch in self._pending)
+    def _drop_pending(self) -> None:
+        self._pending = []
+        self._pending_bytes = self._pending_rows = 0
 
     def _flush(self) -> None:
         """Write the pending rows as one row group, into a new part when the open one has no room for them."""
         if not self._pending:
             return
-        if self._open is not None and self._open.size + self._pending_bytes() + FOOTER_MARGIN > self.max_part_bytes:
+        if self._open is not None and self._open.size + self._pending_bytes + FOOTER_MARGIN > self.max_part_bytes:
             self._finish_part()
         if self._open is None:
             name = f"{self.stem}-{len(self._finished):04d}.parquet"
             self._open = _OpenPart(self.directory / name, self.schema)
         self._open.write_group(pa.Table.from_batches(self._pending, self.schema))
-        self._pending = []
+        self._drop_pending()
 
     def _finish_part(self) -> None:
         if self._open is not None:
@@ -189,21 +201,39 @@ class _OpenPart:
 
 def _batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
     """Rows as Arrow columns. ValueError naming the column that is unknown or holds a value of another type."""
-    unknown = {name for row in rows for name in row}.difference(schema.names)
+    _check_known({name for row in rows for name in row}, schema)
+    columns = [_column([row.get(field.name) for row in rows], field) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _replaced(batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in the schema, with some columns taken from `columns`."""
+    own = dict(zip(batch.schema.names, batch.columns, strict=True))
+    _check_known({*own, *columns}, schema)
+    nothing = [None] * batch.num_rows
+    chosen = [columns.get(field.name, own.get(field.name, nothing)) for field in schema]
+    arrays = [_column(values, field) for values, field in zip(chosen, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check_known(names: set[str], schema: pa.Schema) -> None:
+    unknown = names.difference(schema.names)
     if unknown:
         raise ValueError(f"unknown columns {sorted(unknown)}; the schema has {schema.names}")
-    return pa.RecordBatch.from_arrays([_column(rows, field) for field in schema], schema=schema)
 
 
-def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:
+def _column(values: Any, field: pa.Field) -> pa.Array:
+    """Python values, or an Arrow array, as the field has them."""
     try:
-        column = pa.array([row.get(field.name) for row in rows], field.type)
+        column = values.cast(field.type) if isinstance(values, pa.Array) else pa.array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"column {field.name!r} must hold {field.type}: {error}") from error
     if isinstance(column, pa.ChunkedArray):
-        raise ValueError(f"column {field.name!r} of {len(rows)} rows exceeds 2 GiB; write fewer rows at a time")
+        raise ValueError(f"column {field.name!r} of {len(values)} rows exceeds 2 GiB; write fewer rows at a time")
     if column.null_count and not field.nullable:
-        raise ValueError(f"column {field.name!r} is missing in {column.null_count} of {len(rows)} rows; it is required")
+        raise ValueError(
+            f"column {field.name!r} is missing in {column.null_count} of {len(values)} rows; it is required"
+        )
     return column
 
 

@@ -1,33 +1,26 @@
-"""Every test that takes `store` runs on every kind of store."""
+"""Stores in buckets, whose clients do not wait before they try again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-
 import pytest
-from emulator import ENVIRONMENT, Emulator
 
-from manifests.store import Store, open_store
-
-STORES: Mapping[str, Callable[[pytest.FixtureRequest, Path], Store]] = {
-    "local": lambda request, folder: open_store(folder / "store"),
-    "s3": lambda request, folder: request.getfixturevalue("emulator").store(),
-}
+import manifests.s3
+from manifests.s3 import S3Store
+from manifests.s3_options import S3Options
+from tests.emulator import Emulator
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store. It can be pickled, so that child processes open the same one."""
-    return STORES[request.param](request, tmp_path)
+@pytest.fixture
+def bucket(emulator: Emulator) -> S3Store:
+    return emulator.store()
 
 
-@pytest.fixture(scope="session")
-def emulator() -> Iterator[Emulator]:
-    """An emulator of S3, and the credentials it takes, in the environment of this process and its children."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        server = Emulator()
-        yield server
-        server.stop()
+@pytest.fixture
+def impatient(emulator: Emulator) -> S3Store:
+    return emulator.store(S3Options(read_timeout=0.3))
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests.s3, "_pause", lambda failures: None)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *given: 0)

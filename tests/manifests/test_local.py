@@ -71,6 +71,17 @@ def test_leftovers_of_killed_processes_are_swept_after_a_day(tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / STAGING).iterdir()] == ["young"]
 
 
+def test_staged_bytes_are_an_upload_that_can_be_aborted(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.put_new("a", b"x")
+    (tmp_path / STAGING / "half").write_bytes(b"half")
+    os.utime(tmp_path / STAGING / "half", times=(1000.0, 1000.0))
+    (upload,) = store.uploads()
+    assert upload.started == 1000
+    store.abort(upload)
+    assert list(store.uploads()) == [] and store.read("a") == b"x"
+
+
 def test_etags_differ_while_the_clock_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(tmp_path)
     store.put_new("pointer", b"x")

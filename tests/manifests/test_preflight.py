@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
-from emulator import Emulator
 
 from manifests.preflight import UnfitStore, preflight
 from manifests.store import Store, StoreRefused
+from tests.emulator import Emulator
 
 Disturbance = Callable[[WSGIEnvironment, StartResponse, WSGIApplication], Iterable[bytes]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from manifests.reader import open_parquet, read_batches, read_row_group, read_rows
+from manifests.reader import open_parquet, read_batches, read_matching, read_row_group, read_rows
 from manifests.schema import EDIT_SCHEMA, INVERSION_SCHEMA, inversion_schema, ws_shape
 from manifests.store import Store
 from manifests.writer import PartWriter
@@ -37,6 +37,11 @@ def test_rows_come_in_order(store: Store, images: str) -> None:
     assert all(len(row["image"]["bytes"]) == 25 * KIB for row in rows)
 
 
+def test_matching_rows_come_in_order(store: Store, images: str) -> None:
+    found = read_matching(store, images, "key", ["k40", "k3", "k3", "none"])
+    assert [key for batch in found for key in batch.column("key").to_pylist()] == ["k3", "k40"]
+
+
 def test_batches_are_bounded(store: Store, images: str) -> None:
     sizes = [batch.num_rows for batch in read_batches(store, images, batch_rows=8)]
     assert max(sizes) == 8 and sum(sizes) == 50
@@ -63,6 +68,15 @@ def test_one_row_group_is_read_alone(store: Store, images: str) -> None:
     second = read_row_group(store, images, 1, ["key"])
     start = open_parquet(store, images).metadata.row_group(0).num_rows
     assert second[0]["key"] == f"k{start}"
+
+
+def test_damaged_bytes_are_an_error_and_no_row(store: Store, images: str, tmp_path: Path) -> None:
+    data = bytearray(store.read(images))
+    data[open_parquet(store, images).metadata.row_group(1).column(0).file_offset + 100_000] ^= 1
+    (tmp_path / "damaged").write_bytes(data)
+    store.put_file("data/damaged.parquet", tmp_path / "damaged")
+    with pytest.raises(OSError, match="checksum"):
+        list(read_rows(store, "data/damaged.parquet"))
 
 
 def test_unknown_columns_and_objects_are_errors(store: Store, images: str) -> None:

@@ -19,12 +19,14 @@ def test_what_was_written_is_gone_on_with(tmp_path: Path) -> None:
     assert left.read_bytes() == b"0123456789" and left.name.startswith(".")
 
 
-def test_other_versions_and_destinations_begin_anew(tmp_path: Path) -> None:
+def test_other_versions_and_folders_begin_anew(tmp_path: Path) -> None:
     with open_spool(tmp_path / "x", "v1") as spool:
         spool.write(b"01234")
-    for name, version in [("x", "v2"), ("y", "v1")]:
-        with open_spool(tmp_path / name, version) as spool:
+    for place, version in [("x", "v2"), ("deep/x", "v1")]:
+        with open_spool(tmp_path / place, version) as spool:
             assert spool.tell() == 0
+    with open_spool(tmp_path / "y", "v1") as spool:
+        assert spool.tell() == 5
 
 
 def test_a_held_copy_is_left_to_its_holder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.store import Store, check_key, open_store
+from manifests.store import ObjectChanged, Store, Upload, check_key, open_store
 
 SPAWN = multiprocessing.get_context("spawn")
 BAD_KEYS = ["", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/./b", ".a", "a/.b", "a\\b", "a\nb", "a\0b", "x" * 256]
@@ -63,6 +63,34 @@ def test_files_go_in_and_out_unchanged(store: Store, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]
     info = store.head("data/x-1.bin")
     assert info is not None and info.size == len(data)
+
+
+def test_only_the_wanted_version_is_fetched(store: Store, tmp_path: Path) -> None:
+    store.put_new("pointer", b"one")
+    seen = store.head("pointer")
+    assert seen is not None
+    store.fetch("pointer", tmp_path / "copy", seen.etag)
+    assert (tmp_path / "copy").read_bytes() == b"one"
+    store.put_if("pointer", b"two", seen.etag)
+    with pytest.raises(ObjectChanged, match="written again"):
+        store.fetch("pointer", tmp_path / "deep" / "copy", seen.etag)
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_the_moment_of_a_write_is_known(store: Store) -> None:
+    before = int(time.time())
+    store.put_new("a", b"x")
+    info = store.head("a")
+    assert info is not None and before <= info.modified <= time.time()
+
+
+def test_nothing_that_is_finished_is_an_unfinished_upload(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    store.put_file("a", tmp_path / "file")
+    store.put_new("b", b"x")
+    store.put_if("b", b"y", "another")
+    assert list(store.uploads()) == []
+    store.abort(Upload("a", "never-begun", 0))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,35 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert part.sha256 == hashlib.sha256(part.path.read_bytes()).hexdigest()
 
 
+def test_a_batch_is_written_like_its_rows(tmp_path: Path) -> None:
+    rows = [edit_row(index) for index in range(300)]
+    batch = pa.RecordBatch.from_pylist(rows, EDIT_SCHEMA)
+    with PartWriter(EDIT_SCHEMA, tmp_path / "batch", "part", row_group_bytes=16 * KIB) as writer:
+        writer.write_batch(batch.slice(0, 100))
+        writer.write_batch(batch.slice(100))
+        (part,) = writer.close()
+    with PartWriter(EDIT_SCHEMA, tmp_path / "rows", "part", row_group_bytes=16 * KIB) as writer:
+        writer.write(rows[:100])
+        writer.write(rows[100:])
+        assert writer.close()[0].sha256 == part.sha256
+    assert len(part.row_groups) > 1
+
+
+def test_columns_take_the_place_of_those_of_a_batch(tmp_path: Path) -> None:
+    batch = pa.RecordBatch.from_pylist([{"key": key, "status": "ok", "seed": 1} for key in "ab"])
+    with PartWriter(MANIFEST_SCHEMA, tmp_path, "part") as writer:
+        writer.write_batch(batch, {"status": ["ok", "rejected"], "request_id": ["r", "s"], "row": (0, None)})
+        with pytest.raises(ValueError, match=r"unknown columns .*'verdict'"):
+            writer.write_batch(batch, {"verdict": [1, 2]})
+        with pytest.raises(ValueError, match="column 'request_id' is missing in 2 of 2 rows"):
+            writer.write_batch(batch)
+        (part,) = writer.close()
+    assert pq.read_table(part.path, columns=["key", "status", "seed", "request_id", "row", "gate"]).to_pylist() == [
+        {"key": "a", "status": "ok", "seed": 1, "request_id": "r", "row": 0, "gate": None},
+        {"key": "b", "status": "rejected", "seed": 1, "request_id": "s", "row": None, "gate": None},
+    ]
+
+
 def test_a_column_without_any_value_keeps_its_type(tmp_path: Path) -> None:
     (part,) = written(tmp_path, EDIT_SCHEMA, [{"key": "a", "status": "failed"}])
     assert pq.read_schema(part.path).equals(EDIT_SCHEMA)

@@ -1,0 +1,102 @@
+"""Addresses and options of buckets: what they may be, where they go, and that they never hold a credential."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+
+import manifests.s3
+from manifests.s3 import S3Store
+from manifests.s3_options import S3Options, is_secretive
+from manifests.store import open_store
+
+
+def test_addresses_lose_their_trailing_slash_and_cost_no_request() -> None:
+    options = S3Options(endpoint="http://127.0.0.1:1", region="eu-central-1")
+    store = open_store("s3://my-bucket/a/b/", options)
+    assert store == S3Store("s3://my-bucket/a/b", options) == pickle.loads(pickle.dumps(store))
+    assert str(store) == "s3://my-bucket/a/b at http://127.0.0.1:1"
+    assert open_store("s3://my-bucket") == S3Store("s3://my-bucket", S3Options())
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://", "s3:///x", "s3:x", "s3://B/x", "s3://bucket//x", "s3://bucket/../x", "s3://bucket/a\nb"]
+)
+def test_other_addresses_are_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"an S3 address is s3://bucket/?|a key is a relative path"):
+        open_store(uri)
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="'AES256', 'aws:kms'"):
+        S3Options(encryption="rot13")
+    with pytest.raises(ValueError, match="kms_key_id goes with"):
+        S3Options(encryption="AES256", kms_key_id="k")
+    with pytest.raises(ValueError, match="is no URL such as"):
+        S3Options(endpoint="minio:9000")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://AKIAX:hunter2@bucket/x",
+        "s3://AKIAX:hun/ter2@bucket/hunter2",
+        "s3://hunter2@bucket",
+        "s3://bucket/x?X-Amz-Credential=AKIAX&X-Amz-Signature=hunter2",
+        "s3://bucket/x?AWSAccessKeyId=AKIAX&Signature=hunter2",
+    ],
+)
+def test_credentials_in_an_address_are_refused_without_repeating_them(uri: str) -> None:
+    with pytest.raises(ValueError, match="never part of an address") as refusal:
+        open_store(uri)
+    assert "hunter2" not in str(refusal.value) and "AKIAX" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endpoint": "https://AKIAX:hunter/2+@minio:9000"},
+        {"endpoint": "https://minio:9000/?token=hunter/2+"},
+        {"region": "hunter/2+"},
+        {"encryption": "hunter/2+"},
+        {"encryption": "aws:kms", "kms_key_id": "hunter/2+"},
+    ],
+)
+def test_an_option_that_holds_something_else_does_not_repeat_it(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError) as refusal:
+        S3Options(**options)  # type: ignore[arg-type]
+    assert "hunter" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+        "mrk-1234abcd12ab34cd56ef1234567890ab",
+        "alias/coral",
+        "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "arn:aws-cn:kms:cn-north-1:111122223333:alias/coral",
+    ],
+)
+def test_keys_of_kms_are_named_as_aws_names_them(key: str) -> None:
+    assert S3Options(encryption="aws:kms", kms_key_id=key).written()["SSEKMSKeyId"] == key
+
+
+def test_what_would_hold_a_credential_is_known_by_its_name() -> None:
+    secretive = ("aws_access_key_id", "accessKey", "secret", "aws_session_token", "password", "credentials", "profile")
+    assert all(map(is_secretive, secretive))
+    assert not any(map(is_secretive, S3Options.__dataclass_fields__))
+
+
+def test_options_reach_the_client() -> None:
+    options = S3Options(region="eu-west-3", path_style=False, read_timeout=7)
+    for client, attempts in zip(manifests.s3._clients(os.getpid(), options), (5, 1), strict=True):
+        config = client.meta.config
+        assert (client.meta.region_name, config.s3["addressing_style"], config.read_timeout) == (
+            "eu-west-3",
+            "virtual",
+            7,
+        )
+        assert config.retries == {"mode": "standard", "total_max_attempts": attempts}

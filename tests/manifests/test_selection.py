@@ -1,0 +1,97 @@
+"""Chosen rows come in the order of their images, each once, however many are asked for at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests import selection
+from manifests.schema import MANIFEST_SCHEMA
+from manifests.selection import select
+from manifests.snapshot import Snapshot, put_part, read_snapshot, swap_snapshot
+from manifests.store import Store, open_store
+from manifests.writer import PartWriter
+
+SOURCES = ("file:///c.tar", "file:///a's.tar", "file:///b.tar")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two edits of three sources with three samples each, published in an order of their own; one row has no image."""
+    found = open_store(tmp_path / "out")
+    for source in SOURCES:
+        for edit in ("smile-1", "red-1"):
+            publish(found, tmp_path, [row(source, edit, index) for index in (2, 0, 1)])
+    return found
+
+
+def row(source: str, edit: str, index: int) -> dict[str, Any]:
+    good = (source, edit, index) != (SOURCES[0], "red-1", 1)
+    where = {"image_uri": f"data/{source[-5]}-{edit}", "row_group": index // 2, "row": index % 2} if good else {}
+    status = "ok" if good else "undecodable"
+    return {
+        "key": f"{index}", "source_uri": source, "edit": edit, "status": status, "request_id": f"{source[-5]}-{edit}",
+        "metadata": "{}", "direction": 0.1 * index, **where,
+    }  # fmt: skip
+
+
+def publish(store: Store, folder: Path, rows: list[dict[str, Any]]) -> None:
+    with PartWriter(MANIFEST_SCHEMA, folder / "scratch", "part") as writer:
+        writer.write(rows)
+    parts = [put_part(store, part, [rows[0]["request_id"]]) for part in writer.close()]
+    swap_snapshot(store, lambda snapshot: snapshot.publish(parts))
+
+
+def places(rows: Any) -> list[tuple[Any, ...]]:
+    return [tuple(each[name] for name in ("source_uri", "edit", "image_uri", "row_group", "row")) for each in rows]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_rows_with_an_image_come_once_in_the_order_of_the_images(
+    store: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(selection, "ROWS_AT_ONCE", at_once)
+    with select(store, read_snapshot(store), "true") as chosen:
+        found = places(chosen.rows())
+        assert (chosen.total, len(found)) == (17, 17)
+        assert found == sorted(found)
+        for skip in (1, 6, 16, 17):
+            assert places(chosen.rows(skip)) == found[skip:]
+
+
+def test_the_snapshot_that_was_asked_for_is_what_is_seen(store: Store, tmp_path: Path) -> None:
+    before = read_snapshot(store)
+    with select(store, before, "true") as chosen:
+        publish(store, tmp_path, [row("file:///d.tar", "red-1", 0)])
+        assert len(list(chosen.rows())) == 17
+    with select(store, before, "true") as chosen:
+        assert chosen.total == 17
+    with select(store, read_snapshot(store), "true") as chosen:
+        assert chosen.total == 18
+
+
+def test_a_condition_may_use_every_column_and_a_comment(store: Store) -> None:
+    with select(store, read_snapshot(store), "direction > 0.05 AND edit LIKE 'red%' -- good ones") as chosen:
+        assert chosen.tally("key") == [{"key": "1", "rows": 2}, {"key": "2", "rows": 3}]
+
+
+def test_repeated_keys_are_noticed(store: Store) -> None:
+    with select(store, read_snapshot(store), "true") as chosen:
+        assert chosen.has_repeated_keys()
+    with select(store, read_snapshot(store), "source_uri LIKE '%b.tar'") as chosen:
+        assert not chosen.has_repeated_keys()
+
+
+@pytest.mark.parametrize(
+    "condition", ["key =", "nothing = 1", "true) ; DROP TABLE manifest; --", "1 = 1 ORDER BY key;"]
+)
+def test_what_is_no_condition_is_an_error(store: Store, condition: str) -> None:
+    with pytest.raises(ValueError, match="query"), select(store, read_snapshot(store), condition):
+        pass
+
+
+def test_an_empty_manifest_has_nothing_to_choose(tmp_path: Path) -> None:
+    with select(open_store(tmp_path), Snapshot(), "true") as chosen:
+        assert (chosen.total, list(chosen.rows())) == (0, [])
