@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ import ray
 import torch
 
 from coral_core.models import Models, load_models
+from manifests.s3_options import S3Options
 from manifests.store import open_store
 from tasks.artifacts import Artifact, Editors
 from tasks.outputs import ShardReport
+from tasks.quarantine import quarantine_edits, quarantine_inversion, why_quarantined
 from tasks.requests import EditRequest, FitRequest, InvertRequest
 from tasks.work import OnPulse, Pulse, edit_shard, fit_editor, invert_shard
 
@@ -52,6 +56,7 @@ class WorkerConfig:
     """What an actor must know besides the requests."""
 
     output: str
+    s3: S3Options  # how its bucket is reached, if it lies in one
     bundle: str
     digests: Mapping[str, str]  # of the bundle's parts, as planned
     device: str
@@ -59,18 +64,33 @@ class WorkerConfig:
     max_failure_rate: float
 
 
+@dataclass(frozen=True)
+class Station:
+    """Where an actor runs."""
+
+    host: str
+    node: str  # Ray's id
+    gpus: tuple[str, ...]  # Ray's ids of the devices it shows the actor; a shared one is shown to several
+    pid: int
+
+
 class Worker:
-    """Everything one actor does. Loads nothing before it is needed, so that an error of loading is an answer."""
+    """Everything one actor does. Loads nothing before ready(), so that an error of loading is an answer."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
-        self.store = open_store(config.output)
+        self.store = open_store(config.output, config.s3)
         self.latest = NOTHING
         torch.set_num_threads(config.threads)
 
     @cached_property
     def models(self) -> Models:
-        """The bundle; ValueError if it is not the one that was planned with."""
+        """The bundle on the job's device; ValueError if it is not the planned one, or there is no such device."""
+        if self.config.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"resources.num_gpus is above 0, but torch {torch.__version__} sees no CUDA device there: install "
+                "a build of torch with CUDA and NVIDIA's driver, or set num_gpus: 0 to compute on the CPU"
+            )
         models = load_models(self.config.bundle, self.config.device)
         if dict(models.digests) != dict(self.config.digests):
             raise ValueError(f"the bundle {self.config.bundle!r} on this machine is not the planned one; run again")
@@ -80,6 +100,20 @@ class Worker:
     def editors(self) -> Editors:
         """Fitted editors, each read from the store once."""
         return Editors(self.store, self.models)
+
+    def ready(self) -> Station:
+        """Where the actor is, once its networks are loaded. ValueError if they cannot be, with the host's name."""
+        try:
+            assert self.models
+        except ValueError as error:
+            raise ValueError(f"on host {socket.gethostname()}: {error}") from error
+        return self.station()
+
+    def station(self) -> Station:
+        """Where the actor is."""
+        context = ray.get_runtime_context()
+        gpus = tuple(context.get_accelerator_ids().get("GPU", ()))
+        return Station(socket.gethostname(), context.get_node_id(), gpus, os.getpid())
 
     def invert(self, request: InvertRequest) -> list[ShardReport]:
         """tasks.work.invert_shard."""
@@ -92,9 +126,20 @@ class Worker:
             return fit_editor(request, self.models, self.store, watch)
 
     def edit(self, requests: Sequence[EditRequest]) -> list[ShardReport]:
-        """tasks.work.edit_shard."""
+        """tasks.work.edit_shard; a shard that was given up in the invert wave stays given up."""
+        reason = why_quarantined(self.store, requests)
+        if reason:
+            return quarantine_edits(requests, self.store, reason)
         with self._watched() as watch:
             return edit_shard(requests, self.editors, self.models, self.store, self.config.max_failure_rate, watch)
+
+    def quarantine_inversion(self, request: InvertRequest, reason: str) -> list[ShardReport]:
+        """tasks.quarantine.quarantine_inversion."""
+        return [quarantine_inversion(request, self.store, reason)]
+
+    def quarantine_edits(self, requests: Sequence[EditRequest], reason: str) -> list[ShardReport]:
+        """tasks.quarantine.quarantine_edits."""
+        return quarantine_edits(requests, self.store, reason)
 
     @ray.method(concurrency_group="pulse")  # answered by a thread of its own while the others work
     def pulse(self) -> Pulse:
@@ -130,17 +175,3 @@ def hire(config: WorkerConfig, resources: Resources) -> Any:
         )
         .remote(config)
     )
-
-
-def places(resources: Resources) -> int:
-    """How many actors to have. ValueError when not even one fits on any node of the cluster."""
-    needs = resources.needs()
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = [min(math.floor(node.get(name, 0.0) / amount) for name, amount in needs.items()) for node in nodes]
-    if sum(fits) == 0:
-        largest = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in needs}
-        raise ValueError(
-            f"resources: each actor asks for {needs}, and the most any of {len(nodes)} nodes has is {largest}; "
-            "ask for less in the job, or connect to a larger cluster with RAY_ADDRESS"
-        )
-    return sum(fits) if resources.actors is None else resources.actors

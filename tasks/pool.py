@@ -1,44 +1,39 @@
 """Our own pool of Ray actors: no shard is ever lost, whatever dies.
 
-A call that fails because of the machine (a dead actor, a full disk, a lost answer) is tried again on a fresh actor, at
-most ATTEMPTS times counted per piece of work; an error of the code or of the caller is an outcome, with its traceback.
-ray.util.ActorPool is not used because it drops queued work when its actors die. Actors are replaced by us
-(max_restarts=0): a fresh one is asked for work only when it answers, so one that waits for resources holds nothing up.
+A call that fails because of the machine (a dead or stuck actor, a full disk, a lost answer) is tried again, at most
+ATTEMPTS times counted per piece of work, after a few others had their turn; an error of the code or of the caller is
+an outcome, with its traceback. ray.util.ActorPool is not used because it drops queued work when its actors die. Actors
+are replaced by us (max_restarts=0): a fresh one is asked for work only when it is ready, so one that waits for
+resources holds nothing up, and a death before that is never blamed on a shard.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+import torch
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from manifests.store import CommitUnknown
+from tasks.member import PATIENCE, Deadlines, Member, Work
 from tasks.signals import answered_later
+from tasks.timelimit import UNLIMITED, TimeLimit
 
 ATTEMPTS = 3
-DEATHS_IN_A_ROW = 6
+LOSSES_IN_A_ROW = 6
 TICK_SECONDS = 0.25
 MACHINE_ERRORS = (OSError, CommitUnknown)
 """Errors of a worker's code that blame the machine and not the request."""
+FATAL_ERRORS = (torch.AcceleratorError,)
+"""Errors after which the worker's device answers nothing any more: the same as its death."""
 
 log = logging.getLogger("coral.pool")
-
-
-@dataclass(frozen=True)
-class Work:
-    """One call of a worker's method."""
-
-    key: str  # unique in its wave
-    name: str  # for people
-    method: str
-    arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -50,19 +45,26 @@ class Outcome:
     error: str = ""  # one line; empty on success
     traceback: str = ""  # of an error of the code
     attempts: int = 1
+    deadly: bool = False  # every attempt ended its worker
 
 
 @dataclass
-class Member:
-    """One actor of the pool."""
+class Backlog:
+    """The work of one run() that nobody is doing, and how its attempts so far have ended."""
 
-    handle: Any
-    greeting: Any  # the reference whose arrival says that the actor is up
-    up: bool = False
-    work: Work | None = None
-    call: Any = None  # reference of the running call
-    pulse: Any = None  # reference of a question how far it is
-    latest: Any = None  # the last answer
+    waiting: deque[Work]
+    tries: defaultdict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))  # whether the worker died
+
+    def again(self, work: Work, reason: str, died: bool, turns: int) -> Outcome | None:
+        """Put a work that failed back, behind `turns` others; after the last attempt its outcome instead."""
+        tries = self.tries[work.key]
+        tries.append(died)
+        log.warning("%s: attempt %d failed: %s", work.name, len(tries), reason)
+        if len(tries) >= ATTEMPTS:
+            error = f"given up after {len(tries)} attempts: {reason}"
+            return Outcome(work, error=error, attempts=len(tries), deadly=all(tries))
+        self.waiting.insert(turns, work)
+        return None
 
 
 @dataclass
@@ -71,8 +73,11 @@ class Pool:
 
     hire: Callable[[], Any]
     size: int
-    _members: list[Member] = field(default_factory=list)
-    _deaths: int = 0  # since something last succeeded
+    deadlines: Deadlines = PATIENCE
+    limit: TimeLimit = UNLIMITED
+    members: list[Member] = field(default_factory=list)
+    _spent: float = 0.0  # seconds that members who are gone had been ready
+    _lost: set[str] = field(default_factory=set)  # what died or killed its worker since something was last finished
 
     def __enter__(self) -> Pool:
         return self
@@ -85,118 +90,123 @@ class Pool:
     def run(self, works: Sequence[Work], watch: Callable[[list[Any]], None]) -> Iterator[Outcome]:
         """Outcomes in the order they come; `watch` gets the latest pulses of what is running, several times a second.
 
-        Errors: RuntimeError when actors die again and again without finishing anything.
+        Works that the time limit leaves no time for have no outcome.
+        Errors: ValueError when a worker says that it cannot work; ChildProcessError when workers die again and again
+        without finishing anything.
         """
-        queue, attempts = deque(works), Counter[str]()
-        while queue or any(member.work for member in self._members):
+        backlog = Backlog(deque(works))
+        while backlog.waiting or any(member.work for member in self.members):
+            if self.limit.used_up:
+                backlog.waiting.clear()
+            if self.limit.over:
+                return self.close()
             with answered_later():
-                outcomes = self._round(queue, attempts)
+                outcomes = self._round(backlog)
             yield from outcomes
-            watch([member.latest for member in self._members if member.work and member.latest])
+            watch([member.latest for member in self.members if member.work and member.latest])
 
     def close(self) -> None:
         """Let every actor go, at once."""
-        for member in self._members:
-            ray.kill(member.handle)
-        self._members.clear()
+        for member in list(self.members):
+            self._dismiss(member)
 
-    def _round(self, queue: deque[Work], attempts: Counter[str]) -> list[Outcome]:
+    @property
+    def actor_seconds(self) -> float:
+        """How long actors have been ready, in all."""
+        return self._spent + sum(member.seconds for member in self.members)
+
+    def _round(self, backlog: Backlog) -> list[Outcome]:
         """Hand out work, wait a moment, and take what has ended."""
-        self._staff(len(queue))
-        self._assign(queue)
-        outcomes = []
-        for member in self._finished():
-            work = member.work
-            assert work is not None
-            attempts[work.key] += 1
-            outcome = self._settle(member, work, attempts[work.key])
-            if outcome is None:
-                queue.append(work)
-            else:
-                outcomes.append(outcome)
-        self._listen()
-        return outcomes
+        self._staff(len(backlog.waiting))
+        self._assign(backlog.waiting)
+        outcomes = [self._settle(member, backlog) for member in self._finished()]
+        outcomes += [self._replace(member, reason, backlog) for member, reason in self._overdue()]
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _staff(self, waiting: int) -> None:
-        idle = sum(member.work is None for member in self._members)
-        for _ in range(min(self.size - len(self._members), waiting - idle)):
-            handle = self.hire()
-            self._members.append(Member(handle, greeting=handle.pulse.remote()))
+        idle = sum(member.work is None for member in self.members)
+        for _ in range(min(self.size - len(self.members), waiting - idle)):
+            self.members.append(Member(self.hire()))
 
-    def _assign(self, queue: deque[Work]) -> None:
-        for member in self._members:
-            member.up = member.up or _is_ready(member.greeting)
-            if queue and member.up and member.work is None:
-                member.work = queue.popleft()
-                member.call = getattr(member.handle, member.work.method).remote(*member.work.arguments)
-                member.pulse = member.latest = None
+    def _assign(self, waiting: deque[Work]) -> None:
+        for member in list(self.members):
+            try:
+                if member.greeted() and member.work is None and waiting:
+                    member.begin(waiting.popleft())
+            except RayError as error:
+                self._reject(member, error)
 
     def _finished(self) -> list[Member]:
-        calls = {member.call: member for member in self._members if member.work}
-        greetings = [member.greeting for member in self._members if not member.up]
-        ready, _ = ray.wait([*calls, *greetings], num_returns=1, timeout=TICK_SECONDS)
+        """Who has ended a work, after waiting a moment for somebody to."""
+        calls = {member.call: member for member in self.members if member.work}
+        greetings = [member.greeting for member in self.members if member.place is None]
+        ready, _ = ray.wait([*calls, *greetings], timeout=TICK_SECONDS) if calls or greetings else ([], [])
         return [calls[reference] for reference in ready if reference in calls]
 
-    def _settle(self, member: Member, work: Work, attempt: int) -> Outcome | None:
+    def _overdue(self) -> list[tuple[Member, str]]:
+        """Whom to give up waiting for, and why. Who has died without work is let go, and costs no work an attempt."""
+        for member in [member for member in self.members if member.place is not None]:
+            try:
+                member.listen()
+            except RayError as error:
+                self._dismiss(member)
+                self._count_loss(str(member.handle), _one_line(error))
+        return [(member, reason) for member in self.members if (reason := member.overdue(self.deadlines))]
+
+    def _settle(self, member: Member, backlog: Backlog) -> Outcome | None:
         """The outcome of a call that ended, or None if the work is to be done again."""
+        work = member.work
+        assert work is not None
         try:
             result = ray.get(member.call)
-        except RayTaskError as error:
-            member.work = member.call = None
-            if not isinstance(error, MACHINE_ERRORS):
-                return Outcome(work, error=_one_line(error), traceback=str(error), attempts=attempt)
-            reason = _one_line(error)
         except RayError as error:
-            self._replace(member, error)
-            reason = _one_line(error)
-        else:
-            member.work = member.call = None
-            self._deaths = 0
-            return Outcome(work, result, attempts=attempt)
-        log.warning("%s: attempt %d failed: %s", work.name, attempt, reason)
-        return Outcome(work, error=f"given up after {attempt} attempts: {reason}") if attempt >= ATTEMPTS else None
+            if not isinstance(error, RayTaskError) or isinstance(error, FATAL_ERRORS):
+                return self._replace(member, _one_line(error), backlog, _is_preempted(error))
+            member.end()
+            attempt = len(backlog.tries[work.key]) + 1
+            if isinstance(error, MACHINE_ERRORS):
+                return backlog.again(work, _one_line(error), died=False, turns=len(self.members))
+            return Outcome(work, error=_one_line(error), traceback=str(error), attempts=attempt)
+        member.end()
+        self._lost.clear()
+        return Outcome(work, result, attempts=len(backlog.tries[work.key]) + 1)
 
-    def _replace(self, member: Member, error: RayError) -> None:
-        """Forget a dead actor; the next round hires another."""
-        self._members.remove(member)
+    def _replace(self, member: Member, reason: str, backlog: Backlog, blameless: bool = False) -> Outcome | None:
+        """Let a dead or stuck actor go; the next round hires another. What becomes of its work."""
+        self._dismiss(member)
+        work = member.work
+        if blameless and work:
+            backlog.waiting.appendleft(work)
+            return None
+        self._count_loss(work.key if work else str(member.handle), reason)
+        return backlog.again(work, reason, died=True, turns=len(self.members)) if work else None
+
+    def _reject(self, member: Member, error: RayError) -> None:
+        """Let an actor go that did not become ready. ValueError when that was no accident."""
+        self._dismiss(member)
+        answered = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+        if answered and not isinstance(error, MACHINE_ERRORS):
+            raise ValueError(f"a worker cannot begin: {_one_line(error)}") from error
+        self._count_loss(str(member.handle), _one_line(error))
+
+    def _dismiss(self, member: Member) -> None:
+        self.members.remove(member)
         ray.kill(member.handle)
-        self._deaths += 1
-        if self._deaths >= max(DEATHS_IN_A_ROW, 2 * self.size):
-            raise RuntimeError(f"{self._deaths} workers died in a row and nothing was finished; {_one_line(error)}")
+        self._spent += member.seconds
 
-    def _listen(self) -> None:
-        """Ask every busy actor how far it is, and take the answers that are there."""
-        for member in self._members:
-            if member.work is None:
-                continue
-            if member.pulse is None:
-                member.pulse = member.handle.pulse.remote()
-            elif _is_ready(member.pulse):
-                try:
-                    member.latest, member.pulse = ray.get(member.pulse), None
-                except RayError:
-                    member.pulse = None  # the call itself will tell
+    def _count_loss(self, what: str, reason: str) -> None:
+        """The circuit breaker. One work that dies again counts once, so that a few bad shards do not stop a run."""
+        self._lost.add(what)
+        if len(self._lost) >= max(LOSSES_IN_A_ROW, 2 * self.size):
+            raise ChildProcessError(
+                f"{len(self._lost)} workers or shards died in a row and nothing was finished in between; the last one: "
+                f"{reason}. What is finished is kept; look at the machines' memory and at Ray's logs, then run again"
+            )
 
 
-def connect() -> bool:
-    """Join the cluster that RAY_ADDRESS names, or start one on this machine; whether it is ours to shut down."""
-    if ray.is_initialized():
-        return False
-    address = os.environ.get("RAY_ADDRESS", "local")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    local = {"include_dashboard": False, "object_store_memory": 2**27} if address == "local" else {}
-    with answered_later():
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **local)
-    return True
-
-
-def disconnect() -> None:
-    """Leave the cluster; a local one ends."""
-    ray.shutdown()
-
-
-def _is_ready(reference: Any) -> bool:
-    return bool(ray.wait([reference], timeout=0)[0])
+def _is_preempted(error: RayError) -> bool:
+    """Whether the cluster took the node away, for which no work is to blame."""
+    return isinstance(error, RayActorError) and error.preempted
 
 
 def _one_line(error: Exception) -> str:

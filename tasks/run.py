@@ -8,21 +8,36 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from manifests.preflight import preflight
 from manifests.store import open_store
-from tasks.actors import Resources, WorkerConfig, hire, places
-from tasks.plan import Plan
-from tasks.pool import Outcome, Pool, Work, connect, disconnect
+from tasks.actors import Resources, WorkerConfig, hire
+from tasks.cluster import connect, disconnect, places
+from tasks.member import PATIENCE, Deadlines, Work
+from tasks.plan import Plan, record_plan
+from tasks.pool import Outcome, Pool
 from tasks.progress import OnProgress, WaveState, unseen
+from tasks.retries import record_retries
+from tasks.status import plan_status
+from tasks.timelimit import UNLIMITED, TimeLimit
 from tasks.work import Pulse
 
 
 class Run:
     """What the waves share. Workers are started by the first wave that has work, and kept until the run is left."""
 
-    def __init__(self, plan: Plan, resources: Resources, on_progress: OnProgress = unseen) -> None:
-        self.plan, self.resources, self.on_progress = plan, resources, on_progress
-        self.store = open_store(plan.output)
+    def __init__(
+        self,
+        plan: Plan,
+        resources: Resources,
+        on_progress: OnProgress = unseen,
+        deadlines: Deadlines = PATIENCE,
+        limit: TimeLimit = UNLIMITED,
+    ) -> None:
+        self.plan, self.resources, self.on_progress, self.deadlines = plan, resources, on_progress, deadlines
+        self.limit = limit
+        self.store = open_store(plan.output, plan.s3)
         self._pool: Pool | None = None
+        self._spent = 0.0  # actor seconds of the pool that was left
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -32,14 +47,35 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        self._pool = None
+        self._spent, self._pool = self.actor_hours * 3600, None
+
+    @property
+    def actor_hours(self) -> float:
+        """How long actors have been ready, in all."""
+        return (self._spent if self._pool is None else self._pool.actor_seconds) / 3600
+
+    def start(self) -> None:
+        """Record the plan, once it is known that the store is fit, and that there is room for a worker or need of none.
+
+        Errors: ValueError when the store breaks a promise, or no node of the cluster has what the job asks for; nothing
+        is written then.
+        """
+        preflight(self.store)
+        if plan_status(self.store, self.plan).left:
+            self._workers()
+        record_plan(self.store, self.plan)
+        record_retries(self.store, self.plan)
 
     def outcomes(self, wave: str, works: Sequence[Work], samples_of: Callable[[Any], int]) -> Iterator[Outcome]:
-        """Have the works done by the pool, showing how far they are; samples_of(result) is the images of one work."""
-        if not works:
+        """Have the works done by the pool, showing how far they are; samples_of(result) is the images of one work.
+
+        Works that the time limit leaves no time for have no outcome.
+        """
+        if not works or self.limit.used_up:
             return
         finished = samples = failed = 0
-        self.on_progress(WaveState(wave, len(works), 0, 0, 0, "" if self._pool else "starting workers"))
+        waiting = "" if self._pool and self._pool.members else "starting workers"
+        self.on_progress(WaveState(wave, len(works), 0, 0, 0, waiting))
 
         def watch(pulses: Sequence[Pulse]) -> None:
             done = finished + sum(pulse.fraction for pulse in pulses)
@@ -58,6 +94,7 @@ class Run:
         """What every worker is told once."""
         return WorkerConfig(
             output=self.plan.output,
+            s3=self.plan.s3,
             bundle=self.plan.bundle,
             digests=self.plan.digests,
             device=self.resources.device,
@@ -69,6 +106,7 @@ class Run:
         if self._pool is None:
             if connect():
                 self._stack.callback(disconnect)
-            pool = Pool(partial(hire, self.worker_config(), self.resources), places(self.resources))
+            hiring = partial(hire, self.worker_config(), self.resources)
+            pool = Pool(hiring, places(self.resources), self.deadlines, self.limit)
             self._pool = self._stack.enter_context(pool)
         return self._pool

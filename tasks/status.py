@@ -28,11 +28,12 @@ class EditStatus:
     edit: str  # edit_id
     prompt: str
     counts: dict[str, int] = field(default_factory=dict)  # status -> rows
+    gates: dict[str, int] = field(default_factory=dict)  # gate -> rows it rejected
 
     @property
     def bad(self) -> int:
-        """Rows without a good image."""
-        return sum(self.counts.values()) - self.counts.get("ok", 0)
+        """Rows without an edited image. What a gate rejected has one, and is no failure."""
+        return sum(self.counts.values()) - self.counts.get("ok", 0) - self.counts.get("rejected", 0)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ class WorkStatus:
     inverted: Share  # shards
     fitted: Share  # editors
     edited: Share  # edits of shards
-    published: Share  # edits of shards
+    published: Share  # edits of shards, by the rules of the plan
+
+    @property
+    def left(self) -> bool:
+        """Whether there is work for workers; publishing needs none."""
+        return any(share.done < share.total for share in (self.inverted, self.fitted, self.edited))
 
     def shares(self) -> list[tuple[str, Share]]:
         """What is counted, in words."""
@@ -86,25 +92,29 @@ def output_status(store: Store) -> OutputStatus:
 
 def plan_status(store: Store, plan: Plan) -> WorkStatus:
     """How much of the plan is done, from three listings."""
-    done, artifacts, published = committed(store), fitted(store), read_snapshot(store).requests
+    done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
     inversions = [request.id for request in plan.invert_requests()]
-    edits = [request.id for requests in plan.edit_requests() for request in requests]
+    edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
     return WorkStatus(
         inverted=Share(sum(each in done for each in inversions), len(inversions)),
         fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
         edited=Share(sum(each in done for each in edits), len(edits)),
-        published=Share(len(published.intersection(edits)), len(edits)),
+        published=Share(sum(rules.get(id_) == wanted.text for id_, wanted in edits.items()), len(edits)),
     )
 
 
 def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
-    """The published rows of each edit of the plan, by status; what other plans published beside it does not count."""
+    """The published rows of each edit of the plan, by status and gate; what other plans published does not count."""
     replaced = {each.request_id: each.by for each in read_snapshot(store).superseded}
     ids = {request.id for requests in plan.edit_requests() for request in requests}
     ours = {replaced.get(request_id, request_id) for request_id in ids}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    sql = "SELECT request_id, edit, status, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"
+    gates: dict[str, Counter[str]] = defaultdict(Counter)
+    sql = "SELECT request_id, edit, status, gate, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"
     for row in query(store, sql).to_pylist():
         if row["request_id"] in ours:
             counts[row["edit"]][row["status"]] += row["rows"]
-    return tuple(EditStatus(each.edit_id, each.target, dict(counts[each.edit_id])) for each in plan.edits)
+            if row["gate"]:
+                gates[row["edit"]][row["gate"]] += row["rows"]
+    prompts = {each.edit_id: each.target for each in plan.edits}
+    return tuple(EditStatus(id_, prompt, dict(counts[id_]), dict(gates[id_])) for id_, prompt in prompts.items())

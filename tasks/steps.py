@@ -5,6 +5,7 @@ What is done is in the store's commits, which know it better than any engine; ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import task
@@ -13,8 +14,9 @@ from prefect.cache_policies import NO_CACHE
 from manifests.commit import committed
 from manifests.store import open_store
 from tasks import waves
-from tasks.plan import JobSpec, Plan, make_plan, record_plan
+from tasks.plan import JobSpec, Plan, make_plan
 from tasks.publish import Publication, publish_edits
+from tasks.retries import Retryable, with_retries
 from tasks.run import Run
 from tasks.waves import WaveSummary
 
@@ -22,11 +24,16 @@ QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "ret
 
 
 @task(name="plan", **QUIET)
-def plan_run(job: JobSpec, limit_samples: int | None) -> Plan:
-    """Resolve the job and freeze it in plans/."""
+def plan_run(job: JobSpec, limit_samples: int | None, retry: Sequence[Retryable]) -> Plan:
+    """Resolve the job; what has rows of the statuses in `retry` is to be tried again."""
     plan = make_plan(job, limit_samples)
-    record_plan(open_store(plan.output), plan)
-    return plan
+    return with_retries(open_store(plan.output, plan.s3), plan, retry)
+
+
+@task(name="start", **QUIET)
+def start(run: Run) -> None:
+    """Room for workers, if any are needed, and the plan frozen in plans/."""
+    run.start()
 
 
 @task(name="invert", **QUIET)

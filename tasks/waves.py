@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 
 from manifests.commit import committed
 from tasks.artifacts import fitted
+from tasks.member import Work
 from tasks.outputs import ShardReport
-from tasks.pool import Outcome, Work
+from tasks.pool import Outcome
 from tasks.run import Run
+
+SETS_ASIDE = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
+"""Method of a work on a shard -> the method that quarantines the shard instead."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class WaveSummary:
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)  # status -> samples done now
     failures: list[Failure] = field(default_factory=list)
+    left: int = 0  # pieces of work that the time limit left no time for
 
     def add(self, report: ShardReport) -> None:
         """Count what became of one request."""
@@ -47,6 +52,14 @@ class WaveSummary:
             self.counts = dict(Counter(self.counts) + Counter(report.counts))
             self.samples += sum(report.counts.values())
 
+    def take(self, outcome: Outcome) -> None:
+        """Count what became of a shard, or note the error that its work ended in."""
+        if outcome.error:
+            self.fail(outcome)
+        else:
+            for report in outcome.result:
+                self.add(report)
+
     def fail(self, outcome: Outcome) -> None:
         """Note that a piece of work ended in an error."""
         self.failures.append(Failure(outcome.work.name, outcome.error, outcome.traceback))
@@ -55,7 +68,10 @@ class WaveSummary:
 def invert(run: Run) -> WaveSummary:
     """Latents for every shard that has none."""
     requests, done = run.plan.invert_requests(), committed(run.store)
-    works = [Work(each.id, f"invert {each.shard.uri}", "invert", (each,)) for each in requests if each.id not in done]
+    limit = run.deadlines.shard_minutes
+    works = [
+        Work(each.id, f"invert {each.shard.uri}", "invert", (each,), limit) for each in requests if each.id not in done
+    ]
     with summary("invert", reused=len(requests) - len(works)) as found:
         _do_shards(run, works, found)
     return found
@@ -64,11 +80,16 @@ def invert(run: Run) -> WaveSummary:
 def fit(run: Run) -> WaveSummary:
     """An artifact for every edit that needs one: loaded if an identical one is stored, trained otherwise."""
     requests, done = run.plan.fits, fitted(run.store)
+    limit = run.deadlines.fit_minutes
     works = [
-        Work(each.id, f"fit {each.target or each.method}", "fit", (each,)) for each in requests if each.id not in done
+        Work(each.id, f"fit {each.target or each.method}", "fit", (each,), limit)
+        for each in requests
+        if each.id not in done
     ]
     with summary("fit", reused=len(requests) - len(works)) as found:
+        found.left = len(works)
         for outcome in run.outcomes("fit", works, lambda artifact: 0):
+            found.left -= 1
             if outcome.error:
                 found.fail(outcome)
             else:
@@ -79,18 +100,23 @@ def fit(run: Run) -> WaveSummary:
 def edit(run: Run) -> WaveSummary:
     """Every edit of every shard, as far as there are latents and artifacts for it."""
     done, artifacts = committed(run.store), fitted(run.store)
-    works, reused, failures = [], 0, []
+    works, reused, unfinished, failures = [], 0, 0, []
     for requests in run.plan.edit_requests():
         pending = [request for request in requests if request.id not in done]
         reused += len(requests) - len(pending)
+        unfinished += bool(pending)
         ready = [each for each in pending if each.spec.fit_id in artifacts or not each.spec.fit_id]
         if pending and pending[0].inversion.id not in done:
             failures.append(Failure(f"edit {pending[0].shard.uri}", "not edited, because it was not inverted"))
         elif ready:
-            works.append(Work(ready[0].inversion.id, f"edit {ready[0].shard.uri}", "edit", (ready,)))
+            limit = run.deadlines.shard_minutes
+            works.append(Work(ready[0].inversion.id, f"edit {ready[0].shard.uri}", "edit", (ready,), limit))
     missing = [each for each in run.plan.edits if each.fit_id and each.fit_id not in artifacts]
     failures += [Failure(f"edit {each.slug}", "not edited, because it was not fitted") for each in missing]
     with summary("edit", reused) as found:
+        if run.limit.used_up:
+            found.left = unfinished  # and what they wait for is no failure: there was no time for it
+            return found
         found.failures += failures
         _do_shards(run, works, found)
     return found
@@ -106,12 +132,22 @@ def summary(wave: str, reused: int = 0) -> Iterator[WaveSummary]:
 
 
 def _do_shards(run: Run, works: Sequence[Work], found: WaveSummary) -> None:
+    """Do the works, and set those aside that kill their workers: only when all others had their turn."""
+    deadly = []
+    found.left += len(works)
     for outcome in run.outcomes(found.wave, works, _samples):
-        if outcome.error:
-            found.fail(outcome)
-        else:
-            for report in outcome.result:
-                found.add(report)
+        found.left -= 1
+        if outcome.deadly:
+            deadly.append(outcome)
+        found.take(outcome)
+    for outcome in run.outcomes("quarantine", [_set_aside(each) for each in deadly], _samples):
+        found.take(outcome)
+
+
+def _set_aside(outcome: Outcome) -> Work:
+    """Instead of a work that is given up: its samples as rows without a result."""
+    work = outcome.work
+    return Work(work.key, f"quarantine {work.name}", SETS_ASIDE[work.method], (*work.arguments, outcome.error))
 
 
 def _samples(reports: Sequence[ShardReport]) -> int:

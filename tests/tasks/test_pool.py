@@ -13,26 +13,58 @@ from typing import Any
 import pytest
 import ray
 
-from tasks.actors import Resources, places
-from tasks.pool import Outcome, Pool, Work, connect, disconnect
+from tasks.cluster import connect, disconnect
+from tasks.member import PATIENCE, Deadlines, Work
+from tasks.pool import Outcome, Pool
+
+
+def device_error() -> Exception:
+    import torch
+
+    return torch.AcceleratorError("an illegal memory access was encountered")
+
+
+ERRORS: dict[str, Callable[[], Exception]] = {
+    "machine": lambda: OSError("disk full"),
+    "caller": lambda: ValueError("no such edit\nat all"),
+    "device": device_error,
+}
 
 
 class Doer:
-    """Does what it is told."""
+    """Does what it is told; begins as `start` says."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, start: str = "") -> None:
+        self.folder, self.start, self.done = folder, start, 0
+
+    def ready(self) -> int:
+        if self.start == "refuse":
+            raise ValueError("on host here: no bundle 'nowhere'")
+        if self.start == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.start == "hang":
+            time.sleep(3600)
+        return os.getpid()
 
     @ray.method(concurrency_group="pulse")
     def pulse(self) -> int:
-        return os.getpid()
+        return self.done
 
     def double(self, number: int) -> int:
         return 2 * number
 
-    def slow(self, seconds: float) -> str:
-        time.sleep(seconds)
-        return "slept"
+    def slow(self, seconds: float, steps: int = 1) -> str:
+        """Works for a while, and says so `steps` times."""
+        for _ in range(steps):
+            time.sleep(seconds / steps)
+            self.done += 1
+        return "done"
+
+    def stick(self, name: str, times: int) -> str:
+        """Gets stuck the first `times` times."""
+        if self._count(name) <= times:
+            time.sleep(3600)
+        return name
 
     def die(self, name: str, times: int) -> str:
         """Kills its process the first `times` times."""
@@ -42,8 +74,8 @@ class Doer:
 
     def fail(self, name: str, times: int, error: str) -> str:
         if self._count(name) <= times:
-            raise {"machine": OSError("disk full"), "caller": ValueError("no such edit\nat all")}[error]
-        return name
+            raise ERRORS[error]()
+        return f"{name} by {os.getpid()}"
 
     def _count(self, name: str) -> int:
         path = self.folder / name
@@ -53,19 +85,21 @@ class Doer:
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    connect()
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-    yield
-    disconnect()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        connect()
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+        yield
+        disconnect()
 
 
 @pytest.fixture
-def make_pool(tmp_path: Path) -> Iterator[Callable[[int], Pool]]:
+def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     pools: list[Pool] = []
 
-    def make(size: int) -> Pool:
-        doer = ray.remote(concurrency_groups={"pulse": 1})(Doer)
-        pools.append(Pool(lambda: doer.options(num_cpus=0.1, max_restarts=0).remote(tmp_path), size))
+    def make(size: int, deadlines: Deadlines = PATIENCE, start: str = "") -> Pool:
+        doer = ray.remote(concurrency_groups={"pulse": 1})(Doer).options(num_cpus=0.1, max_restarts=0)
+        pools.append(Pool(lambda: doer.remote(tmp_path, start), size, deadlines))
         return pools[-1]
 
     yield make
@@ -77,58 +111,104 @@ def run(pool: Pool, works: list[Work]) -> dict[str, Outcome]:
     return {outcome.work.key: outcome for outcome in pool.run(works, lambda pulses: None)}
 
 
-def work(key: str, method: str, *arguments: Any) -> Work:
-    return Work(key, key, method, arguments)
+def work(key: str, method: str, *arguments: Any, minutes: float = 60.0) -> Work:
+    return Work(key, key, method, arguments, minutes)
 
 
-def test_all_work_is_done_and_actors_are_kept(make_pool: Callable[[int], Pool]) -> None:
+def doubles(count: int) -> list[Work]:
+    return [work(str(number), "double", number) for number in range(count)]
+
+
+def results(found: dict[str, Outcome]) -> list[Any]:
+    return sorted(outcome.result for outcome in found.values() if isinstance(outcome.result, int))
+
+
+def test_all_work_is_done_and_actors_are_kept(make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(2)
+    places = set()
     for _ in range(2):
-        found = run(pool, [work(str(number), "double", number) for number in range(20)])
-        assert {key: outcome.result for key, outcome in found.items()} == {str(n): 2 * n for n in range(20)}
-    assert len(pool._members) == 2
+        assert results(run(pool, doubles(20))) == [2 * number for number in range(20)]
+        places |= {member.place for member in pool.members}
+    assert len(places) == 2
 
 
-def test_a_dead_actor_is_replaced_and_its_work_done_again(make_pool: Callable[[int], Pool]) -> None:
-    works = [work("a", "die", "a", 2), *(work(str(number), "double", number) for number in range(6))]
-    found = run(make_pool(2), works)
-    assert (found["a"].result, found["a"].attempts, found["a"].error) == ("a", 3, "")
-    assert [found[str(number)].result for number in range(6)] == [0, 2, 4, 6, 8, 10]
+def test_a_dead_actor_is_replaced_and_its_work_done_again(make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(2), [work("a", "die", "a", 2), *doubles(6)])
+    assert (found["a"].result, found["a"].attempts, found["a"].error, found["a"].deadly) == ("a", 3, "", False)
+    assert results(found) == [0, 2, 4, 6, 8, 10]
 
 
-def test_work_that_kills_every_actor_is_given_up_and_nothing_else_is_lost(make_pool: Callable[[int], Pool]) -> None:
-    works = [work("bad", "die", "bad", 99), *(work(str(number), "double", number) for number in range(6))]
-    found = run(make_pool(2), works)
-    assert "given up after 3 attempts" in found["bad"].error
-    assert sorted(outcome.result for outcome in found.values() if not outcome.error) == [0, 2, 4, 6, 8, 10]
+def test_work_that_kills_every_actor_is_given_up_and_nothing_else_is_lost(make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(2), [work("bad", "die", "bad", 99), work("worse", "die", "worse", 99), *doubles(6)])
+    for key in ("bad", "worse"):
+        assert "given up after 3 attempts: ActorDiedError" in found[key].error
+        assert found[key].deadly
+    assert results(found) == [0, 2, 4, 6, 8, 10]
 
 
-def test_errors_of_the_machine_are_retried(make_pool: Callable[[int], Pool]) -> None:
+def test_bad_work_after_bad_work_does_not_stop_the_run(make_pool: Callable[..., Pool]) -> None:
+    """Six deaths in a row, but all by two works."""
+    found = run(make_pool(2), [work(name, "die", name, 99) for name in ("bad", "worse")])
+    assert [outcome.attempts for outcome in found.values() if outcome.deadly] == [3, 3]
+
+
+def test_stuck_work_is_killed_and_done_again(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(1, Deadlines(stall_minutes=0.02))
+    found = run(pool, [work("once", "stick", "once", 1), work("always", "stick", "always", 99), *doubles(2)])
+    assert (found["once"].result, found["once"].attempts) == ("once", 2)
+    assert found["always"].deadly
+    assert found["always"].error == "given up after 3 attempts: no progress for 0.02 minutes"
+    assert results(found) == [0, 2]
+
+
+def test_slow_work_that_moves_is_left_alone_until_its_own_limit(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(2, Deadlines(stall_minutes=0.04))
+    works = [work("moves", "slow", 5.0, 10), work("limited", "slow", 5.0, 10, minutes=0.03)]
+    found = run(pool, works)
+    assert (found["moves"].result, found["moves"].attempts) == ("done", 1)
+    assert found["limited"].error == "given up after 3 attempts: not done after 0.03 minutes"
+
+
+def test_errors_of_the_machine_are_retried_and_blame_no_work(make_pool: Callable[..., Pool]) -> None:
     found = run(make_pool(1), [work("a", "fail", "a", 2, "machine"), work("b", "fail", "b", 9, "machine")])
-    assert (found["a"].result, found["a"].attempts) == ("a", 3)
-    assert found["b"].error == "given up after 3 attempts: OSError: disk full"
+    assert (found["a"].result[0], found["a"].attempts) == ("a", 3)
+    assert (found["b"].error, found["b"].deadly) == ("given up after 3 attempts: OSError: disk full", False)
 
 
-def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_pool: Callable[[int], Pool]) -> None:
+def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_pool: Callable[..., Pool]) -> None:
     found = run(make_pool(1), [work("a", "fail", "a", 1, "caller"), work("b", "double", 4)])
     assert found["a"].error == "ValueError: no such edit" and found["a"].attempts == 1
-    assert "raise {" in found["a"].traceback
+    assert "raise ERRORS" in found["a"].traceback and not found["a"].deadly
     assert found["b"].result == 8
 
 
-def test_actors_that_only_die_stop_the_run(make_pool: Callable[[int], Pool]) -> None:
-    with pytest.raises(RuntimeError, match="died in a row"):
-        run(make_pool(1), [work(str(number), "die", str(number), 99) for number in range(9)])
+def test_an_actor_whose_device_broke_is_replaced(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(1)
+    run(pool, doubles(1))
+    before = pool.members[0].place
+    found = run(pool, [work("a", "fail", "a", 1, "device")])
+    assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.members[0].place}"
+    assert pool.members[0].place != before
 
 
-def test_pulses_of_running_work_are_heard(make_pool: Callable[[int], Pool]) -> None:
+def test_actors_that_only_die_stop_the_run(make_pool: Callable[..., Pool]) -> None:
+    with pytest.raises(ChildProcessError, match="6 workers or shards died in a row"):
+        run(make_pool(3), [work(str(number), "die", str(number), 99) for number in range(9)])
+
+
+def test_actors_that_die_before_they_begin_are_blamed_on_no_work(make_pool: Callable[..., Pool]) -> None:
+    with pytest.raises(ChildProcessError, match="died in a row"):
+        run(make_pool(3, start="die"), doubles(3))
+    with pytest.raises(ChildProcessError, match=r"not ready after 0\.02 minutes"):
+        run(make_pool(3, Deadlines(start_minutes=0.02), start="hang"), doubles(3))
+
+
+def test_an_actor_that_cannot_begin_says_why_at_once(make_pool: Callable[..., Pool]) -> None:
+    with pytest.raises(ValueError, match="a worker cannot begin: ValueError: on host here: no bundle 'nowhere'"):
+        run(make_pool(2, start="refuse"), doubles(4))
+
+
+def test_pulses_of_running_work_are_heard(make_pool: Callable[..., Pool]) -> None:
     heard: list[Any] = []
-    list(make_pool(1).run([work("a", "slow", 1.5)], heard.extend))
-    assert len(heard) > 2
-
-
-def test_what_no_node_has_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"'GPU': 1.*the most any of 1 nodes has"):
-        places(Resources(num_gpus=1))
-    assert places(Resources(actors=3)) == 3
-    assert places(Resources()) == int(ray.cluster_resources()["CPU"])
+    list(make_pool(1).run([work("a", "slow", 4.0, 16)], heard.extend))
+    assert heard == sorted(heard) and len(set(heard)) > 1

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tars import write_shards
-
 from manifests.store import open_store
-from tasks.status import edit_statuses
+from tasks.gates import Gates
+from tasks.publish import publish_edits
+from tasks.rules import PublishRules
+from tasks.status import Share, edit_statuses, plan_status
+from tests.commits import commit_all, small_plan
+from tests.tars import write_shards
 
 
 def rows(plan: Any) -> list[int]:
@@ -30,3 +34,22 @@ def test_a_limited_plan_counts_what_took_its_place(tmp_path: Path, make_job: Any
     assert rows(limited) == [2, 2]
     run_job(make_job())
     assert rows(limited) == [4, 4]
+
+
+def test_what_gates_reject_is_counted_and_no_failure(tmp_path: Path) -> None:
+    plan = small_plan(tmp_path, rules={"red": PublishRules(gates=Gates(min_direction=0.5, max_area=0.5))})
+    store, done = open_store(plan.output), commit_all(plan)
+    publish_edits(store, plan, done)
+    red, smile = edit_statuses(store, plan)
+    assert red.counts["rejected"] == sum(red.gates.values()) and red.gates.keys() == {"min_direction", "max_area"}
+    assert (smile.counts, smile.gates) == ({"ok": 36, "failed": 4}, {})
+    assert red.bad == smile.bad == 4
+
+
+def test_what_was_published_by_other_rules_is_left_to_do(tmp_path: Path) -> None:
+    plan = small_plan(tmp_path)
+    store, done = open_store(plan.output), commit_all(plan)
+    publish_edits(store, plan, done)
+    assert plan_status(store, plan).published == Share(4, 4)
+    stricter = replace(plan, publish={"red": PublishRules(gates=Gates(min_direction=0.5))})
+    assert plan_status(store, stricter).published == Share(2, 4)

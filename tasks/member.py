@@ -1,0 +1,110 @@
+"""One actor of the pool as the driver sees it: what it was asked, how far it says it is, and since when nothing moved.
+
+An actor has four duties: `ready()` answers, once it can work, where it is; `pulse()` answers at any time how far the
+work at hand is; and the methods that Work names do it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """How long a worker is waited for before it is taken for stuck, killed and replaced; all in minutes."""
+
+    start_minutes: float = 15.0  # until it is ready: the wait for a free place, imports and networks
+    stall_minutes: float = 30.0  # without any sign of progress
+    shard_minutes: float = 360.0  # for inverting or editing one shard
+    fit_minutes: float = 1440.0  # for training one editor
+
+
+PATIENCE = Deadlines()
+"""What a job has that does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One call of a worker's method."""
+
+    key: str  # unique in its wave
+    name: str  # for people
+    method: str
+    arguments: tuple[Any, ...]
+    minutes: float = math.inf  # that one attempt may take
+
+
+@dataclass(eq=False)
+class Member:
+    """One actor: starting, idle or at work."""
+
+    handle: Any
+    greeting: Any = field(init=False)  # reference of its answer to ready()
+    place: Any = None  # that answer; None until it is there
+    work: Work | None = None
+    call: Any = None  # reference of the running call
+    latest: Any = None  # its last pulse
+    _pulse: Any = None  # reference of the pulse that was asked for
+    _began: float = field(default_factory=time.monotonic)  # to start, or its work
+    _moved: float = 0.0  # when a pulse was last another than the one before
+    _ready: float | None = None  # since when it can work
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been ready, at work or not."""
+        return 0.0 if self._ready is None else time.monotonic() - self._ready
+
+    def __post_init__(self) -> None:
+        self.greeting = self.handle.ready.remote()
+
+    def greeted(self) -> bool:
+        """Whether the answer to ready() is there. What went wrong before it could be given is raised."""
+        if self.place is None and _is_ready(self.greeting):
+            self.place = ray.get(self.greeting)
+            self._ready = time.monotonic()
+        return self.place is not None
+
+    def begin(self, work: Work) -> None:
+        """Hand out a piece of work."""
+        self.work, self.call = work, getattr(self.handle, work.method).remote(*work.arguments)
+        self._began = self._moved = time.monotonic()
+
+    def end(self) -> None:
+        """Be free for the next one."""
+        self.work = self.call = self.latest = self._pulse = None
+
+    def listen(self) -> None:
+        """Ask how far the work is, and take the answer if it is there. RayError if it died without work."""
+        if self._pulse is None:
+            self._pulse = self.handle.pulse.remote()
+        elif _is_ready(self._pulse):
+            reference, self._pulse = self._pulse, None
+            try:
+                pulse = ray.get(reference)
+            except RayError:
+                if self.work is None:
+                    raise
+                return  # the call itself will tell
+            if pulse != self.latest:
+                self.latest, self._moved = pulse, time.monotonic()
+
+    def overdue(self, deadlines: Deadlines) -> str:
+        """Which deadline it has missed, in words; empty if none."""
+        now = time.monotonic()
+        if self.place is None and now - self._began > 60 * deadlines.start_minutes:
+            return f"not ready after {deadlines.start_minutes:g} minutes"
+        if self.work is None:
+            return ""
+        if now - self._moved > 60 * deadlines.stall_minutes:
+            return f"no progress for {deadlines.stall_minutes:g} minutes"
+        return f"not done after {self.work.minutes:g} minutes" if now - self._began > 60 * self.work.minutes else ""
+
+
+def _is_ready(reference: Any) -> bool:
+    return bool(ray.wait([reference], timeout=0)[0])

@@ -1,0 +1,80 @@
+"""Shards that are given up: rows without a result for every sample, by a path that runs no decoder and no network.
+
+A shard whose work killed its worker ATTEMPTS times is not tried again. Its samples are committed as quarantined, with
+the reason, so that rows out are still samples in, and later runs pass it by. What was known before of a sample (it has
+no image, its bytes are no picture) is kept: that is its status, whatever happened to the shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from manifests.commit import CommitRecord, read_commit
+from manifests.schema import inversion_schema
+from manifests.store import Store
+from tasks.batches import Batch, Item, stored_inversions
+from tasks.images import UnusableError
+from tasks.inputs import local_copy
+from tasks.outputs import ShardReport, open_inversion, open_outputs
+from tasks.requests import EditRequest, InvertRequest
+from tasks.rows import edit_rows, inversion_rows
+from tasks.shards import read_samples
+from tasks.work import commit_info, split_committed
+
+NO_LATENTS = inversion_schema(0, 0)
+"""Nothing in the file has latents, and the sizes of the networks that would give them were not asked for."""
+ROWS_AT_ONCE = 256
+
+
+def quarantine_inversion(request: InvertRequest, store: Store, reason: str) -> ShardReport:
+    """Commit the samples that the tar lists, each without latents. What was committed before stays."""
+    record = read_commit(store, request.id)
+    if record is not None:
+        return ShardReport.of(record, reused=True)
+    with open_inversion(request, NO_LATENTS) as output, local_copy(request.shard) as path:
+        items = (Item(sample) for sample in read_samples(path, request.shard.limit))
+        total = 0
+        for batch in _set_aside(items, reason):
+            output.write(inversion_rows(request.shard, batch, None, None))
+            total += len(batch.items)
+        info = {"name": request.shard.uri, "shard": request.shard.content, "quarantined": reason}
+        return output.commit(store, info, total, max_failure_rate=1.0)
+
+
+def quarantine_edits(requests: Sequence[EditRequest], store: Store, reason: str) -> list[ShardReport]:
+    """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed."""
+    reports, pending = split_committed(store, requests)
+    if not pending:
+        return reports
+    record = inversion_of(store, pending)
+    with open_outputs(pending) as outputs:
+        for batch in _set_aside(stored_inversions(store, record), reason):
+            for request in pending:
+                outputs[request.id].write(edit_rows(request, "", batch, None))
+        total = sum(record.counts.values())
+        for request in pending:
+            info = {**commit_info(request), "quarantined": reason}
+            reports.append(outputs[request.id].commit(store, info, total, max_failure_rate=1.0))
+    return reports
+
+
+def why_quarantined(store: Store, requests: Sequence[EditRequest]) -> str:
+    """Why the shard of these edits has no latents at all; empty if it has."""
+    return str(inversion_of(store, requests).info.get("quarantined", ""))
+
+
+def inversion_of(store: Store, requests: Sequence[EditRequest]) -> CommitRecord:
+    """The committed inversion that edits of one shard share. ValueError if there is none."""
+    record = read_commit(store, requests[0].inversion.id)
+    if record is None:
+        raise ValueError(f"{requests[0].shard.uri} is not inverted yet; run the invert wave first")
+    return record
+
+
+def _set_aside(items: Iterable[Item], reason: str) -> Iterator[Batch]:
+    """The items in stretches, without pixels; those that were fine until now with the reason."""
+    unusable = UnusableError("quarantined", reason)
+    done = (item.failed(unusable) if item.sample.status == "ok" else item for item in items)
+    while stretch := tuple(islice(done, ROWS_AT_ONCE)):
+        yield Batch(stretch, ROWS_AT_ONCE)
