@@ -20,7 +20,7 @@ from manifests.commit import CommitRecord, read_commit
 from manifests.reader import open_parquet
 from manifests.schema import ws_shape
 from manifests.store import Store
-from tasks.geometry import Geometry
+from tasks.geometry import Geometry, OutputSize
 from tasks.images import Picture, UnusableError, decode, tensor_of
 from tasks.inputs import ShardChangedError, local_copy
 from tasks.overlap import ahead
@@ -28,6 +28,8 @@ from tasks.requests import InvertRequest
 from tasks.shards import Sample, count_samples, read_samples
 
 ROWS_AT_ONCE = 256
+WHOLE_BUDGET = 64 * 2**20
+"""Bytes of whole sources after which a batch takes no further sample: several batches are under way at once."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Item:
     picture: Picture | None = None  # of a usable sample
     ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
     inversion_error: float | None = None
+
+    @property
+    def whole_bytes(self) -> int:
+        """What the whole source takes, where it is kept."""
+        return 3 * self.picture.width * self.picture.height if self.picture and self.picture.whole else 0
 
     def failed(self, unusable: UnusableError) -> Item:
         """The same sample with the reason why it is not used; its pixels are dropped."""
@@ -88,14 +95,19 @@ def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
     """The shard for the invert wave, read ahead; images of `size` px. ShardChangedError if it was changed."""
     with local_copy(request.shard) as path:
         limit = request.shard.limit
-        items = (_decoded(Item(sample), request.spec.geometry, size) for sample in read_samples(path, limit))
+        samples = read_samples(path, limit)
+        items = (_decoded(Item(sample), request.spec.geometry, size, "generator") for sample in samples)
         with ahead(_batched(items, request.spec.batch_size)) as batches:
             yield Reading(min(count_samples(path), limit or sys.maxsize), batches)
 
 
 @contextmanager
-def open_inverted(store: Store, request: InvertRequest, size: int) -> Iterator[Reading]:
+def open_inverted(
+    store: Store, request: InvertRequest, size: int, output: OutputSize = "generator"
+) -> Iterator[Reading]:
     """The shard for the edit wave, joined with its stored inversion sample by sample.
+
+    `output` "source" keeps the whole pictures too, for as long as their batch lives.
 
     Errors: ValueError while it is not inverted; ShardChangedError when its samples are not those that were inverted.
     """
@@ -103,21 +115,19 @@ def open_inverted(store: Store, request: InvertRequest, size: int) -> Iterator[R
     if record is None:
         raise ValueError(f"{request.shard.uri} is not inverted yet; run the invert wave first")
     with local_copy(request.shard) as path:
-        items = _joined(store, record, request, path, size)
+        items = (_decoded(item, request.spec.geometry, size, output) for item in _joined(store, record, request, path))
         with ahead(_batched(items, request.spec.batch_size)) as batches:
             yield Reading(sum(record.counts.values()), batches)
 
 
-def _joined(store: Store, record: CommitRecord, request: InvertRequest, path: Path, size: int) -> Iterator[Item]:
+def _joined(store: Store, record: CommitRecord, request: InvertRequest, path: Path) -> Iterator[Item]:
+    """Each sample of the tar with its stored row; its bytes only where they are wanted."""
     stored = stored_inversions(store, record)
     for sample in read_samples(path, request.shard.limit):
         row = next(stored, None)
         if row is None or (row.sample.key, row.sample.sha256) != (sample.key, sample.sha256):
             raise ShardChangedError(f"{request.shard.uri}: sample {sample.key!r} is not the one that was inverted")
-        if row.sample.status == "ok":
-            yield _decoded(replace(row, sample=sample), request.spec.geometry, size)
-        else:
-            yield row
+        yield replace(row, sample=sample) if row.sample.status == "ok" else row
     if next(stored, None) is not None:
         raise ShardChangedError(f"{request.shard.uri} has fewer samples than were inverted")
 
@@ -143,25 +153,31 @@ def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
                     yield Item(sample, ws_LD=ws_LD, inversion_error=row["inversion_error"])
 
 
-def _decoded(item: Item, geometry: Geometry, size: int) -> Item:
+def _decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> Item:
     if item.sample.status != "ok":
         return item
     try:
         picture = decode(item.sample.image, geometry, size)
     except UnusableError as unusable:
         return item.failed(unusable)
+    if output == "generator":
+        picture = replace(picture, whole=None)
     return replace(item, picture=picture, sample=replace(item.sample, image=b""))
 
 
 def _batched(items: Iterable[Item], batch_size: int) -> Iterator[Batch]:
-    """Cut the items so that no stretch has more than batch_size usable ones, nor many times more useless ones."""
+    """Cut the items so that no stretch has more than batch_size usable ones, nor many times more useless ones.
+
+    Nor more whole sources than fit into their budget: fewer samples in a batch change none of them.
+    """
     stretch: list[Item] = []
-    usable = 0
+    usable = held = 0
     for item in items:
         stretch.append(item)
         usable += item.sample.status == "ok"
-        if usable == batch_size or len(stretch) == 4 * batch_size:
+        held += item.whole_bytes
+        if usable == batch_size or len(stretch) == 4 * batch_size or held >= WHOLE_BUDGET:
             yield Batch(tuple(stretch), batch_size)
-            stretch, usable = [], 0
+            stretch, usable, held = [], 0, 0
     if stretch:
         yield Batch(tuple(stretch), batch_size)

@@ -1,18 +1,22 @@
-"""Encoded images and the generator's tensors: the only place where uint8 and PIL exist."""
+"""Encoded images and the generator's tensors: the only place where uint8 and PIL exist.
+
+However a source is stored, it is decoded to 8-bit RGB by the rules of docs/input.md: the first frame, upright as its
+EXIF says, 16-bit levels scaled, colours brought to sRGB by an embedded profile, transparency shown on white.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
 from manifests.schema import Status
-from tasks.geometry import Box, Geometry
+from tasks.geometry import Geometry, OutputSize, Placement
 from tasks.requests import ImageFormat
 
 READABLE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -20,6 +24,22 @@ READABLE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 2**26
 QUALITY = {"png": {"compress_level": 1}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}
 """PNG is lossless at any level, and level 1 is several times faster for a tenth more bytes."""
+LONGEST = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
+"""Pixels of the longest side that a format can hold."""
+WHITE = (255, 255, 255, 255)
+UPRIGHT: Mapping[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored pixels upright."""
+BYTE_OF_16_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
+"""The nearest 8-bit level of every 16-bit one."""
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class UnusableError(Exception):
@@ -36,30 +56,19 @@ class Picture:
     """A source image at the generator's size."""
 
     pixels_HWC: np.ndarray  # uint8 [size, size, 3]
-    box: Box  # the region of the source that it shows
-    width: int  # of the source, px
+    placement: Placement  # the region of the source that it shows
+    width: int  # of the upright source, px
     height: int
+    whole: Image.Image | None = None  # the source itself, RGB; kept where edits are laid back into it
 
 
 def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
-    """The image as [size, size, 3], upright as its EXIF orientation says. UnusableError gives status and reason."""
-    try:
-        with Image.open(io.BytesIO(data), formats=READABLE) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise UnusableError(
-                    "too_large", f"{opened.width} x {opened.height} pixels; at most {MAX_PIXELS} in all"
-                )
-            image = ImageOps.exif_transpose(opened).convert("RGB")
-    except Image.DecompressionBombError as error:
-        raise UnusableError("too_large", str(error)) from None
-    except UnusableError:
-        raise
-    except Exception as error:  # decoders raise whatever they like on hostile bytes
-        raise UnusableError("undecodable", f"{type(error).__name__}: {error}".splitlines()[0]) from None
-    box = geometry.box(image.width, image.height, size)
-    if box is None:
-        raise UnusableError("not_aligned", f"{image.width} x {image.height} pixels where {size} x {size} are asked for")
-    return Picture(np.asarray(_cut(image, box, size)), box, image.width, image.height)
+    """The image as [size, size, 3], with the whole source. UnusableError gives status and reason."""
+    whole = _read(data)
+    placement = geometry.place(whole.width, whole.height, size)
+    if placement is None:
+        raise UnusableError("not_aligned", f"{whole.width} x {whole.height} pixels where {size} x {size} are asked for")
+    return Picture(_square(whole, placement), placement, whole.width, whole.height, whole)
 
 
 def pixels_of(data: bytes) -> np.ndarray:
@@ -81,30 +90,123 @@ def to_pixels(image_BCHW: Tensor) -> np.ndarray:
 
 
 def to_levels(mask_B1HW: Tensor) -> np.ndarray:
-    """uint8 [B,H,W] of masks in [0,1]."""
+    """uint8 [B,H,W] of masks in [0,1]; what is below half a level, 1/510, is 0 and counts as off the mask."""
     return mask_B1HW[:, 0].float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
 def encode(pixels: np.ndarray, image_format: ImageFormat) -> bytes:
-    """A file of uint8 [H,W,3] or, for masks, [H,W]."""
+    """A file of uint8 [H,W,3] or, for masks, [H,W]. UnusableError where the format does not hold so many."""
+    height, width = pixels.shape[:2]
+    if max(width, height) > LONGEST[image_format]:
+        raise UnusableError(
+            "failed", f"{width} x {height} pixels; {image_format} holds {LONGEST[image_format]} a side, png any number"
+        )
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format, **QUALITY[image_format])
     return buffer.getvalue()
 
 
-def _cut(image: Image.Image, box: Box, size: int) -> Image.Image:
-    if box == (0, 0, size, size) == (0, 0, image.width, image.height):
+def as_edited(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask as they are, at the generator's size."""
+    return pixels_HWC, levels_HW
+
+
+def laid_back(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The edited square under its mask in the whole source, [height, width, 3], and the mask there, [height, width].
+
+    Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit.
+    """
+    assert picture.whole is not None, "an edit is laid back into a source that was not kept"
+    left, top, right, bottom = picture.placement.region
+    size, square = (right - left, bottom - top), picture.placement.square
+    edited = Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square)
+    levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
+    whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
+    whole.paste(edited, (left, top), levels)
+    mask.paste(levels, (left, top))
+    return np.asarray(whole), np.asarray(mask)
+
+
+GIVEN_BACK: Mapping[OutputSize, Callable[[Picture, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "generator": as_edited,
+    "source": laid_back,
+}
+
+
+def _read(data: bytes) -> Image.Image:
+    """The upright image in 8-bit sRGB."""
+    if not data:
+        raise UnusableError("undecodable", "the file is empty: 0 bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=READABLE) as opened:
+            _check_header(opened)
+            opened.load()  # the first frame
+            profile = opened.info.get("icc_profile")
+            return _opaque(_srgb(_eight_bits(_upright(opened)), profile))
+    except (UnusableError, MemoryError):  # the machine is to blame for the second
+        raise
+    except BOMBS as error:
+        raise UnusableError("too_large", str(error)) from None
+    except UnidentifiedImageError:
+        raise UnusableError("undecodable", f"no image in a format that is read: {', '.join(READABLE)}") from None
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        raise UnusableError("undecodable", f"{type(error).__name__}: {error}".splitlines()[0]) from None
+
+
+def _check_header(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise UnusableError("too_large", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} in all")
+    if image.mode == "F" or (image.mode, image.format) == ("I", "TIFF"):
+        raise UnusableError("undecodable", "its levels have 32 bits, for which no white is defined; give 8 or 16")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # EXIF that cannot be read says nothing about the pixels, which can
         return image
-    if min(box) >= 0:
-        return image.resize((size, size), Image.Resampling.LANCZOS, box=box)
-    return _padded(image, box[2] - box[0], size)
+    turn = UPRIGHT.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
-def _padded(image: Image.Image, side: float, size: int) -> Image.Image:
-    """All of the image in the middle of a square whose rest repeats its border."""
-    width = max(1, round(image.width * size / side))
-    height = max(1, round(image.height * size / side))
-    small_HWC = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
-    left, top = (size - width) // 2, (size - height) // 2
-    around = ((top, size - height - top), (left, size - width - left), (0, 0))
-    return Image.fromarray(np.pad(small_HWC, around, mode="edge"))
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """One of the modes L, RGB, RGBA and CMYK, whatever the file has."""
+    if image.mode.startswith("I"):  # 16 bits: I;16, or I where a format has no other
+        return Image.fromarray(BYTE_OF_16_BITS[np.asarray(image)])
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as the embedded profile means them. A profile that is broken or of another kind of image is ignored."""
+    if not profile:
+        return image
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if ImageCms.getProfileDescription(given).startswith("sRGB"):
+            return image  # exactly: the transform would move levels by one
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        turned = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=mode)
+        return image if turned is None else turned
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """RGB; what lies under transparency is white."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    canvas = Image.new("RGBA", image.size, WHITE)
+    canvas.alpha_composite(image)
+    return canvas.convert("RGB")
+
+
+def _square(whole: Image.Image, placement: Placement) -> np.ndarray:
+    """uint8 [size, size, 3]: the region where it lies in the square, and its border repeated around it."""
+    left, top, right, bottom = placement.square
+    seen_HWC = np.asarray(whole.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=placement.region))
+    if placement.square == (0, 0, placement.size, placement.size):
+        return seen_HWC
+    around = ((top, placement.size - bottom), (left, placement.size - right), (0, 0))
+    return np.pad(seen_HWC, around, mode="edge")

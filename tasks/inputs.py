@@ -1,16 +1,29 @@
-"""The job's input patterns as shards with their digests."""
+"""The job's input patterns as shards, each known by its content; and a shard as a local file.
+
+A local tar is known by the sha256 of its bytes. An object in a bucket is known by its etag, from one listing: a digest
+would download the whole data set before anything is done. Equal etags of one object are equal bytes; the same bytes
+uploaded again may have another one (parts of another size, KMS), and are then done again. Whatever a shard is known by,
+a sample and its randomness are known by the sha256 of its image.
+"""
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from manifests.s3_options import AMBIENT, S3Options, check_address
+from manifests.store import ObjectChanged, ObjectInfo, open_store
+from tasks.download import downloaded
+from tasks.patterns import expand_braces, is_glob, literal_head, matcher
 from tasks.requests import Shard
 
 HASHERS = 8  # shards that are digested at once; hashing runs outside the interpreter lock
@@ -20,52 +33,80 @@ class ShardChangedError(ValueError):
     """A source tar is not the one that was planned."""
 
 
-def find_shards(patterns: Sequence[str], known: Mapping[str, Shard]) -> tuple[Shard, ...]:
+def find_shards(patterns: Sequence[str], known: Mapping[str, Shard], s3: S3Options = AMBIENT) -> tuple[Shard, ...]:
     """Every tar the patterns name, once, in their order. `known` (by uri) saves reading what was not touched since.
 
-    Errors: ValueError for a pattern that matches nothing and for every scheme but file.
+    Errors: ValueError for a pattern that matches nothing and for every address but a path, file:// and s3://.
     """
-    paths = dict.fromkeys(path for pattern in patterns for path in expand(pattern))
+    listed = {shard.uri: shard for pattern in patterns for shard in expand(pattern, s3)}
     with ThreadPoolExecutor(HASHERS) as pool:
-        return tuple(pool.map(lambda path: describe(path, known.get(path.as_uri())), paths))
+        return tuple(pool.map(lambda shard: _digested(shard, known.get(shard.uri)), listed.values()))
 
 
-def expand(pattern: str) -> list[Path]:
-    """Absolute paths of a path or file:// URL with {00..03} or {a,b} braces and * ? [ ] globs."""
-    found = [path for each in expand_braces(_local(pattern)) for path in _glob(each)]
-    missing = [path for path in found if not path.is_file()]
+def expand(pattern: str, s3: S3Options = AMBIENT) -> list[Shard]:
+    """What a pattern names, without digests; nothing is read. Braces and globs are those of tasks.patterns."""
+    addresses = expand_braces(pattern)
+    schemes = {_scheme(address) for address in addresses}
+    if len(schemes) > 1 or not schemes <= LISTINGS.keys() or "::" in pattern:
+        refused = "'::'" if "::" in pattern else " and ".join(repr(each) for each in sorted(schemes))
+        raise ValueError(f"input {pattern!r}: {refused} is refused; give a path, file:///path or s3://bucket/key")
+    found, missing = LISTINGS[schemes.pop()](addresses, s3)
     if missing or not found:
-        lost = f"{missing[0]} is no file ({len(missing)} of {len(found)})" if missing else "nothing matches"
+        lost = f"{missing[0]} is not there ({len(missing)} of {len(addresses)})" if missing else "nothing matches"
         raise ValueError(f"input {pattern!r}: {lost}; give tar files, globs or {{000..003}} ranges")
     return found
 
 
-def expand_braces(pattern: str) -> list[str]:
-    """Shell-like: "a{00..02}" is a00 a01 a02, "{x,y}.tar" is x.tar y.tar; several braces multiply."""
-    match = re.search(r"\{([^{}]*)\}", pattern)
-    if match is None:
-        return [pattern]
-    numbers = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
-    if numbers is None:
-        choices = match[1].split(",")
-    else:
-        first, last, width = int(numbers[1]), int(numbers[2]), len(numbers[1])
-        if last < first:
-            raise ValueError(f"input {pattern!r}: the range {{{match[1]}}} runs backwards")
-        choices = [f"{number:0{width}d}" for number in range(first, last + 1)]
-    return [
-        each for choice in choices for each in expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
-    ]
-
-
-def describe(path: Path, known: Shard | None = None) -> Shard:
+def describe(path: Path) -> Shard:
     """A local tar with its digest."""
-    stamp = stamp_of(path)
-    if known is not None and known.stamp == stamp:
-        return Shard(uri=known.uri, size=known.size, sha256=known.sha256, stamp=stamp)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Shard(uri=path.as_uri(), size=path.stat().st_size, sha256=digest, stamp=stamp)
+    return _digested(_listed(path), None)
+
+
+@contextmanager
+def local_copy(shard: Shard) -> Iterator[Path]:
+    """The shard as a local file of its name; ShardChangedError if it is not the planned one, before reading or after.
+
+    Errors: OSError when the bucket does not answer; later it may.
+    """
+    with _downloaded(shard) if shard.etag else _in_place(shard) as path:
+        yield path
+
+
+@contextmanager
+def _in_place(shard: Shard) -> Iterator[Path]:
+    path = _path_of(shard.uri)
+    stamp = _verified(shard, path, shard.stamp)
+    yield path
+    _verified(shard, path, stamp)
+
+
+def _verified(shard: Shard, path: Path, stamp: str) -> str:
+    """What a file that has the shard's content is known by; `stamp` if it was not touched since it was seen."""
+    if not path.is_file():
+        raise _changed(shard, "is gone")
+    if stamp_of(path) == stamp:
+        return stamp
+    now = describe(path)
+    if now.sha256 != shard.sha256:
+        raise _changed(shard, "was changed")
+    return now.stamp
+
+
+@contextmanager
+def _downloaded(shard: Shard) -> Iterator[Path]:
+    bucket, key = _place(shard.uri)
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(downloaded(open_store(bucket, shard.s3), key, shard.etag))
+        except FileNotFoundError:
+            raise _changed(shard, "is gone") from None
+        except ObjectChanged:
+            raise _changed(shard, "was written again") from None
+        yield path
+
+
+def _changed(shard: Shard, what: str) -> ShardChangedError:
+    return ShardChangedError(f"{shard.uri} {what} after the run was planned; run again to plan with what is there now")
 
 
 def stamp_of(path: Path) -> str:
@@ -74,37 +115,88 @@ def stamp_of(path: Path) -> str:
     return f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{stat.st_ino:x}"
 
 
-@contextmanager
-def local_copy(shard: Shard) -> Iterator[Path]:
-    """The shard as a local file; ShardChangedError if it is not the planned one, before reading or after."""
-    path = Path(unquote(urlsplit(shard.uri).path))
-    _check_unchanged(shard, path)
-    yield path
-    _check_unchanged(shard, path)
+def _digested(shard: Shard, known: Shard | None) -> Shard:
+    """A listed shard with what tells its content."""
+    if shard.etag:
+        return shard
+    if known is not None and known.stamp == shard.stamp:
+        return replace(shard, sha256=known.sha256)
+    with _path_of(shard.uri).open("rb") as file:
+        return replace(shard, sha256=hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _check_unchanged(shard: Shard, path: Path) -> None:
-    if not path.is_file():
-        raise ShardChangedError(f"{shard.uri} is gone since the run was planned; bring it back, or plan without it")
-    if shard.stamp and stamp_of(path) != shard.stamp and describe(path).sha256 != shard.sha256:
-        raise ShardChangedError(
-            f"{shard.uri} was changed after the run was planned; run again to plan with the new content"
-        )
+def _scheme(address: str) -> str:
+    """The scheme of an address, "" for a plain path."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", address)
+    return "" if found is None else found[0]
 
 
-def _local(pattern: str) -> str:
-    """The path in a plain path or file:// URL. No other scheme gets any further, least of all to webdataset."""
-    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", pattern)
-    if scheme is None:
-        return pattern
-    parts = urlsplit(pattern)
-    if scheme[0] != "file:" or parts.netloc not in ("", "localhost"):
-        raise ValueError(f"input {pattern!r}: the scheme {scheme[0]!r} is refused; give a path or a file:///path URL")
-    return unquote(parts.path)
+def _files(addresses: Sequence[str], s3: S3Options) -> Listing:
+    paths = [path for address in addresses for path in _glob(address)]
+    missing = [str(path) for path in paths if not path.is_file()]
+    return [] if missing else [_listed(path) for path in paths], missing
 
 
-def _glob(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser().absolute()
-    if not glob.has_magic(pattern) or path.is_file():
+def _listed(path: Path) -> Shard:
+    return Shard(uri=path.as_uri(), size=path.stat().st_size, stamp=stamp_of(path))
+
+
+def _glob(address: str) -> list[Path]:
+    path = _path_of(address)
+    if not is_glob(str(path)) or path.is_file():
         return [path]
     return [Path(found) for found in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  Path.glob takes no absolute one
+
+
+def _path_of(address: str) -> Path:
+    """The absolute path in a plain path or file:// URL."""
+    if not _scheme(address):
+        return Path(address).expanduser().absolute()
+    host, slash, path = address.removeprefix("file:").removeprefix("//").partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise ValueError(f"input {address!r}: a file URL names an absolute path and no host, as file:///data/x.tar")
+    return Path("/" + unquote(path))
+
+
+def _objects(addresses: Sequence[str], s3: S3Options) -> Listing:
+    """From one listing per folder that the addresses begin with."""
+    places = [_place(address) for address in addresses]
+    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for bucket, key in places:
+        folders[bucket, _folder(key)].append(literal_head(key))
+    listings: dict[tuple[str, str], dict[str, ObjectInfo]] = {}
+    for (bucket, folder), heads in folders.items():
+        infos = open_store(bucket, s3).list(os.path.commonprefix(heads))  # noqa: RUF071  by characters, as S3 lists
+        listings[bucket, folder] = {info.key: info for info in infos}
+    found, missing = [], []
+    for bucket, key in places:
+        matching = _matching(key, listings[bucket, _folder(key)])
+        found += [Shard(uri=f"{bucket}/{each.key}", size=each.size, etag=each.etag, s3=s3) for each in matching]
+        missing += [] if matching or is_glob(key) else [f"{bucket}/{key}"]
+    return found, missing
+
+
+def _matching(key: str, infos: Mapping[str, ObjectInfo]) -> list[ObjectInfo]:
+    """A name is looked up, not searched for: a range may have a hundred thousand of them."""
+    if not is_glob(key):
+        return [infos[key]] if key in infos else []
+    pattern = matcher(key)
+    return [info for name, info in infos.items() if pattern.fullmatch(name)]
+
+
+def _folder(key: str) -> str:
+    """Where everything lies that the key, or glob, may match."""
+    return literal_head(key).rpartition("/")[0]
+
+
+def _place(address: str) -> tuple[str, str]:
+    """s3://bucket, and the key in it."""
+    bucket, _, key = check_address(address).removeprefix("s3://").partition("/")
+    if not bucket or not key:
+        raise ValueError(f"input {address!r}: an object is s3://bucket/key")
+    return f"s3://{bucket}", key
+
+
+Listing = tuple[list[Shard], list[str]]
+"""What is there, and what is asked for by its name and is not there."""
+LISTINGS: Mapping[str, Callable[[Sequence[str], S3Options], Listing]] = {"": _files, "file:": _files, "s3:": _objects}

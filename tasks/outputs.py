@@ -7,14 +7,14 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from manifests.commit import CommitRecord, ObjectRef, commit
-from manifests.schema import EDIT_SCHEMA, ROWS_SCHEMA
+from manifests.schema import EDIT_SCHEMA, PAYLOAD, ROWS_SCHEMA
 from manifests.store import Store
 from manifests.writer import MIB, LocalPart, PartWriter
 from tasks.requests import EditRequest, InvertRequest
@@ -22,6 +22,10 @@ from tasks.rows import Row
 
 ROW_GROUP_BUDGET = 512 * MIB
 """Memory that the open row groups of one shard share, however many edits it gets."""
+SCALAR_SHARE = 32
+"""A table without payload gets so small a part of the budget: its metadata may be as bulky as the images."""
+PIECE_BYTES = 16 * MIB
+"""Encoded pixels that become Arrow columns at once."""
 PIXELS = frozenset({"image", "mask"})
 STALE_SECONDS = 24 * 3600.0
 
@@ -54,7 +58,12 @@ class Output:
         self._started = time.perf_counter()
         self._first_reason = ""
         self._writers = {
-            name: PartWriter(schema, folder / self.attempt / str(number), "part", row_group_bytes=group_bytes)
+            name: PartWriter(
+                schema,
+                folder / self.attempt / str(number),
+                "part",
+                row_group_bytes=group_bytes if PAYLOAD.intersection(schema.names) else group_bytes // SCALAR_SHARE,
+            )
             for number, (name, schema) in enumerate(tables.items())
         }
 
@@ -65,8 +74,12 @@ class Output:
         yield
         self.seconds[phase] += time.perf_counter() - started
 
-    def write(self, rows: Sequence[Row]) -> None:
-        """Append rows to every table, without their pixels where it has no column for them."""
+    def write(self, rows: Iterable[Row]) -> None:
+        """Append rows to every table, some at a time, without their pixels where it has no column for them."""
+        for piece in pieces(rows):
+            self._write(piece)
+
+    def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self.counts[str(row["status"])] += 1
             if row["status"] != "ok" and not self._first_reason:
@@ -109,6 +122,20 @@ class Output:
     def _refusal(self, name: str, why: str) -> ShardReport:
         reason = f"not committed: {why}; the first: {self._first_reason}"
         return ShardReport(self.request_id, name, dict(self.counts), dict(self.seconds), refused=reason)
+
+
+def pieces(rows: Iterable[Row], most: int = PIECE_BYTES) -> Iterator[list[Row]]:
+    """The rows in their order, cut wherever their images and masks reach `most` bytes."""
+    piece: list[Row] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += sum(len(image["bytes"]) for name in PIXELS if isinstance(image := row.get(name), dict))
+        if size >= most:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 @contextmanager

@@ -1,15 +1,18 @@
-"""Two threads beside the one that computes: one reads ahead, one finishes what was computed."""
+"""Threads beside the one that computes: one reads ahead, one finishes what was computed, several fetch small things."""
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class _End:
@@ -58,6 +61,18 @@ def _drain(ready: queue.Queue[Item | _End]) -> Iterator[Item]:
         yield item
     if item.error is not None:
         raise item.error
+
+
+def in_flight(work: Callable[[Item], Result], items: Iterable[Item], width: int) -> Iterator[Result]:
+    """work(item) of every item, in their order, while at most `width` are under way or waiting to be taken."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(width) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) == width:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class Behind:

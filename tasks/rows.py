@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coral_core.types import Edit, Scores
 from tasks.batches import Batch, Item
-from tasks.images import encode, to_levels, to_pixels
+from tasks.images import GIVEN_BACK, UnusableError, encode, to_levels, to_pixels
 from tasks.requests import EditRequest, EditSpec, Shard
 
 Row = dict[str, object]
@@ -21,7 +21,7 @@ Row = dict[str, object]
 class EditedPixels:
     """An edited batch off the device, as arrays; only the rows that are no padding."""
 
-    pixels_BHWC: np.ndarray  # uint8
+    pixels_BHWC: np.ndarray  # uint8, composited unless that is done at the source's size
     levels_BHW: np.ndarray  # uint8, the mask
     layer_areas_BL: np.ndarray
     scores: Mapping[str, np.ndarray]  # column -> [B]
@@ -41,8 +41,11 @@ class EditedPixels:
         )
 
 
-def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: EditedPixels | None) -> list[Row]:
-    """The rows of one batch in the order of the shard. `done` is None where the batch has no usable sample."""
+def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: EditedPixels | None) -> Iterator[Row]:
+    """The rows of one batch in the order of the shard, each encoded when it is asked for.
+
+    `done` is None where the batch has no usable sample.
+    """
     edit = request.spec
     common: Row = {
         "source_uri": request.shard.uri,
@@ -55,15 +58,17 @@ def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: Edit
         "models_digest": edit.models_digest,
         "editor_digest": editor_digest,
     }
-    rows, index = [], 0
+    index = 0
     for item in batch.items:
         row = {**_source(item), **common}
         if item.sample.status == "ok":
             assert done is not None, "a batch with usable samples was not edited"
-            row |= _result(edit, item, done, index)
+            try:
+                row |= _result(edit, item, done, index)
+            except UnusableError as unusable:
+                row |= {"status": unusable.status, "reason": unusable.reason}
             index += 1
-        rows.append(row)
-    return rows
+        yield row
 
 
 def inversion_rows(shard: Shard, batch: Batch, ws_BLD: Tensor | None, error_B: Tensor | None) -> list[Row]:
@@ -95,21 +100,28 @@ def _source(item: Item) -> Row:
         "inversion_error": item.inversion_error,
     }
     if picture is not None:
-        row |= {"width": picture.width, "height": picture.height, "box": list(picture.box)}
+        row |= {"width": picture.width, "height": picture.height}
+        row |= {"box": picture.placement.box, "inverse": picture.placement.inverse}
     return row
 
 
 def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
     if not done.finite_B[index]:
-        return {"status": "failed", "reason": "the edit gave pixels that are not finite"}
-    image = encode(done.pixels_BHWC[index], edit.image_format)
-    mask = encode(done.levels_BHW[index], "png")
+        raise UnusableError("failed", "the edit gave pixels that are not finite")
+    assert item.picture is not None
+    pixels_HWC, levels_HW = GIVEN_BACK[edit.output](item.picture, done.pixels_BHWC[index], done.levels_BHW[index])
+    name = _file_name(item.sample.key)
     return {
         **{name: float(values[index]) for name, values in done.scores.items()},
         "layer_areas": done.layer_areas_BL[index],
-        "image": {"bytes": image, "path": f"{item.sample.key}.{edit.image_format}"},
-        "mask": {"bytes": mask, "path": f"{item.sample.key}.mask.png"},
+        "image": {"bytes": encode(pixels_HWC, edit.image_format), "path": f"{name}.{edit.image_format}"},
+        "mask": {"bytes": encode(levels_HW, "png"), "path": f"{name}.mask.png"},
     }
+
+
+def _file_name(key: str) -> str:
+    """The key as a path that stays below the folder it is written to, whatever a hostile tar calls its members."""
+    return "/".join(part for part in key.split("/") if part not in ("", ".", ".."))
 
 
 def _array(values: Tensor) -> np.ndarray:

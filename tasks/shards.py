@@ -4,13 +4,13 @@ Samples are grouped by webdataset's own key rule (everything before the first do
 hidden and __meta__ names are no samples). Where webdataset would give half samples (members of one key that are not
 adjacent) the members are brought together, because the headers are read first and the data at their offsets; where it
 would raise (one name twice) the second becomes a sample of its own with the status duplicate_key. Nothing in a tar is
-ever executed: members are bytes, and only JSON and text are parsed.
+ever executed: members are bytes, and only JSON and text are parsed. docs/input.md has the rules in full.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +20,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manifests.schema import Status
+from tasks.sidecars import MAX_BYTES, PROBLEM, SIDECARS, to_text
 
 IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm")
 MAX_IMAGE_BYTES = 256 * 2**20
-MAX_SIDECAR_BYTES = 16 * 2**20
+MAX_HEADER_BYTES = 2**20
+SETTLED = ("incomplete", "duplicate_key")  # not made worse by an archive that ends in the sample
+GARBAGE = "what follows the last file is no header"
+NAMES_SHOWN = 8  # of members, in a reason
 END_OF_ARCHIVE = bytes(1024)
 BLOCK = 512
+OTHERS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+"""First bytes of what is often taken for a tar."""
+BROKEN_TAR = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError)
+"""What tarfile raises on hostile headers."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Sample:
     key: str
     member: str = ""  # the image's name in the tar
     sha256: str = ""  # of the image's bytes
-    metadata: str = "{}"  # JSON object: the sample's json member, and its txt member as "caption"
+    metadata: str = "{}"  # JSON object: the json member, the txt member as "caption", what was wrong as "sidecar_error"
     status: Status = "ok"
     reason: str = ""
     image: bytes = field(default=b"", repr=False)  # encoded, as in the tar; empty unless ok
@@ -48,7 +56,7 @@ class Member:
     name: str
     offset: int
     size: int
-    regular: bool  # a file; links and devices are not followed
+    regular: bool  # a plain file; links and devices are not followed, sparse files not put together
 
 
 @dataclass
@@ -65,8 +73,9 @@ class Archive:
     """What the headers of a tar say."""
 
     groups: tuple[Group, ...]
-    damage: str  # why the end of the archive was not reached; empty when it was
+    damage: str  # what is wrong with it; empty if nothing
     unread: int  # bytes after the damage that nobody could make sense of
+    whole: bool  # whether the archive ends where it should, so that its last sample lacks nothing
 
 
 def read_samples(path: Path, limit: int | None = None) -> Iterator[Sample]:
@@ -87,20 +96,41 @@ def read_archive(path: Path) -> Archive:
     """Groups the members of a tar without reading their data."""
     groups: list[Group] = []
     newest: dict[str, Group] = {}
-    damage, position = _check_end(path), 0
-    with path.open("rb") as file:
+    broken, position = "", 0
+    with _HeaderReader(path.open("rb", buffering=0)) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 while (info := tar.next()) is not None:
+                    if info.size < 0 or tar.offset <= position:
+                        raise ValueError("a header says that its file ends before it begins")
                     _add(groups, newest, info)
                     position = tar.offset
                     tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-            damage = damage or f"the archive is damaged: {error}"
-        unread = _unread(file, position)
-    if unread and not damage:
-        damage = "the archive goes on after its end, as concatenated tars do"
-    return Archive(tuple(groups), damage, unread)
+        except BROKEN_TAR as error:
+            broken = str(error)
+        ended, unread = _rest(file, min(position, path.stat().st_size))
+        if ended and not broken:
+            damage = "the archive goes on after its end, as concatenated tars do" if unread else ""
+            return Archive(tuple(groups), damage, unread, whole=True)
+        damage = (
+            ("" if groups else _known_as(file)) or _check_end(path) or f"the archive is damaged: {broken or GARBAGE}"
+        )
+        return Archive(tuple(groups), damage, unread, whole=False)
+
+
+def read_member(file: BinaryIO, member: Member) -> bytes:
+    """A member's bytes; fewer where the archive ends in it, and of one that claims to be huge its beginning."""
+    file.seek(member.offset)
+    return file.read(min(member.size, MAX_IMAGE_BYTES))
+
+
+class _HeaderReader(io.BufferedReader):
+    """A tar that is read for its headers: one of them that claims to be huge does not get into memory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= MAX_HEADER_BYTES:
+            raise ValueError(f"a header claims to have {size} bytes; at most {MAX_HEADER_BYTES}")
+        return super().read(size)
 
 
 def write_shard(path: Path, samples: Iterable[Mapping[str, object]]) -> None:
@@ -117,7 +147,7 @@ def _all_samples(path: Path) -> Iterator[Sample]:
     with path.open("rb") as file:
         for number, group in enumerate(archive.groups):
             sample = _sample(file, group)
-            if archive.damage and number == len(archive.groups) - 1 and sample.status in ("ok", "undecodable"):
+            if not archive.whole and number == len(archive.groups) - 1 and sample.status not in SETTLED:
                 sample = replace(sample, status="incomplete", reason=archive.damage, image=b"")
             yield sample
     if _has_rest(archive):
@@ -130,14 +160,16 @@ def _has_rest(archive: Archive) -> bool:
     return bool(archive.damage) and (archive.unread > 0 or not archive.groups)
 
 
-def _unread(file: BinaryIO, position: int) -> int:
-    """Bytes from the last good member on, unless they are the zeros that every archive ends in."""
+def _rest(file: BinaryIO, position: int) -> tuple[bool, int]:
+    """Whether the zeros that end every archive begin here, and how many bytes follow, unless they are all zeros."""
     file.seek(position)
-    rest, something = 0, False
-    while chunk := file.read(1 << 20):
+    chunk = file.read(BLOCK)
+    ended, rest, something = chunk == bytes(BLOCK), 0, False
+    while chunk:
         rest += len(chunk)
         something = something or any(chunk)
-    return rest if something else 0
+        chunk = file.read(MAX_HEADER_BYTES)
+    return ended, rest if something else 0
 
 
 def _check_end(path: Path) -> str:
@@ -154,6 +186,14 @@ def _check_end(path: Path) -> str:
     return ""
 
 
+def _known_as(file: BinaryIO) -> str:
+    """What the file is instead of a tar; empty if that is unknown. Only for what does not begin as tars do."""
+    file.seek(0)
+    first = file.read(BLOCK)
+    names = [name for magic, name in OTHERS.items() if first.startswith(magic)]
+    return f"the archive is {names[0]} and no plain tar; unpack it, and give the tar itself" if names else ""
+
+
 def _add(groups: list[Group], newest: dict[str, Group], info: tarfile.TarInfo) -> None:
     from webdataset.tariterators import base_plus_ext
 
@@ -166,60 +206,66 @@ def _add(groups: list[Group], newest: dict[str, Group], info: tarfile.TarInfo) -
     if group is None or suffix in group.members:
         newest[key] = group = Group(key, duplicate=group is not None)
         groups.append(group)
-    group.members[suffix] = Member(name, info.offset_data, info.size, info.isreg())
+    group.members[suffix] = Member(name, info.offset_data, info.size, info.isreg() and not info.issparse())
 
 
-def _image_of(group: Group) -> Member | None:
-    """The sample's image: a plain suffix before a dotted one ("jpg" before "seg.png"), then the order of the tar."""
+def _images_of(group: Group) -> list[str]:
+    """Suffixes of what may be the sample's image: the plain ones ("jpg"), or else the dotted ones ("v1.jpg")."""
     images = [suffix for suffix in group.members if suffix.rpartition(".")[2] in IMAGE_SUFFIXES]
-    return group.members[min(images, key=lambda suffix: "." in suffix)] if images else None
+    return [suffix for suffix in images if "." not in suffix] or images
 
 
 def _sample(file: BinaryIO, group: Group) -> Sample:
-    image = _image_of(group)
+    """Of several plain suffixes the first in the tar is the image; of several dotted ones none is."""
+    images = _images_of(group)
+    image = group.members[images[0]] if images else None
     sample = Sample(group.key, member=image.name if image else "")
     if group.duplicate:
         return replace(sample, status="duplicate_key", reason="an earlier sample of this shard has the same key")
     if image is None:
-        return replace(sample, status="incomplete", reason=f"no image among its members: {', '.join(group.members)}")
+        return replace(sample, status="incomplete", reason=f"no image among its members: {_some(group.members)}")
+    if len(images) > 1 and "." in images[0]:
+        why = f"several images, none with a plain suffix: {_some(images)}; a key ends at the first dot of the name"
+        return replace(sample, status="incomplete", reason=why)
     if not image.regular:
-        return replace(
-            sample, status="incomplete", reason=f"{image.name} is a link or a device, which are not followed"
-        )
+        why = f"{image.name} is a link, a device or a sparse file, which are not read"
+        return replace(sample, status="incomplete", reason=why)
     if image.size > MAX_IMAGE_BYTES:
         return replace(sample, status="too_large", reason=f"{image.size} bytes; at most {MAX_IMAGE_BYTES}")
-    data = _read(file, image)
+    return _with_data(file, group, sample, image)
+
+
+def _with_data(file: BinaryIO, group: Group, sample: Sample, image: Member) -> Sample:
+    data = read_member(file, image)
     if len(data) != image.size:
         return replace(sample, status="incomplete", reason=f"the archive ends inside {image.name}")
-    sample = replace(sample, sha256=hashlib.sha256(data).hexdigest())
-    try:
-        return replace(sample, metadata=_metadata(file, group), image=data)
-    except (ValueError, RecursionError) as error:
-        return replace(sample, status="undecodable", reason=str(error))
+    return replace(
+        sample, sha256=hashlib.sha256(data).hexdigest(), metadata=to_text(_metadata(file, group)), image=data
+    )
 
 
-def _metadata(file: BinaryIO, group: Group) -> str:
-    """The json and txt members as one JSON object. ValueError names the member that cannot be read."""
+def _metadata(file: BinaryIO, group: Group) -> dict[str, object]:
+    """The sidecars as one object; those that cannot be read are named in it, each with the reason."""
     metadata: dict[str, object] = {}
-    if (member := group.members.get("json")) is not None:
-        try:
-            found = json.loads(_read_sidecar(file, member), parse_constant=str)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{member.name} is not valid JSON: {error}") from None
-        metadata |= found if isinstance(found, dict) else {"json": found}
-    if (member := group.members.get("txt")) is not None:
-        metadata["caption"] = _read_sidecar(file, member).decode("utf-8", "replace").strip()
-    return json.dumps(metadata, ensure_ascii=False)
+    problems = []
+    for suffix, parse in SIDECARS.items():
+        member = group.members.get(suffix)
+        if member is not None:
+            try:
+                metadata |= parse(_read_sidecar(file, member))
+            except ValueError as error:
+                problems.append(f"{member.name}: {error}")
+    return metadata | ({PROBLEM: "; ".join(problems)} if problems else {})
 
 
 def _read_sidecar(file: BinaryIO, member: Member) -> bytes:
     if not member.regular:
-        raise ValueError(f"{member.name} is a link or a device, which are not followed")
-    if member.size > MAX_SIDECAR_BYTES:
-        raise ValueError(f"{member.name} has {member.size} bytes; a sidecar may have {MAX_SIDECAR_BYTES}")
-    return _read(file, member)
+        raise ValueError("a link, a device or a sparse file, which are not read")
+    if member.size > MAX_BYTES:
+        raise ValueError(f"{member.size} bytes; at most {MAX_BYTES}")
+    return read_member(file, member)
 
 
-def _read(file: BinaryIO, member: Member) -> bytes:
-    file.seek(member.offset)
-    return file.read(member.size)
+def _some(names: Iterable[str]) -> str:
+    shown = list(islice(names, NAMES_SHOWN + 1))
+    return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")

@@ -22,10 +22,14 @@ from manifests.schema import inversion_schema
 from manifests.store import Store
 from tasks.artifacts import Artifact, Editors, Fitted, read_artifact, save_artifact
 from tasks.batches import Batch, open_inverted, open_source
+from tasks.geometry import OutputSize
 from tasks.outputs import Output, ShardReport, open_inversion, open_outputs
 from tasks.overlap import Behind
 from tasks.requests import EditRequest, EditSpec, FitRequest, InvertRequest
 from tasks.rows import EditedPixels, Row, edit_rows, inversion_rows
+
+WAITING: Mapping[OutputSize, int] = {"generator": 4, "source": 1}
+"""Edited batches that may wait to be written; each holds on to the sources it is laid back into."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def edit_shard(
         return reports
     samples = 0
     with open_outputs(pending) as outputs:
-        with open_inverted(store, pending[0].inversion, models.image_size) as shard, Behind() as behind:
+        inversion, wanted = pending[0].inversion, whole_or_not(pending)
+        with open_inverted(store, inversion, models.image_size, wanted) as shard, Behind(WAITING[wanted]) as behind:
             for batch in shard.batches:
                 source = restore_batch(batch, pending, models)
                 for request in pending:
@@ -110,6 +115,11 @@ def edit_shard(
             info = commit_info(request)
             reports.append(outputs[request.id].commit(store, info, shard.total, max_failure_rate))
     return reports
+
+
+def whole_or_not(requests: Sequence[EditRequest]) -> OutputSize:
+    """What the edits of a shard need of their sources: "source" as soon as one is laid back into them."""
+    return "source" if any(request.spec.output == "source" for request in requests) else "generator"
 
 
 def split_committed(store: Store, requests: Sequence[EditRequest]) -> tuple[list[ShardReport], list[EditRequest]]:
@@ -148,7 +158,9 @@ def edit_batch(
     prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
     edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed)
     final = composite(edited, source, edit.onto)
-    return EditedPixels.of(final, score(final, source, prompts, models), count)
+    scores = score(final, source, prompts, models)
+    laid_back = edit.output == "source"  # which composites, at the source's size
+    return EditedPixels.of(edited if laid_back else final, scores, count)
 
 
 def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:

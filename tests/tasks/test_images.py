@@ -1,67 +1,216 @@
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tars import image_bytes
 
 from tasks import images
 from tasks.geometry import Geometry
-from tasks.images import UnusableError, decode, encode, pixels_of, tensor_of, to_levels, to_pixels
+from tasks.images import GIVEN_BACK, Picture, UnusableError, decode, encode, pixels_of, tensor_of, to_levels, to_pixels
+from tests import pictures
+from tests.pictures import BLUE, GREEN, RED, WHITE, Color
+from tests.tars import image_bytes
+
+
+def decoded(data: bytes, fit: str = "resize", size: int = 64) -> Picture:
+    return decode(data, Geometry(fit=fit), size)  # type: ignore[arg-type]
+
+
+def whole(data: bytes) -> np.ndarray:
+    return np.asarray(decoded(data).whole)
+
+
+def refusal(data: bytes) -> UnusableError:
+    with pytest.raises(UnusableError) as raised:
+        decoded(data)
+    assert raised.value.reason
+    return raised.value
+
+
+def shows(data: bytes, left: Color, right: Color, within: int = 2) -> bool:
+    """Whether the left half of the picture has one colour and the right half another."""
+    pixels = whole(data).astype(int)
+    return bool(np.abs(pixels[2, 2] - left).max() <= within and np.abs(pixels[-3, -3] - right).max() <= within)
 
 
 def test_an_image_of_the_right_size_keeps_every_pixel() -> None:
     data = image_bytes(1)
-    assert np.array_equal(decode(data, Geometry(), 64).pixels_HWC, pixels_of(data))
+    assert np.array_equal(decoded(data).pixels_HWC, pixels_of(data))
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
 def test_every_geometry_gives_the_generators_square(fit: str) -> None:
-    picture = decode(image_bytes(1, (50, 90)), Geometry(fit=fit), 64)  # type: ignore[arg-type]
+    picture = decoded(image_bytes(1, (50, 90)), fit)
     assert picture.pixels_HWC.shape == (64, 64, 3)
     assert (picture.width, picture.height) == (50, 90)
 
 
 def test_padding_repeats_the_border() -> None:
-    picture = decode(image_bytes(1, (32, 64)), Geometry(fit="pad"), 64)
+    picture = decoded(image_bytes(1, (32, 64)), "pad")
     assert np.array_equal(picture.pixels_HWC[:, 0], picture.pixels_HWC[:, 16])
 
 
-def test_an_image_is_turned_upright() -> None:
-    buffer = io.BytesIO()
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
-    Image.new("RGB", (20, 10)).save(buffer, "JPEG", exif=exif)
-    assert (decode(buffer.getvalue(), Geometry(), 64).width, decode(buffer.getvalue(), Geometry(), 64).height) == (
-        10,
-        20,
-    )
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_upright(orientation: int, form: str) -> None:
+    pixels = whole(pictures.turned(orientation, form)).astype(int)
+    assert pixels.shape == (32, 48, 3)
+    found = [pixels[y, x] for y, x in ((4, 4), (4, -5), (-5, 4), (-5, -5))]
+    assert np.abs(np.array(found) - [RED, GREEN, BLUE, WHITE]).max() < 40
+
+
+def test_broken_exif_costs_no_image() -> None:
+    assert shows(pictures.broken_exif(), RED, RED)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_an_animation_the_first_frame_is_taken(form: str) -> None:
+    assert shows(pictures.animated(form), RED, RED)
 
 
 @pytest.mark.parametrize(
-    ("data", "status"),
-    [(b"", "undecodable"), (b"no image", "undecodable"), (image_bytes(1)[:200], "undecodable")],
+    "data",
+    [
+        pictures.half_transparent(),
+        pictures.half_transparent(form="WEBP"),
+        pictures.half_transparent(form="GIF"),
+        pictures.palette(transparent=True),
+    ],
+    ids=["RGBA", "WEBP", "GIF", "palette"],
 )
-def test_what_is_no_image_has_a_status_and_a_reason(data: bytes, status: str) -> None:
-    with pytest.raises(UnusableError) as raised:
-        decode(data, Geometry(), 64)
-    assert raised.value.status == status and raised.value.reason
+def test_what_is_transparent_is_white_whatever_colour_lies_below(data: bytes) -> None:
+    assert shows(data, RED, WHITE)
+
+
+def test_a_palette_without_transparency_has_its_own_colours() -> None:
+    assert shows(pictures.palette(), RED, BLUE)
+
+
+def test_sixteen_bits_are_scaled() -> None:
+    for level, expected in ((65535, 255), (40_000, 156), (128, 0), (129, 1)):
+        assert shows(pictures.sixteen_bit_grey(level), (expected,) * 3, (expected,) * 3, within=0)
+    assert shows(pictures.sixteen_bit_rgb((65535, 32896, 0)), (255, 128, 0), (255, 128, 0), within=0)
+
+
+def test_a_profile_says_what_the_colours_mean() -> None:
+    assert shows(pictures.with_profile("grb"), GREEN, GREEN)
+    assert shows(pictures.with_profile("rgb", (120, 60, 200)), (120, 60, 200), (120, 60, 200), within=4)
+
+
+@pytest.mark.parametrize("profile", [b"rubbish", pictures.profile("grb")[:200]])
+def test_a_broken_profile_costs_no_image(profile: bytes) -> None:
+    assert shows(pictures.encoded(pictures.plain(RED), icc_profile=profile), RED, RED)
+
+
+def test_the_profile_of_srgb_changes_no_pixel() -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = pictures.encoded(pictures.corners(), icc_profile=profile)
+    assert np.array_equal(whole(data), np.asarray(pictures.corners()))
+
+
+@pytest.mark.parametrize("data", [pictures.in_mode("CMYK", "JPEG"), pictures.in_mode("CMYK", "TIFF")])
+def test_inks_are_seen_as_colours(data: bytes) -> None:
+    assert np.abs(whole(data).astype(int) - pixels_of(image_bytes(7))).mean() < 4
+
+
+@pytest.mark.parametrize(("mode", "form"), [("L", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "JPEG"), ("1", "TIFF")])
+def test_greys_have_three_equal_channels(mode: str, form: str) -> None:
+    pixels = whole(pictures.in_mode(mode, form))
+    assert np.array_equal(pixels[..., 0], pixels[..., 1]) and np.array_equal(pixels[..., 1], pixels[..., 2])
+    assert pixels.min() < 100 < pixels.max()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30_000, 40), (3, 30_000)])
+@pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
+def test_no_shape_is_too_odd(size: tuple[int, int], fit: str) -> None:
+    assert decoded(pictures.encoded(pictures.plain(RED, size)), fit).pixels_HWC.tolist() == [[[255, 0, 0]] * 64] * 64
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty: 0 bytes"),
+        (b"no image", "no image in a format that is read: PNG, JPEG"),
+        (b"\0\0\0\x18ftypheic" + bytes(100), "no image in a format that is read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image in a format that is read"),
+        (image_bytes(1)[:200], "OSError"),
+        (image_bytes(1, form="JPEG")[:-40], "truncated"),
+        (pictures.float_tiff(), "no white is defined"),
+    ],
+    ids=["empty", "text", "heic", "postscript", "png", "jpeg", "float"],
+)
+def test_what_is_no_image_has_a_status_and_a_reason(data: bytes, reason: str) -> None:
+    assert refusal(data).status == "undecodable" and reason in refusal(data).reason
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MAX_PIXELS", 64 * 63)
-    with pytest.raises(UnusableError) as raised:
-        decode(image_bytes(1), Geometry(), 64)
-    assert raised.value.status == "too_large"
+    assert refusal(image_bytes(1)).status == "too_large"
+
+
+@pytest.mark.parametrize("data", [pictures.bomb(), pictures.png(9_000, 9_000, 1, 0, b"")], ids=["bomb", "large"])
+def test_a_bomb_does_not_go_off(data: bytes) -> None:
+    assert refusal(data).status == "too_large" and "pixels" in refusal(data).reason
+
+
+def test_the_machine_is_not_mistaken_for_a_bad_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(image: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(images, "_upright", exhausted)
+    with pytest.raises(MemoryError):
+        decoded(image_bytes(1))
 
 
 def test_refused_geometry_is_not_aligned() -> None:
     with pytest.raises(UnusableError) as raised:
-        decode(image_bytes(1, (65, 64)), Geometry(fit="refuse"), 64)
+        decoded(image_bytes(1, (65, 64)), "refuse")
     assert raised.value.status == "not_aligned"
+
+
+SHAPES = [("resize", (150, 41)), ("crop", (151, 90)), ("crop", (90, 151)), ("pad", (150, 40)), ("pad", (30, 200))]
+
+
+@pytest.mark.parametrize(("fit", "size"), [*SHAPES, ("refuse", (64, 64)), ("crop", (20, 11)), ("pad", (1, 1))])
+def test_laid_back_only_the_mask_changes_the_source(fit: str, size: tuple[int, int]) -> None:
+    data = image_bytes(5, size)
+    picture = decoded(data, fit)
+    levels_HW = np.zeros((64, 64), np.uint8)
+    levels_HW[20:40, 20:50] = np.linspace(0, 255, 30).astype(np.uint8)
+    image, mask = GIVEN_BACK["source"](picture, 255 - picture.pixels_HWC, levels_HW)
+    source = pixels_of(data)
+    assert image.shape == source.shape and mask.shape == source.shape[:2]
+    assert np.array_equal(image[mask == 0], source[mask == 0])
+    if max(size) > 64:
+        assert (image[mask > 0] != source[mask > 0]).any()
+
+
+@pytest.mark.parametrize(("fit", "size"), SHAPES)
+def test_laid_back_the_square_falls_where_it_was_cut_from(fit: str, size: tuple[int, int]) -> None:
+    data = image_bytes(5, size)
+    picture = decoded(data, fit)
+    image, mask = GIVEN_BACK["source"](picture, picture.pixels_HWC, np.full((64, 64), 255, np.uint8))
+    left, top, right, bottom = picture.placement.region
+    assert mask[top:bottom, left:right].min() == 255 and mask.sum() == 255 * (right - left) * (bottom - top)
+    assert np.abs(image.astype(int) - pixels_of(data)).mean() < 3
+
+
+def test_a_point_of_the_square_is_laid_back_where_the_inverse_says() -> None:
+    picture = decoded(image_bytes(5, (160, 90)), "pad")
+    levels_HW = np.zeros((64, 64), np.uint8)
+    levels_HW[31:33, 40:42] = 255  # around the point (41, 32)
+    _, mask = GIVEN_BACK["source"](picture, picture.pixels_HWC, levels_HW)
+    a, _, c, _, e, f = picture.placement.inverse
+    rows, columns = np.nonzero(mask > 128)
+    assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((a * 41 + c, e * 32 + f), abs=0.5)
+
+
+def test_at_the_generators_size_nothing_is_resampled() -> None:
+    picture, levels_HW = decoded(image_bytes(5, (150, 41))), np.full((64, 64), 7, np.uint8)
+    image, mask = GIVEN_BACK["generator"](picture, picture.pixels_HWC, levels_HW)
+    assert image is picture.pixels_HWC and mask is levels_HW
 
 
 def test_tensors_and_pixels_are_inverse() -> None:
@@ -72,7 +221,9 @@ def test_tensors_and_pixels_are_inverse() -> None:
 
 
 def test_masks_are_levels() -> None:
-    assert to_levels(torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)).ravel().tolist() == [0, 128, 255]
+    assert to_levels(torch.tensor([0.0, 0.0019, 0.002, 0.5, 1.0]).view(5, 1, 1, 1)).ravel().tolist() == [
+        *(0, 0, 1, 128, 255)
+    ]
 
 
 def test_png_loses_nothing() -> None:

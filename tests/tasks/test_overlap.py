@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tasks.overlap import Behind, ahead
+from tasks.overlap import Behind, ahead, in_flight
 
 
 def test_ahead_keeps_the_order() -> None:
@@ -61,3 +63,23 @@ def test_behind_drops_what_waits_when_the_block_fails() -> None:
         threading.Timer(0.1, gate.set).start()
         raise KeyError
     assert not done
+
+
+def test_what_is_in_flight_comes_in_order_and_is_bounded() -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        time.sleep(random.uniform(0, 0.01))
+        return item * item
+
+    results = in_flight(work, range(20), width=4)
+    assert next(results) == 0 and len(started) <= 4
+    assert [0, *results] == [item * item for item in range(20)]
+
+
+def test_an_error_in_flight_is_raised_in_its_turn() -> None:
+    results = in_flight(lambda item: 1 // item, [2, 1, 0, 1], width=3)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -7,10 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tars import image_bytes, members_of, write_tar
 
 from tasks import shards
 from tasks.shards import count_samples, read_samples, write_shard
+from tests.tars import image_bytes, members_of, write_tar
 
 
 def statuses(path: Path) -> list[tuple[str, str]]:
@@ -65,6 +65,19 @@ def test_a_plain_suffix_is_the_image_before_a_dotted_one(tmp_path: Path) -> None
     assert sample.member == "a.PNG"
 
 
+def test_of_several_plain_suffixes_the_first_is_the_image(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "in.tar", [("a.jpg", image_bytes(1, form="JPEG")), ("a.png", image_bytes(2))])
+    (sample,) = read_samples(path)
+    assert sample.member == "a.jpg"
+
+
+def test_names_that_only_differ_after_their_first_dot_do_not_hide_each_other(tmp_path: Path) -> None:
+    members = [(f"photo.{number}.jpg", image_bytes(number)) for number in range(20)]
+    (sample,) = read_samples(write_tar(tmp_path / "in.tar", members))
+    assert sample.status == "incomplete"
+    assert "0.jpg, 1.jpg" in sample.reason and "first dot" in sample.reason and len(sample.reason) < 200
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     path = tmp_path / "in.tar"
     with tarfile.open(path, "w") as tar:
@@ -74,10 +87,21 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert statuses(path) == [("a", "incomplete")]
 
 
-def test_broken_json_is_no_silent_loss_of_labels(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "in.tar", [("a.png", image_bytes(1)), ("a.json", b"{oops")])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.REGTYPE])
+def test_a_sidecar_that_cannot_be_read_is_no_silent_loss_of_labels_and_costs_no_image(
+    tmp_path: Path, kind: bytes
+) -> None:
+    path = tmp_path / "in.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, data in (("a.png", image_bytes(1)), ("a.json", b"{oops"), ("a.txt", b"a caption")):
+            info = tarfile.TarInfo(name)
+            info.type = kind if name == "a.json" else tarfile.REGTYPE
+            info.size = len(data) if info.isreg() else 0
+            tar.addfile(info, io.BytesIO(data))
     (sample,) = read_samples(path)
-    assert sample.status == "undecodable" and "a.json" in sample.reason
+    metadata = json.loads(sample.metadata)
+    assert (sample.status, sample.reason, sample.image) == ("ok", "", image_bytes(1))
+    assert metadata["caption"] == "a caption" and metadata["sidecar_error"].startswith("a.json: ")
 
 
 def test_a_member_may_not_be_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,10 +146,20 @@ def test_a_damaged_header_loses_nothing_silently(tmp_path: Path) -> None:
     assert statuses(path) == [("a", "ok"), ("b", "incomplete"), ("in.tar@end", "undecodable")]
 
 
-def test_concatenated_tars_are_noticed(tmp_path: Path) -> None:
+def test_concatenated_tars_are_noticed_and_the_first_is_whole(tmp_path: Path) -> None:
     path, data = whole_tar(tmp_path)
     path.write_bytes(data + data)
-    assert statuses(path)[-1] == ("in.tar@end", "undecodable")
+    assert statuses(path) == [("a", "ok"), ("b", "ok"), ("in.tar@end", "undecodable")]
+
+
+def test_a_tar_that_loses_some_of_its_last_zeros_is_whole(tmp_path: Path) -> None:
+    path, data = whole_tar(tmp_path)
+    end = len(data.rstrip(b"\0"))
+    for size in (-(-end // 512) * 512 + 512, -(-end // 512) * 512 + 700, len(data) + 1):
+        path.write_bytes(data.ljust(size, b"\0")[:size])
+        assert statuses(path) == [("a", "ok"), ("b", "ok")]
+    path.write_bytes(data[: -(-end // 512) * 512])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete")]
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(range(256)) * 8])
@@ -133,6 +167,27 @@ def test_what_is_no_tar_is_one_row(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "in.tar"
     path.write_bytes(data)
     assert statuses(path) == [("in.tar", "undecodable")]
+
+
+@pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz")])
+def test_a_compressed_tar_is_called_by_its_name(tmp_path: Path, magic: bytes, name: str) -> None:
+    path = tmp_path / "in.tar"
+    path.write_bytes(magic + bytes(2000))
+    (row,) = read_samples(path)
+    assert row.status == "undecodable" and f"is {name} and no plain tar" in row.reason
+
+
+def test_a_good_tar_may_begin_like_another_format(tmp_path: Path) -> None:
+    assert statuses(write_tar(tmp_path / "in.tar", members_of(1, "BZhang"))) == [("BZhang", "ok")]
+
+
+def test_a_huge_header_does_not_get_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "in.tar"
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 2**24
+    path.write_bytes(header.tobuf() + b"x" * 2**24 + bytes(1024))
+    (row,) = read_samples(path)
+    assert row.status == "undecodable" and "a header claims to have" in row.reason
 
 
 def test_an_empty_tar_has_no_samples(tmp_path: Path) -> None:

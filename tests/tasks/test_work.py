@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from tars import image_bytes, members_of, write_shards, write_tar
 
 from manifests.commit import committed, read_commit
 from manifests.reader import read_rows
 from manifests.store import Store, open_store
 from tasks.artifacts import Editors
+from tasks.geometry import Geometry, OutputSize
 from tasks.images import pixels_of
 from tasks.plan import Plan, make_plan
 from tasks.requests import EditRequest
 from tasks.work import Pulse, edit_shard, fit_editor, invert_shard
+from tests.tars import image_bytes, members_of, write_shards, write_tar
 
+OUTPUTS = get_args(OutputSize)
 BROKEN = [("broken.png", b"no image"), ("lonely.json", b"{}")]
 
 
@@ -69,6 +72,7 @@ def test_a_row_says_where_it_comes_from_and_what_was_done(plan: Plan, models: An
     assert (row["key"], row["source_member"], row["source_uri"]) == ("0000", "0000.png", plan.shards[0].uri)
     assert (row["prompt"], row["edit"], row["strength"]) == ("red hair", plan.edits[0].edit_id, 1.0)
     assert (row["width"], row["height"], row["box"]) == (64, 64, [0, 0, 64, 64])
+    assert row["inverse"] == [1, 0, 0, 0, 1, 0]
     assert len(row["layer_areas"]) == len(models.generator.conv_sizes)
     assert row["editor_digest"] and row["models_digest"] and row["inversion_error"] > 0
     assert pixels_of(row["image"]["bytes"]).shape == (64, 64, 3) and pixels_of(row["mask"]["bytes"]).shape == (64, 64)
@@ -94,6 +98,48 @@ def test_composited_onto_the_source_nothing_changes_off_the_mask(plan: Plan, mod
         off = pixels_of(row["mask"]["bytes"]) == 0
         source = pixels_of(image_bytes(int(row["key"])))
         assert np.array_equal(pixels_of(row["image"]["bytes"])[off], source[off])
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
+def test_laid_back_an_edit_changes_nothing_of_its_source_off_the_mask(
+    fit: Any, tmp_path: Path, models: Any, make_job: Callable[..., Any]
+) -> None:
+    sizes = {"wide": (200, 91), "tall": (73, 130), "small": (20, 31)}
+    sources = {name: image_bytes(number, size) for number, (name, size) in enumerate(sizes.items())}
+    write_tar(tmp_path / "in-000.tar", [(f"{name}.png", data) for name, data in sources.items()])
+    job = make_job(geometry=Geometry(fit=fit, output="source"))
+    store, (requests,), editors = prepare(make_plan(replace(job, edits=job.edits[:1])), models)
+    edit_shard(requests, editors, models, store)
+    for row in rows_of(store, requests[0].id):
+        source, image = pixels_of(sources[row["key"]]), pixels_of(row["image"]["bytes"])
+        mask = pixels_of(row["mask"]["bytes"])
+        assert image.shape == source.shape and mask.shape == source.shape[:2]
+        assert np.array_equal(image[mask == 0], source[mask == 0])
+        left, top, right, bottom = (max(0, round(edge)) for edge in row["box"])
+        inside = np.zeros(mask.shape, bool)
+        inside[top:bottom, left:right] = True
+        assert (mask[inside] > 0).any() and not mask[~inside].any()
+        assert (image != source).any()
+
+
+def test_the_size_of_the_output_is_part_of_what_an_edit_is_and_of_no_inversion(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 1)
+    one, other = (make_plan(make_job(geometry=Geometry(fit="crop", output=output))) for output in OUTPUTS)
+    assert [each.id for each in one.invert_requests()] == [each.id for each in other.invert_requests()]
+    assert [fit.id for fit in one.fits] == [fit.id for fit in other.fits]
+    assert {edit.edit_id for edit in one.edits}.isdisjoint(edit.edit_id for edit in other.edits)
+    padded = make_plan(make_job(geometry=Geometry(fit="pad")))
+    assert one.invert_requests()[0].id != padded.invert_requests()[0].id
+
+
+def test_a_reconstruction_cannot_be_laid_back(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+    write_shards(tmp_path, 1, 1)
+    job = make_job(geometry=Geometry(output="source"))
+    edits = (replace(job.edits[0], onto="reconstruction"),)
+    with pytest.raises(ValueError, match=r"edit 'red': composite: reconstruction cannot be laid back.*choose"):
+        make_plan(replace(job, edits=edits))
 
 
 def test_another_batching_changes_no_pixel_by_more_than_one(

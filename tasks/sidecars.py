@@ -1,0 +1,51 @@
+"""The text beside an image, as metadata. One that cannot be read costs no image: the metadata says what is missing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+
+MAX_BYTES = 2**20
+"""The metadata is in every row of every edit."""
+MAX_DEPTH = 64
+PROBLEM = "sidecar_error"
+"""The key in the metadata that says which sidecar could not be read, and why."""
+
+
+def parse_json(data: bytes) -> dict[str, object]:
+    """An object as it is, anything else under the key json. ValueError for what is no JSON, or nested too deeply."""
+    try:
+        found = json.loads(data, parse_float=_number, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON: {error}") from None
+    if _is_deeper(found, MAX_DEPTH):
+        raise ValueError(f"nested in more than {MAX_DEPTH} levels")
+    return found if isinstance(found, dict) else {"json": found}
+
+
+def parse_caption(data: bytes) -> dict[str, object]:
+    """The text under the key caption; bytes that are no UTF-8 become U+FFFD."""
+    return {"caption": data.decode("utf-8", "replace").strip()}
+
+
+SIDECARS: Mapping[str, Callable[[bytes], dict[str, object]]] = {"json": parse_json, "txt": parse_caption}
+"""Suffix -> how it is read, in the order in which later ones win."""
+
+
+def to_text(metadata: Mapping[str, object]) -> str:
+    """JSON that every reader takes: no NaN, and nothing that is no Unicode, such as half a surrogate pair."""
+    return json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
+
+
+def _number(text: str) -> float | str:
+    """What is too large for a float stays text: JSON has no infinity."""
+    value = float(text)
+    return value if math.isfinite(value) else text
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
