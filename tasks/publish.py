@@ -1,29 +1,36 @@
-"""From commits to the manifest: what is committed and not published yet becomes rows that readers see.
+"""From commits to the manifest: what is committed becomes rows that readers see, under the rules of the job.
 
-The rows of a request are published together, and each request once. A request for the first samples of a shard (a run
-with a limit) makes way as soon as the whole shard is published.
+The rows of a request are published together, and each request once. The snapshot notes the rules beside every part, so
+that publishing again writes only what is new or has other rules now; who publishes a request last decides its rules.
+A request for the first samples of a shard (a run with a limit) makes way as soon as the whole shard is published, and
+one that was tried again for the one that took its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
+from functools import cache, partial
+from itertools import chain, count
 from typing import Any
 
-from manifests.commit import CommitConflict, CommitRecord, locations, read_commit
-from manifests.reader import read_rows
+from manifests.commit import CommitConflict, CommitRecord, read_commit
+from manifests.reader import read_matching
 from manifests.schema import MANIFEST_SCHEMA
-from manifests.snapshot import ManifestPart, Snapshot, Superseded, put_part, read_snapshot, swap_snapshot
-from manifests.store import Store
+from manifests.snapshot import ManifestPart, Snapshot, Superseded, drop_parts, put_part, read_snapshot, swap_snapshot
+from manifests.store import Store, open_store
 from manifests.writer import PartWriter
 from tasks.outputs import scratch_folder
+from tasks.overlap import in_flight
 from tasks.plan import Plan, read_plans
+from tasks.published import Columns, published_rows
 from tasks.requests import EditRequest, InvertRequest
+from tasks.retries import replaced
+from tasks.rules import PublishRules
 
 ROWS_PER_PART = 1_000_000
-ROWS_AT_ONCE = 4096
 ATTEMPTS = 10
+FETCHERS = 16
 
 
 class OutdatedError(Exception):
@@ -36,28 +43,40 @@ class Publication:
 
     version: int  # of the snapshot afterwards
     published: int  # requests that were added
+    republished: int  # requests that had other rules before
     rows: int  # of the manifest afterwards
 
 
-def publish_edits(store: Store, plan: Plan, done: frozenset[str]) -> Publication:
-    """Publish the plan's committed requests (`done`: all committed ids) that are not in the snapshot yet.
+@dataclass(frozen=True)
+class Piece:
+    """Rows on their way into a part, which holds them whole."""
+
+    requests: tuple[str, ...]
+    batches: Iterator[tuple[Any, Columns]]  # Arrow batches, each with columns in place of or beside its own
+
+
+def publish_edits(store: Store, plan: Plan, done: Collection[str]) -> Publication:
+    """Publish the plan's committed requests (`done`: all committed ids) that the snapshot lacks or has by other rules.
 
     Errors: ValueError when a commit has not one row per sample of its shard; CommitConflict when others keep winning.
     """
-    whole = whole_of_limited(store)
-    planned = (request.id for shard in plan.edit_requests() for request in shard)
-    ready = dict.fromkeys(request for request in planned if request in done)  # in the order of the plan
+    earlier = replaced(plan)
+    whole = {**{limited: earlier.get(by, by) for limited, by in whole_of_limited(store).items()}, **earlier}
+    planned = (request for shard in plan.edit_requests() for request in shard)
+    ready = {request.id: plan.rules_of(request.spec) for request in planned if request.id in done}
     for _ in range(ATTEMPTS):
         seen = read_snapshot(store)
-        published = seen.requests
-        obsolete = {limited for limited, by in whole.items() if by in published or by in ready}
-        fresh = [request for request in ready if request not in published and request not in obsolete]
+        before = seen.rules
+        obsolete = {limited for limited, by in whole.items() if by in before or by in ready}
+        stale = {request: rules for request, rules in ready.items() if before.get(request) != rules.text}
+        stale = {request: rules for request, rules in stale.items() if request not in obsolete}
+        gone = {request: whole[request] for request in obsolete.intersection(before)}
         try:
-            gone = {request: whole[request] for request in obsolete & published}
-            snapshot = _publish(store, seen, fresh, gone)
+            snapshot = _publish(store, seen, stale, gone)
         except OutdatedError:
             continue
-        return Publication(snapshot.version, len(fresh), snapshot.rows)
+        again = len(before.keys() & stale.keys())
+        return Publication(snapshot.version, len(stale) - again, again, snapshot.rows)
     raise CommitConflict(f"others published {ATTEMPTS} times meanwhile; run again when they are done")
 
 
@@ -74,87 +93,104 @@ def whole_of_limited(store: Store) -> dict[str, str]:
     return found
 
 
-def _publish(store: Store, seen: Snapshot, fresh: Sequence[str], gone: Mapping[str, str]) -> Snapshot:
-    """Add `fresh` to the snapshot that was seen, and take `gone` (request -> by which other) out of it."""
-    shared = [part for part in seen.parts if not gone.keys().isdisjoint(part.requests)]
-    again = [request for part in shared for request in part.requests if request not in gone]
-    parts = write_parts(store, [*fresh, *again])
-    rows = {request: sum(_read(store, request).counts.values()) for request in gone}
-    removed = [Superseded(request, by, rows[request]) for request, by in gone.items()]
+def _publish(store: Store, seen: Snapshot, stale: Mapping[str, PublishRules], gone: Mapping[str, str]) -> Snapshot:
+    """Write `stale` into the snapshot that was seen, and take `gone` (request -> by which other) out of it.
+
+    What shares a part with them is copied as it is: its rules are its own publisher's.
+    """
+    leaving = stale.keys() | gone.keys()
+    touched = [part for part in seen.parts if not leaving.isdisjoint(part.requests)]
+    parts: list[ManifestPart] = []
+    for text in dict.fromkeys([*(rules.text for rules in stale.values()), *(part.rules for part in touched)]):
+        fresh = {request: rules for request, rules in stale.items() if rules.text == text}
+        shared = [part for part in touched if part.rules == text]
+        parts.extend(write_parts(store, chain(_fresh(store, fresh), _kept(store, shared, leaving)), text))
+    removed = [Superseded(request, by, samples_of(store, request)) for request, by in gone.items()]
 
     def update(current: Snapshot) -> Snapshot:
         if current.version != seen.version:
             raise OutdatedError
-        kept = tuple(part for part in current.parts if part not in shared)
-        return replace(current, parts=kept).publish(parts, removed)
+        others = tuple(part for part in current.parts if part not in touched)
+        return replace(current, parts=others).publish(parts, removed)
 
-    return swap_snapshot(store, update)
+    try:
+        return swap_snapshot(store, update)
+    except OutdatedError:
+        drop_parts(store, parts)
+        raise
 
 
-def write_parts(store: Store, requests: Sequence[str]) -> list[ManifestPart]:
-    """Write the rows of committed requests as manifest parts, each request whole in one of them."""
-    parts: list[ManifestPart] = []
+def write_parts(store: Store, pieces: Iterator[Piece], rules: str) -> Iterator[ManifestPart]:
+    """Write rows as manifest parts, each piece whole in one of them."""
     with scratch_folder() as folder:
-        for number, records in enumerate(_shares(store, requests)):
+        for number in count():
             with PartWriter(MANIFEST_SCHEMA, folder, f"part-{number}", max_part_bytes=1 << 40) as writer:
-                for record in records:
-                    for rows in manifest_rows(store, record):
-                        writer.write(rows)
-            ids = [record.request_id for record in records]
-            parts.extend(put_part(store, part, ids) for part in writer.close())
-    return parts
+                requests = _fill(writer, pieces)
+            if not requests:
+                return
+            yield from (put_part(store, part, requests, rules) for part in writer.close())
 
 
-def manifest_rows(store: Store, record: CommitRecord) -> Iterator[list[dict[str, Any]]]:
-    """The published rows of a commit, some at a time. ValueError when they are not one per sample."""
-    keys = [ref.key for ref in record.objects if ref.key.startswith("rows/")]
-    stored = (row for key in keys for row in read_rows(store, key))
-    placed, total = zip_longest(stored, locations(record)), 0
-    while pairs := list(islice(placed, ROWS_AT_ONCE)):
-        if any(row is None or place is None for row, place in pairs):
-            raise ValueError(f"commits/{record.request_id}.json: it has not as many rows as images")
-        yield [_published(row, record, place) for row, place in pairs]
-        total += len(pairs)
-    if total != sum(record.counts.values()):
-        raise ValueError(f"commits/{record.request_id}.json counts {dict(record.counts)}, and has {total} rows")
-
-
-def _published(row: dict[str, Any], record: CommitRecord, place: tuple[str, int, int]) -> dict[str, Any]:
-    image_uri, row_group, index = place
-    good = row["status"] == "ok"
-    where = {"image_uri": image_uri, "row_group": row_group, "row": index} if good else {}
-    return {**row, **where, "request_id": record.request_id, "synthetic": good}
-
-
-def _shares(store: Store, requests: Sequence[str]) -> Iterator[list[CommitRecord]]:
-    """The records of the requests, cut where a part has enough rows."""
-    share: list[CommitRecord] = []
+def _fill(writer: PartWriter, pieces: Iterator[Piece]) -> list[str]:
+    """Write pieces until a part has enough rows; the requests in it, none when there are no pieces left."""
+    requests: list[str] = []
     rows = 0
-    for request in requests:
-        record = _verified(store, request)
-        share.append(record)
-        rows += sum(record.counts.values())
+    for piece in pieces:
+        for batch, columns in piece.batches:
+            writer.write_batch(batch, columns)
+            rows += batch.num_rows
+        requests += piece.requests
         if rows >= ROWS_PER_PART:
-            yield share
-            share, rows = [], 0
-    if share:
-        yield share
+            break
+    return requests
 
 
-def _verified(store: Store, request_id: str) -> CommitRecord:
+def _fresh(store: Store, rules: Mapping[str, PublishRules]) -> Iterator[Piece]:
+    """The rows of committed requests. What is small is fetched ahead, many at once: a store may be far away."""
+    samples = cache(partial(samples_of, store))
+    with scratch_folder() as folder:
+        near = open_store(folder)
+
+        def fetch(request: str) -> CommitRecord:
+            record = _verified(store, request, samples)
+            for ref in record.objects:
+                if ref.key.startswith("rows/"):
+                    store.fetch(ref.key, folder / ref.key)
+            return record
+
+        for record in in_flight(fetch, rules, FETCHERS):
+            yield Piece((record.request_id,), published_rows(near, record, rules[record.request_id]))
+            for ref in record.objects:
+                near.delete(ref.key)
+
+
+def _kept(store: Store, parts: Iterable[ManifestPart], leaving: Collection[str]) -> Iterator[Piece]:
+    """What stays of parts that are replaced, as it was published."""
+    for part in parts:
+        staying = tuple(request for request in part.requests if request not in leaving)
+        if staying:
+            yield Piece(staying, ((batch, {}) for batch in read_matching(store, part.key, "request_id", staying)))
+
+
+def _verified(store: Store, request: str, samples: Callable[[str], int]) -> CommitRecord:
     """The commit of an edit. ValueError unless it has as many rows as its shard has samples."""
-    record = _read(store, request_id)
-    samples = sum(_read(store, str(record.info["inversion"])).counts.values())
-    if sum(record.counts.values()) != samples:
+    record = _read(store, request)
+    expected = samples(str(record.info["inversion"]))
+    if sum(record.counts.values()) != expected:
         raise ValueError(
-            f"commits/{request_id}.json counts {dict(record.counts)} for a shard of {samples} samples; "
+            f"commits/{request}.json counts {dict(record.counts)} for a shard of {expected} samples; "
             "remove the commit, and the shard is edited again"
         )
     return record
 
 
-def _read(store: Store, request_id: str) -> CommitRecord:
-    record = read_commit(store, request_id)
+def samples_of(store: Store, request: str) -> int:
+    """How many rows a committed request has."""
+    return sum(_read(store, request).counts.values())
+
+
+def _read(store: Store, request: str) -> CommitRecord:
+    record = read_commit(store, request)
     if record is None:
-        raise ValueError(f"commits/{request_id}.json is gone; it was there a moment ago")
+        raise ValueError(f"commits/{request}.json is gone; it was there a moment ago")
     return record

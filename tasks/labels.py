@@ -1,0 +1,133 @@
+"""The labels of an edited image: those of its source, with what the edit changed, and the split of the source.
+
+An edit's label changes are a merge patch (RFC 7396) whose keys may be dotted paths: {"hair_color": "red",
+"attributes.smile": True, "caption": None}. A path leads into nested objects unless the source has that very key; None
+removes a label that the edit has made doubtful.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+Labels = Mapping[str, object]
+
+WRAPPED = "json"
+"""The key of metadata that is no JSON object; the same under which a tar's json member goes that is none."""
+SPLIT = "split"
+"""The label that says which split a sample belongs to. No edit may change it."""
+SPLIT_NAMES: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+NEAR_FOLDERS = 2
+"""So many folders around a shard are asked for their split: those further out (/home/test) mean something else."""
+
+
+def flat_labels(changes: Mapping[str, object]) -> dict[str, object]:
+    """Label changes with nested mappings written as dotted paths.
+
+    Errors: ValueError for the label `split`, for what JSON cannot hold, and for one label inside another.
+    """
+    flat: dict[str, object] = {}
+    for path, value in _paths(changes):
+        if path in flat:
+            raise ValueError(f"the label {path!r} is given twice; give it once, dotted or nested")
+        flat[path] = _json_value(path, value)
+    for path in flat:
+        outer = next((other for other in flat if path.startswith(f"{other}.")), None)
+        if outer is not None:
+            raise ValueError(f"the label {path!r} lies inside {outer!r}, which is given too; give one of them")
+    if SPLIT in flat:
+        raise ValueError(f"the label {SPLIT!r} is inherited from the source, so that no edit leaks; leave it out")
+    return flat
+
+
+def relabel(metadata: str | None, changes: Labels) -> str:
+    """The metadata with the label changes (as flat_labels gives them) merged in; the same text if nothing changes."""
+    labels = read_labels(metadata)
+    changed = [_change(labels, path, value) for path, value in changes.items()]
+    if metadata is not None and not any(changed):
+        return metadata
+    return json.dumps(labels, ensure_ascii=False)
+
+
+def read_labels(metadata: str | None) -> dict[str, object]:
+    """Metadata as an object: what is none is kept under the key `json`, what is no JSON at all as text."""
+    if metadata is None:
+        return {}
+    try:
+        found = json.loads(metadata)
+    except ValueError:
+        found = metadata
+    return found if isinstance(found, dict) else {WRAPPED: found}
+
+
+def split_of(metadata: str | None, shard_split: str | None) -> str | None:
+    """The split a sample belongs to: its label `split` if that is text, otherwise that of its shard."""
+    if metadata is not None and f'"{SPLIT}"' in metadata:  # parsing is dear
+        given = read_labels(metadata).get(SPLIT)
+        if isinstance(given, str) and given:
+            return given
+    return shard_split
+
+
+def split_of_shard(uri: str) -> str | None:
+    """train, val or test where the shard's name has that word ("train-00000.tar", "coco_val_3.tar"), or else one of
+    the two folders around it is called so, digits aside ("val2017/0.tar"). None if nothing, or two things, are said."""
+    *folders, name = PurePosixPath(_path_in(uri)).parts or ("",)
+    found = {SPLIT_NAMES[word] for word in re.split("[^a-z]+", name.lower()) if word in SPLIT_NAMES}
+    if found:
+        return found.pop() if len(found) == 1 else None
+    words = [re.sub("[^a-z]+", "", folder.lower()) for folder in reversed(folders[-NEAR_FOLDERS:])]
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+
+
+def _path_in(uri: str) -> str:
+    """Keys of a bucket are as they are, also with % # and ? in them; the paths in file URLs are quoted."""
+    if uri.startswith("s3://"):
+        return uri.removeprefix("s3://").partition("/")[2]
+    return unquote(urlsplit(uri).path)
+
+
+def _paths(changes: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in changes.items():
+        path = f"{prefix}{key}"
+        if not isinstance(key, str) or not all(path.split(".")):
+            raise ValueError(f"the label {path!r} has an empty part or is no text; give names such as hair.color")
+        if isinstance(value, Mapping) and value:
+            yield from _paths(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _json_value(path: str, value: object) -> object:
+    """The value as JSON gives it back."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the label {path!r} is {value!r}, which JSON cannot hold ({error}); quote it") from None
+
+
+def _change(labels: dict[str, object], path: str, value: object) -> bool:
+    """Set, or with None remove, the label at a dotted path. Whether that made a difference."""
+    name, dot, rest = path.partition(".")
+    if not dot or path in labels:
+        before = labels.pop(path, None) if value is None else labels.get(path)
+        if value is not None:
+            labels[path] = value
+        return type(before) is not type(value) or before != value
+    inner = labels.get(name)
+    if not isinstance(inner, dict):
+        if value is None:
+            return False
+        labels[name] = inner = {}
+    return _change(inner, rest, value)
