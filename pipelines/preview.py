@@ -1,0 +1,137 @@
+"""`coral preview`: a few samples of a job at several strengths, as one page, before anything is run.
+
+Works in this process. Editors that are fitted with the job's own settings go into the output's editors/, where the run
+will find them; with fewer steps they are thrown away. Nothing else is written into the output.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from coral_core.models import Models, load_models
+from manifests.store import Store, open_store
+from pipelines.job import Job
+from pipelines.report.page import render
+from pipelines.report.scores import SCORES
+from tasks.artifacts import fitted as fitted_ids
+from tasks.artifacts import load_editor
+from tasks.batches import Item
+from tasks.inputs import expand
+from tasks.plan import JobSpec, Plan, make_plan
+from tasks.requests import EditSpec
+from tasks.sweep import Swept, some_items, sweep
+from tasks.work import Pulse, fit_editor
+
+FACTORS = (0.5, 1.0, 1.5, 2.0)
+"""Strengths that are tried, in those of the job."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions:
+    """What to look at."""
+
+    samples: int = 16
+    seed: int | None = None  # None: the first samples of the input; otherwise random ones
+    steps: int | None = None  # of every fit, instead of the job's own
+    factors: tuple[float, ...] = FACTORS
+
+
+@dataclass(frozen=True)
+class Strength:
+    """All samples of an edit at one strength."""
+
+    value: float
+    own: bool  # it is the job's
+    means: Mapping[str, float]  # of each score
+    passed: int  # samples that no gate would reject
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditPreview:
+    """One edit."""
+
+    spec: EditSpec
+    gates: Mapping[str, float]
+    strengths: tuple[Strength, ...]
+    samples: tuple[Swept, ...]
+
+
+def preview(job: Job, options: PreviewOptions, tell: Tell) -> str:
+    """The page as HTML. Errors: ValueError for whatever the job asks for that does not exist."""
+    spec = job.spec() if options.steps is None else shortened(job.spec(), options.steps)
+    plan = make_plan(replace(spec, inputs=(first_input(spec),)))  # the edits follow from no input at all
+    models = load_models(plan.bundle, job.worker_resources().device)
+    items = some_items(spec, options.samples, models.image_size, options.seed)
+    tell(f"{len(items)} samples")
+    with _editors_store(plan, options) as store:
+        edits = [_edit(store, plan, edit, models, items, options, tell) for edit in plan.edits]
+    unusable = Counter((item.sample.status, item.sample.reason) for item in items if item.sample.status != "ok")
+    return render(
+        "preview.html", plan=plan, edits=edits, items=items, unusable=unusable, options=options, scores=SCORES
+    )
+
+
+def shortened(job: JobSpec, steps: int) -> JobSpec:
+    """The job with so many steps in every fit."""
+
+    def shorter(options: Mapping[str, object]) -> dict[str, object]:
+        fit = options.get("fit", {})
+        return {**options, "fit": {**fit, "steps": steps} if isinstance(fit, Mapping) else fit}
+
+    return replace(job, edits=tuple(replace(entry, options=shorter(entry.options)) for entry in job.edits))
+
+
+def first_input(job: JobSpec) -> str:
+    """The address of one tar of the input."""
+    return expand(job.inputs[0], job.s3)[0].uri
+
+
+@contextmanager
+def _editors_store(plan: Plan, options: PreviewOptions) -> Iterator[Store]:
+    """Where editors are kept: the output, unless they are shortened ones that no run would want."""
+    if options.steps is None:
+        yield open_store(plan.output, plan.s3)
+    else:
+        with tempfile.TemporaryDirectory(prefix="coral-preview-") as folder:
+            yield open_store(folder)
+
+
+def _edit(
+    store: Store, plan: Plan, edit: EditSpec, models: Models, items: Sequence[Item], options: PreviewOptions, tell: Tell
+) -> EditPreview:
+    _fit(store, plan, edit, models, tell)
+    gates = plan.rules_of(edit).gates
+    strengths = [factor * edit.strength for factor in options.factors]
+    tell(f"{edit.slug}: editing at strengths {', '.join(f'{each:g}' for each in strengths)}")
+    samples = tuple(sweep(edit, load_editor(store, edit, models), items, strengths, gates, models))
+    found = tuple(_strength(index, strengths[index], edit, samples) for index in range(len(strengths)))
+    return EditPreview(spec=edit, gates=gates.active, strengths=found, samples=samples)
+
+
+def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, tell: Tell) -> None:
+    """Train the editor unless it is there."""
+    request = next((fit for fit in plan.fits if fit.id == edit.fit_id), None)
+    if request is None or request.id in fitted_ids(store):
+        return
+    told = 0.0
+
+    def pulse(now: Pulse) -> None:
+        nonlocal told
+        if now.fraction - told >= 0.2 or now.fraction == 1:
+            told = now.fraction
+            tell(f"fit {now.note}")
+
+    fit_editor(request, models, store, pulse)
+
+
+def _strength(index: int, value: float, edit: EditSpec, samples: Sequence[Swept]) -> Strength:
+    cells = [sample.cells[index] for sample in samples]
+    means = {name: statistics.fmean(cell.scores[name] for cell in cells) for name in SCORES if cells}
+    return Strength(value, value == edit.strength, means, sum(not cell.gate for cell in cells))

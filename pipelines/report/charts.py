@@ -1,0 +1,141 @@
+"""Where the lines of the small charts lie. Coordinates are those of the SVG's viewBox, y downwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipelines.report.figures import Histogram, LayerArea
+from tasks.gates import BOUNDS
+
+WIDTH, HEIGHT = 240.0, 72.0
+"""Of the drawing without its labels."""
+LONG = 5
+"""Characters of a label beyond which there is room for two of them only."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A filled rectangle."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str  # class of its colour
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line or a label at a place."""
+
+    x: float
+    label: str
+    anchor: str = "middle"  # start, middle or end of the label is there
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """From where to where the middle of some values lies."""
+
+    x: float
+    top: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One drawing."""
+
+    boxes: tuple[Box, ...]
+    ticks: tuple[Mark, ...]
+    gates: tuple[Mark, ...] = ()
+    whiskers: tuple[Whisker, ...] = ()
+    shades: tuple[Box, ...] = ()
+
+
+def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
+    """Bars of what passed with what was rejected on top; a line for each gate, and a shade over what it turns away."""
+    bins = len(histogram.passed)
+    step, tallest = WIDTH / bins, max(1, *map(sum, zip(histogram.passed, histogram.rejected, strict=True)))
+    boxes = []
+    for index, counts in enumerate(zip(histogram.passed, histogram.rejected, strict=True)):
+        base = HEIGHT
+        for count, kind in zip(counts, ("ok", "rejected"), strict=True):
+            height = count / tallest * (HEIGHT - 6)
+            base -= height
+            if count:
+                boxes.append(Box(index * step + 0.5, base, step - 1, height, kind, f"{count} {kind}"))
+    places = {gate: _place(histogram, threshold) for gate, threshold in gates.items()}
+    shades = [
+        Box(x, 0, WIDTH - x, HEIGHT, "out") if BOUNDS[gate].upper else Box(0, 0, x, HEIGHT, "out")
+        for gate, x in places.items()
+    ]
+    lines = [Mark(x, f"{gate} {gates[gate]:g}", _anchor(x)) for gate, x in places.items()]
+    return Chart(tuple(boxes), _ticks(histogram), tuple(lines), shades=tuple(shades))
+
+
+def layers_chart(layers: Sequence[LayerArea], highest: float) -> Chart:
+    """A bar per convolution layer, coarse to fine, up to `highest`; whiskers over the middle nine tenths of rows."""
+    step = WIDTH / max(1, len(layers))
+    scale = HEIGHT / max(highest, 1e-6)
+    boxes, whiskers = [], []
+    for index, (layer, size) in enumerate(zip(layers, layer_sizes(len(layers)), strict=True)):
+        height = min(HEIGHT, layer.mean * scale)
+        title = f"layer {index}{size and f', {size} px'}: {layer.mean:.1%} on average"
+        boxes.append(Box(index * step + 1, HEIGHT - height, step - 2, height, "layer", title))
+        ends = [HEIGHT - min(HEIGHT, end * scale) for end in (layer.late, layer.early)]
+        whiskers.append(Whisker((index + 0.5) * step, *ends))
+    return Chart(tuple(boxes), tuple(_layer_ticks(len(layers), step)), whiskers=tuple(whiskers))
+
+
+def layer_sizes(count: int) -> list[int | str]:
+    """Px of each convolution layer of a StyleGAN2: one at 4, two at every size above; blank for another structure."""
+    return [4 * 2 ** ((index + 1) // 2) if count % 2 else "" for index in range(count)]
+
+
+def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
+    """The counts side by side as one bar of the chart's width."""
+    total, x = max(1, sum(counts.values())), 0.0
+    boxes = []
+    for name, count in sorted(counts.items(), key=lambda each: (each[0] != "ok", each[0] != "rejected")):
+        width = count / total * WIDTH
+        kind = name if name in ("ok", "rejected") else "bad"
+        boxes.append(Box(x, 0, width, 6, kind, f"{count} {name}"))
+        x += width
+    return tuple(boxes)
+
+
+def _layer_ticks(count: int, step: float) -> list[Mark]:
+    """The size under the layers that share it."""
+    sizes = layer_sizes(count)
+    places = {
+        size: [index for index, each in enumerate(sizes) if each == size] for size in dict.fromkeys(sizes) if size
+    }
+    return [Mark((sum(found) / len(found) + 0.5) * step, str(size)) for size, found in places.items()]
+
+
+def _ticks(histogram: Histogram) -> tuple[Mark, ...]:
+    """About four short numbers."""
+    span = histogram.high - histogram.low
+    raw = span / 4
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw)
+    first = math.ceil(histogram.low / step - 1e-9)
+    last = math.floor(histogram.high / step + 1e-9)
+    marks = [Mark(_place(histogram, index * step), f"{round(index * step, 9):g}") for index in range(first, last + 1)]
+    if max(len(mark.label) for mark in marks) > LONG:
+        marks = [marks[0], marks[-1]]
+    return tuple(replace(mark, anchor=_anchor(mark.x)) for mark in marks)
+
+
+def _place(histogram: Histogram, value: float) -> float:
+    share = (value - histogram.low) / (histogram.high - histogram.low)
+    return min(WIDTH, max(0.0, share * WIDTH))
+
+
+def _anchor(x: float) -> str:
+    """Labels stay inside the drawing."""
+    return "start" if x < 0.08 * WIDTH else "end" if x > 0.92 * WIDTH else "middle"

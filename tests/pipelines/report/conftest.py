@@ -1,0 +1,78 @@
+"""One output with good, rejected and broken samples, whose prompts, keys and labels are hostile to pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from manifests.query import Ask, query
+from manifests.schema import MANIFEST_SCHEMA
+from manifests.store import open_store
+from pipelines.job import Job
+from tests.pipelines.report.publishedrows import BROKEN, GOOD, HOSTILE, Published
+from tests.tars import members_of, write_tar
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: Callable[..., Any]) -> Published:
+    """Two edits of 13 samples, of which one is no image; the better half by direction passes the gate of the first."""
+    folder = tmp_path_factory.mktemp("hostile")
+    members = [member for index in range(GOOD) for member in members_of(index, f"{index:03d}-O'Neil<b>")]
+    write_tar(folder / "in.tar", [*members, (f"{BROKEN}.png", b"no image"), ("000-O'Neil<b>.note", b"")])
+    job: dict[str, Any] = {
+        "name": HOSTILE,
+        "input": str(folder / "in.tar"),
+        "output": str(folder / "out"),
+        "bundle": str(bundle),
+        "batch_size": 4,
+        "fit_source": {"samples": 8},
+        "max_failure_rate": 1.0,
+        "edits": [
+            {
+                "id": "hostile",
+                "target": HOSTILE,
+                "source": f"no {HOSTILE}",
+                "options": {"fit": {"steps": 2, "batch_size": 4}},
+            },
+            {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": {"fit": {"steps": 2}}},
+        ],
+    }
+    plan, _ = run_job(Job.model_validate(job).spec())
+    store = open_store(plan.output)
+    middle = "SELECT median(direction) AS d FROM manifest WHERE edit LIKE 'hostile%' AND status = 'ok'"
+    job["edits"][0]["gates"] = {"min_direction": query(store, middle).to_pylist()[0]["d"]}
+    plan, _ = run_job(Job.model_validate(job).spec())
+    return Published(store, plan)
+
+
+@pytest.fixture
+def asking() -> Iterator[Callable[[Sequence[Mapping[str, Any]]], Ask]]:
+    """SQL over a manifest of given rows, of which only some columns are given."""
+    with duckdb.connect(":memory:") as connection:
+
+        def over(rows: Sequence[Mapping[str, Any]]) -> Ask:
+            full = [{**dict.fromkeys(MANIFEST_SCHEMA.names), **row} for row in rows]
+            connection.register("manifest", pa.Table.from_pylist(full, schema=MANIFEST_SCHEMA))
+            return lambda sql: connection.sql(sql).to_arrow_table()
+
+        yield over
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A real browser; without one these tests fail, because nothing else shows that a page works."""
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail(
+            f"none of {', '.join(CHROMIUM)} is installed; "
+            "on Debian: apt-get update && apt-get install -y --no-install-recommends chromium"
+        )
+    return found

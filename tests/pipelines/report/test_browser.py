@@ -1,0 +1,184 @@
+"""The page in a real headless Chromium, opened from a file as people do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+
+from pipelines.report.page import save
+from pipelines.report.report import gather, page_of
+from tests.pipelines.report.publishedrows import BROKEN, GOOD
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+)
+TILES = ["source", "inversion", "edit", "mask", "difference"]
+EDITS = 2
+
+
+@pytest.fixture(scope="module")
+def address(published: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    page = page_of(gather(published.store, published.plan))
+    return save(tmp_path_factory.mktemp("page") / "index.html", page).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page; in the end nothing was complained of and nothing but the page itself was asked for."""
+    said: list[str] = []
+    asked: list[str] = []
+
+    def complain(message: ConsoleMessage) -> None:
+        said.append(f"{message.type}: {message.text}")
+
+    def ask(request: Request) -> None:
+        if not request.url.startswith("data:"):
+            asked.append(request.url)
+
+    def visit(**options: Any) -> Page:
+        page = browser.new_page(**options)
+        page.on("console", complain)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", ask)
+        page.goto(address)
+        return page
+
+    yield visit
+    assert said == [] and asked == [address]
+
+
+def shown(page: Page, edit: int = 0) -> list[str]:
+    """Keys of the samples that can be seen, in their order."""
+    keys: list[str] = (
+        page.locator("section.edit")
+        .nth(edit)
+        .locator("figure.sample:visible")
+        .evaluate_all("figures => figures.map(figure => figure.dataset.key)")
+    )
+    return keys
+
+
+def control(page: Page, name: str) -> Locator:
+    return page.locator(f"#controls [name={name}]")
+
+
+def values(page: Page, score: str) -> list[float]:
+    found: list[float] = (
+        page.locator("section.edit")
+        .first.locator("figure.sample:visible")
+        .evaluate_all(f"figures => figures.filter(f => '{score}' in f.dataset).map(f => Number(f.dataset['{score}']))")
+    )
+    return found
+
+
+def test_it_opens_on_the_best_the_median_the_worst_and_some_at_random(opened: Callable[..., Page]) -> None:
+    page = opened()
+    titles = page.locator("section.edit").first.locator(".group h4").all_inner_texts()
+    assert titles == ["best", "median", "worst", "random", "no image"]
+    found = values(page, "direction")
+    assert found[0] == max(found) and found[4] == min(found)
+    assert page.locator("output").inner_text() == f"{len(shown(page)) + len(shown(page, 1))} of 26 drawn samples"
+    broken = page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).length")
+    assert broken == 0
+
+
+def test_a_filter_shows_what_it_says(opened: Callable[..., Page]) -> None:
+    page = opened()
+    control(page, "status").select_option("rejected")
+    assert len(shown(page)) == GOOD // 2 and shown(page, 1) == []
+    assert page.locator("section.edit .none").nth(1).is_visible()
+    control(page, "gate").select_option("min_direction")
+    assert len(shown(page)) == GOOD // 2
+    control(page, "status").select_option("undecodable")
+    assert shown(page) == []
+    control(page, "gate").select_option("")
+    assert shown(page) == [BROKEN]
+    page.get_by_role("button", name="Reset").click()
+    assert len(shown(page)) == 9 and len(shown(page, 1)) == 9
+
+
+def test_samples_are_found_by_key_edit_and_score(opened: Callable[..., Page]) -> None:
+    page = opened()
+    control(page, "key").fill("003-o'n")
+    assert shown(page) == shown(page, 1) == ["003-O'Neil<b>"]
+    control(page, "edit").select_option(label="tame")
+    assert page.locator("section.edit:visible").count() == 1
+    page.get_by_role("button", name="Reset").click()
+    control(page, "order").select_option("down")
+    ordered = values(page, "direction")
+    assert ordered == sorted(ordered, reverse=True) and len(ordered) == GOOD
+    control(page, "low").fill(str(ordered[4]))
+    control(page, "high").fill(str(ordered[2]))
+    assert values(page, "direction") == ordered[2:5]
+
+
+def test_samples_are_ordered_by_any_score(opened: Callable[..., Page]) -> None:
+    page = opened()
+    page.locator("section.edit").first.get_by_role("button", name="inversion error").click()
+    assert control(page, "score").input_value() == "inversion_error"
+    assert page.locator("section.edit").first.locator(".group h4").all_inner_texts()[0] == "best"
+    control(page, "order").select_option("up")
+    found = values(page, "inversion_error")
+    assert found == sorted(found) and len(found) == GOOD
+    control(page, "order").select_option("key")
+    assert shown(page) == sorted(shown(page))
+    control(page, "score").select_option("area")
+    control(page, "order").select_option("groups")
+    assert page.locator("section.edit").first.locator(".group h4").all_inner_texts()[:3] == [
+        "largest",
+        "median",
+        "smallest",
+    ]
+
+
+def test_it_is_used_with_the_keyboard_alone(opened: Callable[..., Page]) -> None:
+    page = opened()
+    before = shown(page)
+    page.locator("figure.sample .open").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    assert dialog.locator("h2").inner_text() == before[0]
+    assert dialog.locator("figcaption").all_inner_texts() == TILES
+    assert dialog.get_by_text("number").is_visible()  # the caption among its labels
+    page.keyboard.press("ArrowRight")
+    assert dialog.locator("h2").inner_text() == before[1]
+    page.keyboard.press("Escape")
+    assert dialog.count() == 0
+    page.keyboard.press("Enter")
+    assert dialog.locator("h2").inner_text() == before[1]  # the focus went along
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_every_width_and_hostile_text_does_nothing(
+    opened: Callable[..., Page], width: int, scheme: Any
+) -> None:
+    page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "owned" not in page.title().split(":")[0][:5]
+    assert page.evaluate("document.title") == page.title() != "owned"
+    assert (
+        page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == {
+            "light": "rgb(251, 250, 248)",
+            "dark": "rgb(20, 22, 24)",
+        }[scheme]
+    )
+
+
+def test_without_script_everything_drawn_is_there(opened: Callable[..., Page]) -> None:
+    page = opened(java_script_enabled=False)
+    assert page.locator("figure.sample").count() == EDITS * (GOOD + 1)
+    assert not page.locator("#controls").is_visible()

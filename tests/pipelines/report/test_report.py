@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from manifests.snapshot import Snapshot, read_snapshot
+from manifests.store import CommitUnknown, Store, open_store
+from pipelines.report.report import find_plan, gates_in_force, gather, page_of, put_page
+from tasks.gates import Gates
+from tasks.plan import Plan, record_plan
+from tasks.rules import PublishRules
+from tasks.waves import Failure
+from tests.pipelines.report.publishedrows import GOOD
+
+
+def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(published: Any) -> None:
+    report = gather(published.store, published.plan)
+    hostile, tame = report.edits
+    assert dict(hostile.figures.statuses) == {"ok": GOOD / 2, "rejected": GOOD / 2, "undecodable": 1}
+    assert dict(tame.figures.statuses) == {"ok": GOOD, "undecodable": 1}
+    assert report.gates == ["min_direction"]
+    assert [(each.status, each.rows, each.edits) for each in report.reasons] == [("undecodable", 2, 2)]
+    for drawn in (*hostile.drawn, *tame.drawn):
+        tiles = [getattr(drawn.exhibit, name) for name in ("source", "inversion", "edit", "mask", "difference")]
+        assert all(bool(tile.missing) == (drawn.exhibit.row["status"] == "undecodable") for tile in tiles)
+    assert hostile.layers is not None and tame.layers is None  # one chooses regions, the other has none
+    (gated,) = [panel for panel in hostile.panels if panel.gates]
+    assert gated.score.column == "direction" and gated.gates[0].rejected == GOOD // 2
+
+
+def test_the_work_is_accounted_for(published: Any) -> None:
+    report = gather(published.store, published.plan)
+    phases = {phase.name: phase.images for phase in report.spent.phases}
+    assert phases == dict.fromkeys(("invert", "edit hostile", "edit tame", "write hostile", "write tame"), GOOD + 1)
+    assert all(phase.rate for phase in report.spent.phases if phase.name.startswith("edit"))
+    assert all(edit.artifact is not None and edit.artifact.steps == 2 for edit in report.edits)
+
+
+def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
+    plan: Plan = published.plan
+    elsewhere = replace(plan, bundle=str(tmp_path))
+    with moved(Path(unquote(urlsplit(plan.shards[0].uri).path))):
+        drawn = [each for edit in gather(published.store, elsewhere).edits for each in edit.drawn]
+    good = [each.exhibit for each in drawn if each.exhibit.row["status"] == "ok"]
+    assert len(good) >= GOOD
+    for exhibit in good:
+        assert "is gone" in exhibit.source.missing and "bundle" in exhibit.inversion.missing
+        assert exhibit.difference.missing and exhibit.edit.data and exhibit.mask.data
+
+
+@contextmanager
+def moved(path: Path) -> Iterator[None]:
+    """The file under another name for a while."""
+    away = path.rename(path.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        away.rename(path)
+
+
+def test_a_run_of_which_nothing_came_out_has_a_page(published: Any, tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    record_plan(store, published.plan)
+    report = gather(store, published.plan, [Failure("invert <b>", "ValueError: it broke")])
+    page = page_of(report)
+    assert "Nothing is published yet" in page and "it broke" in page and "<b>" not in page
+    assert "No row of this edit is published" in page
+
+
+def test_a_bucket_gives_the_same_page(published: Any, store: Store) -> None:
+    folder = Path(published.plan.output)
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and ".staging" not in each.parts):
+        store.put_file(path.relative_to(folder).as_posix(), path)
+    assert page_of(gather(store, published.plan)) == page_of(gather(published.store, published.plan))
+
+
+def test_a_page_is_put_beside_the_data_and_replaced(store: Store) -> None:
+    key = put_page(store, "20260101T000000-ab", "one")
+    assert put_page(store, "20260101T000000-ab", "two") == key == "reports/20260101T000000-ab/index.html"
+    assert store.read(key) == b"two"
+
+
+def test_a_page_whose_write_got_no_answer_is_written_again(store: Store) -> None:
+    class Silent:
+        """The first write happens, and nobody says so."""
+
+        def put_new(self, key: str, data: bytes) -> bool:
+            assert store.put_new(key, data)
+            raise CommitUnknown("timeout after send")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+    silent: Any = Silent()
+    key = put_page(silent, "20260101T000000-ab", "one")
+    assert store.read(key) == b"one"
+
+
+def test_a_run_is_found_by_its_id(published: Any, tmp_path: Path) -> None:
+    newest = published.plan.run_id
+    assert find_plan(published.store, None).run_id == find_plan(published.store, newest).run_id == newest
+    with pytest.raises(ValueError, match=f"no run 'x' there; the newest are {newest}"):
+        find_plan(published.store, "x")
+    with pytest.raises(ValueError, match="no run was ever planned"):
+        find_plan(open_store(tmp_path), None)
+
+
+def test_the_gates_shown_are_those_the_rows_were_published_by(published: Any) -> None:
+    plan: Plan = published.plan
+    strict = PublishRules(gates=Gates(min_identity=0.5))
+    later = replace(plan, publish={edit.slug: strict for edit in plan.edits})
+    snapshot = read_snapshot(published.store)
+    assert gates_in_force(snapshot, later) == gates_in_force(snapshot, plan)
+    assert Counter(gates_in_force(Snapshot(), later).values()) == {strict.gates: 2}

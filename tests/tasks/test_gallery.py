@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manifests.query import query
+from manifests.store import open_store
+from tasks.gallery import hang, source_pixels
+from tasks.geometry import Geometry
+from tasks.images import pixels_of
+from tasks.requests import Shard
+from tasks.tiles import GAIN
+from tests.tars import image_bytes, write_tar
+
+SIZES = [(64, 64), (90, 60), (40, 80), (300, 200)]
+
+
+def run_over(tmp_path: Path, make_job: Any, run_job: Any, geometry: Geometry) -> tuple[Any, Any, list[dict[str, Any]]]:
+    members = [(f"{index}.png", image_bytes(index, size)) for index, size in enumerate(SIZES)]
+    write_tar(tmp_path / "in-0.tar", [*members, ("bad.png", b"no image")])
+    plan, _ = run_job(make_job(geometry=geometry))
+    store = open_store(plan.output)
+    return plan, store, query(store, "SELECT * FROM manifest ORDER BY edit, key").to_pylist()
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
+@pytest.mark.parametrize("output", ["generator", "source"])
+def test_source_edit_and_difference_show_the_same_place(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any], fit: Any, output: Any
+) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit=fit, output=output))
+    gallery = hang(store, plan, rows)
+    assert [exhibit.row["key"] for exhibit in gallery.exhibits] == [row["key"] for row in rows]
+    for exhibit in gallery.exhibits:
+        if exhibit.row["status"] != "ok":
+            assert all(tile.missing for tile in (exhibit.source, exhibit.edit, exhibit.mask, exhibit.difference))
+            continue
+        names = ("source", "edit", "mask", "difference")
+        source, edit, mask, apart = (
+            pixels_of(getattr(exhibit, name).data).astype(float).reshape(getattr(exhibit, name).height, -1)
+            for name in names
+        )
+        assert source.shape == edit.shape and mask.shape == apart.shape
+        if exhibit.source.tiny:
+            by_hand = np.abs(source - edit).reshape(*apart.shape, 3).mean(-1) * GAIN
+            assert np.abs(by_hand.clip(0, 255) - apart).max() <= 1
+            assert apart[mask == 0].max(initial=0) <= GAIN  # nothing moved where the edit did not act
+    shown = {(e.row["width"], e.row["height"]): (e.source.width, e.source.height) for e in gallery.exhibits}
+    assert shown[64, 64] == (64, 64)
+    assert shown[300, 200] == ((192, 128) if output == "source" else (64, 64))
+
+
+def test_inversions_are_those_of_their_samples(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    good = [row for row in rows if row["status"] == "ok"]
+    backwards = hang(store, plan, good[::-1]).exhibits[::-1]
+    for exhibit in backwards:
+        source, inversion = (pixels_of(tile.data).astype(float) for tile in (exhibit.source, exhibit.inversion))
+        assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(exhibit.row["inversion_error"], abs=0.01)
+
+
+def test_another_generator_is_not_taken_for_the_runs_own(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    other = replace(plan, digests={**plan.digests, "generator": "another"})
+    assert "is not the one of this run" in hang(store, other, rows).exhibits[0].inversion.missing
+
+
+def test_big_tars_in_buckets_are_not_fetched_for_a_picture(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    plan, _, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    (shard,) = plan.shards
+    remote = Shard(uri=shard.uri, size=5 * 10**9, sha256="", etag="e")
+    found = source_pixels(replace(plan, shards=(remote,)), rows, 64)
+    assert set(found.values()) == {"not downloaded: its shard has 5000 MB"}
+    found = source_pixels(replace(plan, shards=()), rows, 64)
+    assert set(found.values()) == {"its shard is not one of this run"}
+
+
+def test_a_tar_that_changed_gives_no_picture(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    write_tar(tmp_path / "in-0.tar", [("0.png", image_bytes(77)), ("1.png", image_bytes(78))])
+    missing = {exhibit.source.missing for exhibit in hang(store, plan, rows).exhibits}
+    assert len(missing) == 1 and "was changed" in missing.pop()
