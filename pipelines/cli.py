@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipelines.bench.cli import bench_app
+from pipelines.report.cli import preview, report
 
 if TYPE_CHECKING:
     from pipelines.flows import RunSummary
     from pipelines.job import Job
+    from tasks.cost import Left, SampleCounts
+    from tasks.plan import Plan
+    from tasks.retries import Retryable
 
 app = typer.Typer(
     help="Edit image data sets with text: WebDataset tars in; edited images, masks and scores in Parquet out.",
@@ -24,6 +28,8 @@ app = typer.Typer(
 zoo = typer.Typer(help="Train and check the embedded networks.", no_args_is_help=True)
 app.add_typer(zoo, name="zoo")
 app.add_typer(bench_app, name="bench")
+app.command()(preview)
+app.command()(report)
 
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
 Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
@@ -34,8 +40,11 @@ def main() -> None:
     """Entry point. What the user has to put right is one line, without traceback."""
     try:
         app()
-    except ValueError as error:
-        if os.environ.get("CORAL_TRACEBACK"):
+    except Exception as error:
+        from manifests.store import CommitConflict, CommitUnknown
+
+        told = isinstance(error, ValueError | OSError | CommitConflict | CommitUnknown)
+        if not told or os.environ.get("CORAL_TRACEBACK"):
             raise
         print(f"coral: {error}", file=sys.stderr)
         sys.exit(1)
@@ -58,28 +67,67 @@ def demo_data(
 
 
 @app.command()
-def plan(job: JobFile, limit_samples: Limit = None) -> None:
-    """Say what a run would do, and do nothing."""
+def plan(
+    job: JobFile,
+    limit_samples: Limit = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Time a small pilot: how long will it take?")] = False,
+    pilot_samples: Annotated[int, typer.Option(min=1, help="For --measure; whole batches are taken.")] = 16,
+) -> None:
+    """Say what a run would do, and do nothing but, with --measure, a pilot that is thrown away."""
     from manifests.store import open_store
+    from pipelines.cost import plan_tables
     from pipelines.job import load_job
-    from pipelines.tables import plan_table, show
+    from pipelines.tables import show
+    from tasks.cost import count_plan, estimate, left_of
     from tasks.plan import make_plan
     from tasks.status import plan_status
 
-    planned = make_plan(load_job(job).spec(), limit_samples)
-    show(plan_table(planned, plan_status(open_store(planned.output), planned)))
+    wanted = load_job(job)
+    planned = make_plan(wanted.spec(), limit_samples)
+    store = open_store(planned.output, planned.s3)
+    left, counts = left_of(store, planned), count_plan(store, planned)
+    show(*plan_tables(planned, plan_status(store, planned), estimate(store, planned, left, counts)))
+    if measure and not left.nothing:
+        show_forecast(wanted, planned, left, counts, pilot_samples)
 
 
 @app.command()
-def run(job: JobFile, limit_samples: Limit = None) -> None:
+def run(
+    job: JobFile,
+    limit_samples: Limit = None,
+    retry: Annotated[
+        Literal["quarantined", "failed"] | None, typer.Option(help="Try again what has samples of this status.")
+    ] = None,
+) -> None:
     """Run a job, or what is left of it. Exit code 0: all good; 2: some samples failed; 1: nothing came out."""
     from pipelines.job import load_job
     from pipelines.tables import run_tables, show
 
     wanted = load_job(job)
-    summary = run_flow(wanted, limit_samples)
+    summary = run_flow(wanted, limit_samples, () if retry is None else (retry,))
     show(*run_tables(summary))
     raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def publish(job: JobFile, limit_samples: Limit = None) -> None:
+    """Publish what is committed by the gates and labels the job has now. Edits nothing and starts no workers."""
+    from manifests.commit import committed
+    from manifests.store import open_store
+    from pipelines.job import load_job
+    from pipelines.tables import edits_table, publication_line, show
+    from tasks.plan import make_plan, record_plan
+    from tasks.publish import publish_edits
+    from tasks.status import edit_statuses, plan_status
+
+    planned = make_plan(load_job(job).spec(), limit_samples)
+    store = open_store(planned.output, planned.s3)
+    record_plan(store, planned)
+    publication = publish_edits(store, planned, committed(store))
+    show(edits_table(edit_statuses(store, planned), f"published in {planned.output}"), publication_line(publication))
+    share = plan_status(store, planned).edited
+    if share.done < share.total:
+        print(f"{share.total - share.done} of {share.total} edits of shards are not edited yet: coral run {job}")
 
 
 @app.command()
@@ -88,15 +136,40 @@ def status(output: Output, as_json: Annotated[bool, typer.Option("--json", help=
     import json
     from dataclasses import asdict
 
-    from manifests.store import open_store
+    from pipelines.storage import open_output
     from pipelines.tables import show, status_tables
     from tasks.status import output_status
 
-    found = output_status(open_store(output))
+    found = output_status(open_output(output))
     if as_json:
         print(json.dumps(asdict(found), indent=1))
     else:
         show(*status_tables(found))
+
+
+@app.command()
+def gates(
+    output: Output,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Thresholds from the stored scores, for the job.")] = False,
+    keep: Annotated[float, typer.Option(help="Share of the images that a suggestion keeps.")] = 0.9,
+    edit: Annotated[str | None, typer.Option(help="Only this edit: its id in the job, or in the manifest.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Show which gates are in force and what each rejects, or suggest some."""
+    import json
+
+    from pipelines.gates import as_json as effects_as_json
+    from pipelines.gates import gates_table, read_effects, snippet
+    from pipelines.storage import open_output
+    from pipelines.tables import show
+
+    effects = read_effects(open_output(output), keep if suggest else None, edit)
+    if as_json:
+        print(json.dumps(effects_as_json(effects), indent=1))
+    elif suggest:
+        print(*snippet(effects, keep), sep="\n")
+    else:
+        show(gates_table(effects))
 
 
 @app.command()
@@ -107,11 +180,64 @@ def query(
 ) -> None:
     """Ask the manifest with SQL (DuckDB)."""
     from manifests.query import query as ask
-    from manifests.store import open_store
+    from pipelines.storage import open_output
     from pipelines.tables import write_rows
 
-    found = ask(open_store(output), sql)
+    found = ask(open_output(output), sql)
     write_rows(found.column_names, found.to_pylist(), form)
+
+
+@app.command()
+def export(
+    output: Output,
+    dest: Annotated[str, typer.Argument(help="An empty folder or s3:// prefix; or an export that was interrupted.")],
+    where: Annotated[
+        str, typer.Option(help="SQL condition over the manifest; rows that are not ok never count.")
+    ] = "true",
+    to: Annotated[
+        Literal["webdataset", "parquet"], typer.Option(help="Tars to train on, or a table with images.")
+    ] = "webdataset",
+    with_masks: Annotated[bool, typer.Option("--with-masks", help="Also where each edit acted.")] = False,
+    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also what a gate rejected.")] = False,
+    without_sidecars: Annotated[
+        bool, typer.Option("--without-sidecars", help="No text members of the source tars, which are then not read.")
+    ] = False,
+    shard_size: Annotated[str, typer.Option(help="A file is full as soon as it has about so much.")] = "256MB",
+    max_samples: Annotated[int | None, typer.Option(min=1, help="... or so many samples.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
+) -> None:
+    """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
+    from pipelines.export import export_lines, parse_size, report_lines
+    from pipelines.storage import open_output, s3_options
+    from tasks.export import ExportSpec
+    from tasks.export import export as export_rows
+    from tasks.exportfiles import FileOptions
+
+    files = FileOptions(kind=to, with_masks=with_masks, max_bytes=parse_size(shard_size), max_samples=max_samples)
+    spec = ExportSpec(
+        where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
+    )
+    with export_lines() as tell:
+        report = export_rows(open_output(output), open_output(dest), spec, tell, s3_options({}))
+    print(*report_lines(report, dest), sep="\n")
+
+
+@app.command()
+def gc(
+    output: Output,
+    older_than: Annotated[float, typer.Option(min=1.0, help="Hours; an attempt that runs must not lose its own.")] = 24,
+    delete: Annotated[bool, typer.Option("--delete", help="Without it they are only listed.")] = False,
+) -> None:
+    """Find what killed attempts left behind and nothing points to; with --delete, remove it."""
+    from pipelines.storage import open_output
+    from pipelines.tables import leftover_lines
+    from tasks.gc import find_leftovers, remove
+
+    store = open_output(output)
+    found = find_leftovers(store, older_than)
+    if delete:
+        remove(store, found)
+    print(*leftover_lines(found, delete), sep="\n")
 
 
 @zoo.command()
@@ -144,13 +270,15 @@ def check(bundle: Annotated[str, typer.Argument(help="A name of the catalogue or
     show(bundle_table(read_bundle(bundle)))
 
 
-def run_flow(job: Job, limit_samples: int | None = None) -> RunSummary:
-    """The flow, in this process. When told to stop, SystemExit with 128 and the signal's number, as shells have it."""
+def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable, ...] = ()) -> RunSummary:
+    """The flow, in this process. When told to stop, the process ends with 128 and the signal's number, as in shells."""
     import signal
     from concurrent.futures import ThreadPoolExecutor
 
     from pipelines.server import start_temporary_server
+    from pipelines.stopping import Stopping
 
+    stopping = Stopping()
     quiet_engines()
     with ThreadPoolExecutor(1) as beside:  # the imports take as long as the server
         beside.submit(start_temporary_server)
@@ -158,13 +286,24 @@ def run_flow(job: Job, limit_samples: int | None = None) -> RunSummary:
 
         from pipelines.flows import edit_dataset
 
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # Prefect hands the signal on to us
     try:
-        return edit_dataset(job, limit_samples, "bars" if sys.stderr.isatty() else "lines")
+        return edit_dataset(job, limit_samples, "bars" if sys.stderr.isatty() else "lines", retry)
     except (KeyboardInterrupt, TerminationSignal, SystemExit) as stop:
-        print("coral: stopped; run the same command again to go on from here", file=sys.stderr)
-        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
-        sys.exit(128 + number)
+        stopping.end(signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)
+
+
+def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_samples: int) -> None:
+    """Time a pilot, and say how long all that is left will take."""
+    quiet_engines()
+    from pipelines.cost import forecast_tables
+    from pipelines.progress import shown
+    from pipelines.tables import show
+    from tasks.forecast import forecast
+    from tasks.pilot import measure
+
+    with shown("lines") as on_progress:
+        pace, actors = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
+    show(*forecast_tables(forecast(left, counts, pace, actors, job.price()), pace))
 
 
 def quiet_engines() -> None:

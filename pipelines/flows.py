@@ -9,10 +9,13 @@ from prefect import flow
 
 from pipelines.job import Job
 from pipelines.progress import Style, shown
+from pipelines.report.step import ReportPlace, write_report
 from tasks.publish import Publication
+from tasks.retries import Retryable
 from tasks.run import Run
 from tasks.status import EditStatus, edit_statuses
-from tasks.steps import edit_wave, fit_wave, invert_wave, plan_run, publish
+from tasks.steps import edit_wave, fit_wave, invert_wave, plan_run, publish, start
+from tasks.timelimit import TimeLimit
 from tasks.waves import Failure, WaveSummary
 
 
@@ -26,6 +29,14 @@ class RunSummary:
     waves: tuple[WaveSummary, ...]
     publication: Publication
     edits: tuple[EditStatus, ...]
+    actor_hours: float  # that actors were ready
+    cost: str  # of them; empty without a price
+    report: ReportPlace
+
+    @property
+    def left(self) -> int:
+        """Pieces of work that the time limit left no time for."""
+        return sum(wave.left for wave in self.waves)
 
     @property
     def failures(self) -> list[Failure]:
@@ -34,20 +45,40 @@ class RunSummary:
 
     @property
     def exit_code(self) -> Literal[0, 1, 2]:
-        """0: every sample of every edit is good; 2: some are not; 1: nothing came out at all."""
+        """0: every sample of every edit has an image, good or rejected; 2: some none, or not yet; 1: nothing did."""
+        if self.left:
+            return 2
         if not self.failures and all(edit.bad == 0 for edit in self.edits):
             return 0
         return 2 if any(edit.counts for edit in self.edits) else 1
 
 
 @flow(name="edit-dataset", persist_result=False)
-def edit_dataset(job: Job, limit_samples: int | None = None, progress: Style = "lines") -> RunSummary:
-    """Tars in, edited images with masks and scores out. Running it again does what is left to do."""
-    plan = plan_run(job.spec(), limit_samples)
-    with shown(progress) as on_progress, Run(plan, job.worker_resources(), on_progress) as run:
+def edit_dataset(
+    job: Job, limit_samples: int | None = None, progress: Style = "lines", retry: tuple[Retryable, ...] = ()
+) -> RunSummary:
+    """Tars in, edited images with masks and scores out. Running it again does what is left to do.
+
+    What has rows of the statuses in `retry` is done once more.
+    """
+    limit = TimeLimit.from_now(job.max_hours)
+    plan = plan_run(job.spec(), limit_samples, retry)
+    deadlines = job.deadlines.spec()
+    with shown(progress) as on_progress, Run(plan, job.worker_resources(), on_progress, deadlines, limit) as run:
+        start(run)
         inversions = invert_wave(run)
         editors = fit_wave(run)
         edits = edit_wave(run)
     publication = publish(run)
     waves = (inversions, editors, edits)
-    return RunSummary(plan.run_id, plan.output, len(plan.shards), waves, publication, edit_statuses(run.store, plan))
+    return RunSummary(
+        run_id=plan.run_id,
+        output=plan.output,
+        shards=len(plan.shards),
+        waves=waves,
+        publication=publication,
+        edits=edit_statuses(run.store, plan),
+        actor_hours=run.actor_hours,
+        cost=job.price().of(run.actor_hours),
+        report=write_report(run, [failure for wave in waves for failure in wave.failures]),
+    )

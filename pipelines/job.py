@@ -10,9 +10,16 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from manifests.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
+from pipelines.storage import s3_options
 from tasks.actors import Resources
+from tasks.cost import Price
+from tasks.gates import Gates
 from tasks.geometry import Geometry
+from tasks.labels import flat_labels
+from tasks.member import PATIENCE, Deadlines
 from tasks.plan import EditEntry, JobSpec
+from tasks.rules import PublishRules
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -36,6 +43,7 @@ class GeometrySection(Section):
     """How a source image becomes the generator's square."""
 
     fit: Literal["crop", "pad", "resize", "refuse"] = "resize"
+    output: Literal["generator", "source"] = "generator"  # source: laid back into the image at its full size
 
 
 class ResourcesSection(Section):
@@ -45,12 +53,69 @@ class ResourcesSection(Section):
     num_cpus: Annotated[float, Field(gt=0)] = 1.0
     num_gpus: Annotated[float, Field(ge=0)] = 0.0
     memory: ByteSize | None = None  # bytes, or text such as 4GiB
+    price_per_actor_hour: Annotated[float, Field(ge=0)] | None = None
+    currency: Annotated[str, Field(min_length=1)] = "USD"  # of the price; only shown
+
+    @field_validator("num_gpus")
+    @classmethod
+    def _be_a_share_or_whole_devices(cls, given: float) -> float:
+        if given > 1 and given != int(given):
+            raise ValueError(f"{given} is neither a share of one device nor a number of devices; give 0.5, 1 or 2")
+        return given
+
+
+class DeadlinesSection(Section):
+    """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried three times."""
+
+    start_minutes: Annotated[float, Field(gt=0)] = PATIENCE.start_minutes  # until it is ready
+    stall_minutes: Annotated[float, Field(gt=0)] = PATIENCE.stall_minutes  # without any sign of progress
+    shard_minutes: Annotated[float, Field(gt=0)] = PATIENCE.shard_minutes  # for one shard, inverted or edited
+    fit_minutes: Annotated[float, Field(gt=0)] = PATIENCE.fit_minutes  # for one editor
+
+    def spec(self) -> Deadlines:
+        """The deadlines as the pool takes them."""
+        return Deadlines(**self.model_dump())
+
+
+class S3Section(Section):
+    """How buckets are reached, those of the inputs and of the output. What is absent is CORAL_S3_*'s, then boto3's."""
+
+    endpoint: str | None = None  # URL of a service that is not AWS
+    region: str | None = None
+    path_style: bool | None = None
+    encryption: Literal["AES256", "aws:kms"] | None = None  # of what is written
+    kms_key_id: str | None = None
+
+    @model_validator(mode="after")
+    def _be_possible(self) -> S3Section:
+        S3Options(**self.model_dump())
+        return self
 
 
 class FitSourceSection(Section):
     """What editors are fitted on: seeded samples of the generator."""
 
     samples: Annotated[int, Field(ge=1)] = 512
+
+
+class GatesSection(Section):
+    """Thresholds an edited image must meet to be published as ok; a gate is off without a number."""
+
+    min_direction: float | None = None
+    min_identity: float | None = None
+    max_outside: float | None = None
+    max_inversion_error: float | None = None
+    min_area: float | None = None
+    max_area: float | None = None
+
+    @model_validator(mode="after")
+    def _be_in_range(self) -> GatesSection:
+        Gates(**self.model_dump())
+        return self
+
+    def over(self, common: GatesSection) -> Gates:
+        """These gates; where one is not mentioned, the common one."""
+        return Gates(**{**common.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)})
 
 
 class EditSection(Section):
@@ -64,6 +129,13 @@ class EditSection(Section):
     strength: float = 1.0
     composite: Literal["source", "reconstruction"] = "source"
     format: Literal["png", "jpeg", "webp"] = "png"
+    gates: GatesSection = GatesSection()  # over the job's, key by key; null switches one off
+    labels: dict[str, Any] = {}  # what the edit changes in the source's labels; keys may be dotted paths
+
+    @field_validator("labels")
+    @classmethod
+    def _be_labels(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return flat_labels(given)
 
     @field_validator("id")
     @classmethod
@@ -86,12 +158,24 @@ class Job(Section):
     fit_source: FitSourceSection = FitSourceSection()
     geometry: GeometrySection = GeometrySection()
     resources: ResourcesSection = ResourcesSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_hours: Annotated[float, Field(gt=0)] | None = None  # of a run; then it stops cleanly, to be gone on with
+    gates: GatesSection = GatesSection()  # of every edit
+    s3: S3Section = S3Section()
 
     @field_validator("input", mode="before")
     @classmethod
     def _one_or_many(cls, given: Any) -> Any:
         return [given] if isinstance(given, str) else given
+
+    @field_validator("input", "output")
+    @classmethod
+    def _hold_no_credentials(cls, given: Any) -> Any:
+        for address in [given] if isinstance(given, str) else given:
+            if address.startswith("s3:"):
+                check_address(address)
+        return given
 
     @field_validator("edits")
     @classmethod
@@ -111,10 +195,11 @@ class Job(Section):
             bundle=self.bundle,
             seed=self.seed,
             batch_size=self.batch_size,
-            geometry=Geometry(fit=self.geometry.fit),
-            edits=tuple(_entry(edit) for edit in self.edits),
+            geometry=Geometry(fit=self.geometry.fit, output=self.geometry.output),
+            edits=tuple(_entry(edit, self.gates) for edit in self.edits),
             fit_samples=self.fit_source.samples,
             max_failure_rate=self.max_failure_rate,
+            s3=s3_options(self.s3.model_dump(exclude_none=True)),
         )
 
     def worker_resources(self) -> Resources:
@@ -126,6 +211,11 @@ class Job(Section):
             num_gpus=wanted.num_gpus,
             memory=None if wanted.memory is None else int(wanted.memory),
         )
+
+    def price(self) -> Price:
+        """What actors cost."""
+        wanted = self.resources
+        return Price(per_actor_hour=wanted.price_per_actor_hour, currency=wanted.currency)
 
 
 def load_job(path: Path) -> Job:
@@ -157,12 +247,14 @@ def _readable(problem: Any) -> str:
 
 
 def _unknown(key: str, known: list[str]) -> str:
+    if is_secretive(key):
+        return f"unknown key {key!r}; {CREDENTIALS}"
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
     return f"unknown key {key!r}; {hint}"
 
 
-def _entry(edit: EditSection) -> EditEntry:
+def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
     return EditEntry(
         id=edit.id,
         target=edit.target,
@@ -172,4 +264,12 @@ def _entry(edit: EditSection) -> EditEntry:
         strength=edit.strength,
         onto=edit.composite,
         image_format=edit.format,
+        rules=PublishRules(gates=_gates(edit, gates), labels=edit.labels),
     )
+
+
+def _gates(edit: EditSection, common: GatesSection) -> Gates:
+    try:
+        return edit.gates.over(common)
+    except ValueError as error:
+        raise ValueError(f"edit {edit.id!r}, its gates over the job's: {error}") from None

@@ -30,7 +30,7 @@ from pipelines.cli import run_flow
 from pipelines.demo_data import write_demo_data
 from pipelines.job import load_job
 from pipelines.sheet import contact_sheet
-from pipelines.tables import grid, run_tables, show, write_rows
+from pipelines.tables import grid, report_line, run_tables, show, write_rows
 from tasks.images import encode, pixels_of, tensor_of, to_pixels
 from tasks.plan import Plan, read_plans
 
@@ -170,6 +170,7 @@ def main() -> int:
         found = query(showcase.store, sql)
         write_rows(found.column_names, found.to_pylist(), "table")
     print(f"\nsource, inversion, edit and mask of each edit: {showcase.sheet()}")
+    show(report_line(summary.report))
     return summary.exit_code
 
 

@@ -7,17 +7,22 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tasks.gates import BOUNDS
+
 if TYPE_CHECKING:
     from coral_core.zoo.catalog import Bundle
     from pipelines.flows import RunSummary
-    from tasks.plan import Plan
-    from tasks.status import EditStatus, OutputStatus, WorkStatus
+    from pipelines.report.step import ReportPlace
+    from tasks.gc import Leftovers
+    from tasks.publish import Publication
+    from tasks.status import EditStatus, OutputStatus
     from tasks.waves import WaveSummary
 
 TRACEBACKS = 3
@@ -28,18 +33,6 @@ def show(*what: RenderableType) -> None:
     console = Console(highlight=False)
     for each in what:
         console.print(each)
-
-
-def plan_table(plan: Plan, status: WorkStatus) -> Table:
-    """What a run would do."""
-    table = grid(f"{plan.job['name']}: {plan.output}", "", "all", "done", "to do")
-    size = sum(shard.size for shard in plan.shards)
-    table.add_row("shards", f"{len(plan.shards)} ({size / 1e6:.1f} MB)", "", "")
-    if plan.limit_samples is not None:
-        table.add_row("samples", f"the first {plan.limit_samples}", "", "")
-    for name, share in status.shares():
-        table.add_row(name, str(share.total), str(share.done), str(share.total - share.done))
-    return table
 
 
 def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
@@ -53,7 +46,29 @@ def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
     for wave in summary.waves:
         yield Text(wave_line(wave))
     yield edits_table(summary.edits, title=f"published in {summary.output}")
-    yield Text(f"manifest: {summary.publication.rows} rows, snapshot {summary.publication.version}")
+    yield publication_line(summary.publication)
+    if summary.actor_hours:
+        yield Text(f"{summary.actor_hours:.3g} actor hours{f', {summary.cost}' if summary.cost else ''}")
+    if summary.left:
+        yield Text(
+            f"max_hours is used up, and {summary.left} pieces of work are left; the same command goes on with them",
+            style="yellow",
+        )
+    yield report_line(summary.report)
+
+
+def report_line(report: ReportPlace) -> Text:
+    """Where the page is."""
+    if report.problem:
+        return Text(f"no report: {report.problem}", style="red")
+    return Text(f"report: {report.address}")
+
+
+def publication_line(publication: Publication) -> Text:
+    """What a publish did, and what readers see now."""
+    again = f", {publication.republished} published again" if publication.republished else ""
+    done = f"{publication.published} published{again}"
+    return Text(f"manifest: {publication.rows} rows, snapshot {publication.version}; edits of shards: {done}")
 
 
 def wave_line(wave: WaveSummary) -> str:
@@ -74,12 +89,25 @@ def status_tables(status: OutputStatus) -> Iterator[RenderableType]:
 
 
 def edits_table(edits: Sequence[EditStatus], title: str) -> Table:
-    """Rows of each edit by status."""
+    """Rows of each edit by status, and what was rejected by gate."""
     statuses = sorted({name for edit in edits for name in edit.counts}, key=lambda name: (name != "ok", name))
-    table = grid(title, "edit", "prompt", *statuses)
+    gates = [gate for gate in BOUNDS if any(gate in edit.gates for edit in edits)]
+    table = grid(title, "edit", "prompt", *statuses, *gates)
     for edit in edits:
-        table.add_row(edit.edit, edit.prompt, *(str(edit.counts.get(name, 0)) for name in statuses))
+        by_status = [str(edit.counts.get(name, 0)) for name in statuses]
+        by_gate = [str(edit.gates.get(name, 0)) for name in gates]
+        table.add_row(edit.edit, edit.prompt, *by_status, *by_gate)
     return table
+
+
+def leftover_lines(found: Leftovers, deleted: bool) -> Iterator[str]:
+    """What nothing points to, and what became of it."""
+    for info in found.objects:
+        yield f"{datetime.fromtimestamp(info.modified):%Y-%m-%d %H:%M}  {info.size / 1e6:10.2f} MB  {info.key}"
+    for upload in found.uploads:
+        yield f"{datetime.fromtimestamp(upload.started):%Y-%m-%d %H:%M}  unfinished upload  {upload.key or upload.id}"
+    count = f"{len(found.objects)} objects, {found.size / 1e6:.1f} MB; {len(found.uploads)} unfinished uploads"
+    yield f"{count}: deleted" if deleted else f"{count}; --delete removes them"
 
 
 def bundle_table(bundle: Bundle) -> Table:

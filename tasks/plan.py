@@ -18,15 +18,18 @@ from typing import Any
 from coral_core.editors import FitScope, spec
 from coral_core.scoring import SCORE_READS
 from coral_core.zoo.catalog import BUNDLES, Bundle, read_bundle
+from manifests.s3_options import AMBIENT, S3Options
 from manifests.store import Store, open_store
 from tasks.geometry import Geometry
 from tasks.inputs import find_shards, local_copy
 from tasks.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, InvertSpec, Onto, Shard
+from tasks.retries import read_retries
+from tasks.rules import PublishRules
 from tasks.shards import count_samples
 
 LIMITED = "-limit.json"
 """How the names of plans with a limit end."""
-FORMAT = 1
+FORMAT = 2
 """Of the plan file; to be raised when its fields change."""
 INVERT_READS = ("generator", "encoder")
 RESTORE_READS = ("generator", "segmenter")
@@ -45,6 +48,7 @@ class EditEntry:
     strength: float
     onto: Onto
     image_format: ImageFormat
+    rules: PublishRules = field(default_factory=PublishRules)  # part of no id: no other edit, only another publish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +65,7 @@ class JobSpec:
     edits: tuple[EditEntry, ...]
     fit_samples: int
     max_failure_rate: float
+    s3: S3Options = AMBIENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +83,30 @@ class Plan:
     edits: tuple[EditSpec, ...]
     max_failure_rate: float
     limit_samples: int | None
+    s3: S3Options = AMBIENT  # how buckets are reached, of inputs and output; part of no id, and no credentials
     job: Mapping[str, object] = field(default_factory=dict)  # as asked for
+    publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
+    retries: Mapping[str, int] = field(default_factory=dict)  # first try of a request -> which time it is tried again
 
     def invert_requests(self) -> list[InvertRequest]:
         """One per shard."""
-        return [InvertRequest(shard=shard, spec=self.invert) for shard in self.shards]
+        requests = (InvertRequest(shard=shard, spec=self.invert) for shard in self.shards)
+        return [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
 
     def edit_requests(self) -> Iterator[list[EditRequest]]:
         """All edits of one shard, shard by shard."""
         for inversion in self.invert_requests():
-            yield [EditRequest(inversion=inversion, spec=edit) for edit in self.edits]
+            requests = (EditRequest(inversion=inversion, spec=edit) for edit in self.edits)
+            yield [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
+
+    def rules_of(self, edit: EditSpec) -> PublishRules:
+        """How the rows of an edit are published."""
+        return self.publish.get(edit.slug, PublishRules())
 
     def to_json(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+        fields = {"format": FORMAT, **asdict(self)}
+        shards = [{name: value for name, value in shard.items() if name != "s3"} for shard in fields["shards"]]
+        return json.dumps({**fields, "shards": shards}, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
@@ -106,11 +122,12 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
 
     Errors: ValueError for whatever the job asks for that does not exist.
     """
-    store = open_store(job.output)
+    store = open_store(job.output, job.s3)
     bundle = read_bundle(job.bundle)
     latest = next((plan for plan in read_plans(store) if plan.limit_samples is None), None)
-    shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {})
-    resolved = [_resolve(job, entry, bundle) for entry in job.edits]
+    shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
+    invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=_digests(bundle, INVERT_READS))
+    resolved = [_resolve(job, entry, bundle, invert) for entry in job.edits]
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     return Plan(
         run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
@@ -119,12 +136,15 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         bundle=job.bundle if job.bundle in BUNDLES else str(Path(job.bundle).absolute()),
         digests=bundle.digests,
         shards=shards if limit_samples is None else first_samples(shards, limit_samples),
-        invert=InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=_digests(bundle, INVERT_READS)),
+        invert=invert,
         fits=tuple({fit.id: fit for fit, _ in resolved if fit is not None}.values()),
         edits=tuple(edit for _, edit in resolved),
         max_failure_rate=job.max_failure_rate,
         limit_samples=limit_samples,
+        s3=job.s3,
         job=asdict(job),
+        publish={entry.id: entry.rules for entry in job.edits},
+        retries=read_retries(store),
     )
 
 
@@ -172,11 +192,12 @@ def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
     return tuple(chosen)
 
 
-def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle) -> tuple[FitRequest | None, EditSpec]:
+def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec) -> tuple[FitRequest | None, EditSpec]:
     """The fit an edit needs, if any, and the edit."""
     try:
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry)})
+        _check_output(job, entry)
     except ValueError as error:
         raise ValueError(f"edit {entry.id!r}: {error}") from error
     one_prompt = method.scope is FitScope.PROMPT
@@ -201,8 +222,18 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle) -> tuple[FitRequest
         seed=job.seed,
         batch_size=job.batch_size,
         digests=_digests(bundle, (*method.edit_reads, *RESTORE_READS, *SCORE_READS)),
+        output=job.geometry.output,
+        invert_id=invert.invert_id,
     )
     return kept, edit
+
+
+def _check_output(job: JobSpec, entry: EditEntry) -> None:
+    if (job.geometry.output, entry.onto) == ("source", "reconstruction"):
+        raise ValueError(
+            "composite: reconstruction cannot be laid back into the source, which geometry.output: source asks for; "
+            "choose composite: source, or output: generator"
+        )
 
 
 def _fit_options(job: JobSpec, entry: EditEntry) -> Mapping[str, object]:
@@ -221,13 +252,15 @@ def _absolute(output: str) -> str:
 
 
 def _parse(fields: dict[str, Any]) -> Plan:
-    invert = fields["invert"]
+    invert, s3 = fields["invert"], S3Options(**fields["s3"])
     return Plan(
         **{
             **fields,
-            "shards": tuple(Shard(**shard) for shard in fields["shards"]),
+            "s3": s3,
+            "shards": tuple(Shard(**shard, s3=s3) for shard in fields["shards"]),
             "invert": InvertSpec(**{**invert, "geometry": Geometry(**invert["geometry"])}),
             "fits": tuple(FitRequest(**fit) for fit in fields["fits"]),
             "edits": tuple(EditSpec(**edit) for edit in fields["edits"]),
+            "publish": {slug: PublishRules.of(rules) for slug, rules in fields["publish"].items()},
         }
     )

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
-from tasks.geometry import Geometry
+from manifests.s3_options import AMBIENT, S3Options
+from tasks.geometry import Geometry, OutputSize
 
-INVERT_VERSION = 1
+INVERT_VERSION = 2
 FIT_VERSION = 1
 EDIT_VERSION = 1
 """Raised when the code of a computation changes its results: everything stored before is then computed again."""
@@ -41,14 +42,17 @@ class Shard:
 
     uri: str
     size: int  # bytes
-    sha256: str
+    sha256: str = ""  # of a local file
+    etag: str = ""  # of an object in a bucket, which is not read for a digest: whoever has this etag has these bytes
     stamp: str = ""  # size and modification time when the digest was taken: says cheaply that it still holds
     limit: int | None = None  # only this many samples from the start; another limit is another request
+    s3: S3Options = AMBIENT  # how its bucket is reached
 
     @property
     def content(self) -> Mapping[str, object]:
         """What of a shard changes a result."""
-        return {"uri": self.uri, "size": self.size, "sha256": self.sha256, "limit": self.limit}
+        named = {"sha256": self.sha256, "etag": self.etag}
+        return {"uri": self.uri, "size": self.size, **named, "limit": self.limit}
 
     @cached_property
     def id(self) -> str:
@@ -66,8 +70,9 @@ class InvertSpec:
 
     @cached_property
     def digest(self) -> str:
-        """One number for all of it, and the version of the computation."""
-        return content_id({"version": INVERT_VERSION, **asdict(self)})
+        """One number for all of it, and the version of the computation. The output's size is the edits' concern."""
+        content = {"fit": self.geometry.fit, "batch_size": self.batch_size, "digests": dict(self.digests)}
+        return content_id({"version": INVERT_VERSION, **content})
 
     @property
     def invert_id(self) -> str:
@@ -81,11 +86,13 @@ class InvertRequest:
 
     shard: Shard
     spec: InvertSpec
+    retry: int = 0  # which time it is tried again on request
 
     @cached_property
     def id(self) -> str:
         """Name of the commit."""
-        return content_id({"kind": "invert", "shard": self.shard.content, "spec": self.spec.digest})
+        again = {"retry": self.retry} if self.retry else {}
+        return content_id({"kind": "invert", "shard": self.shard.content, "spec": self.spec.digest, **again})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +127,8 @@ class EditSpec:
     seed: int
     batch_size: int
     digests: Mapping[str, str]  # of the bundle parts that editing and scoring read
+    output: OutputSize = "generator"  # the size it is given back in
+    invert_id: str = ""  # how its sources are inverted: under one edit_id there is one image of every sample
 
     @cached_property
     def digest(self) -> str:
@@ -143,6 +152,7 @@ class EditRequest:
 
     inversion: InvertRequest
     spec: EditSpec
+    retry: int = 0  # which time it is tried again on request
 
     @property
     def shard(self) -> Shard:
@@ -152,4 +162,5 @@ class EditRequest:
     @cached_property
     def id(self) -> str:
         """Name of the commit."""
-        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.digest})
+        again = {"retry": self.retry} if self.retry else {}
+        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.digest, **again})

@@ -1,12 +1,41 @@
-"""Shared by the tests of tasks/ and pipelines/: a random bundle, jobs, and waves without Ray."""
+"""Shared by all tests: stores, a random bundle, jobs, and waves without Ray."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from manifests.store import Store, open_store
+
+if TYPE_CHECKING:
+    from tests.emulator import Emulator
+
+STORES: Mapping[str, Callable[[pytest.FixtureRequest, Path], Store]] = {
+    "local": lambda request, folder: open_store(folder / "store"),
+    "s3": lambda request, folder: request.getfixturevalue("emulator").store(),
+}
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store; a test that takes it runs on every kind. It can be pickled, for child processes to open."""
+    return STORES[request.param](request, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    """An emulator of S3, and the credentials it takes, in the environment of this process and its children."""
+    from tests.emulator import ENVIRONMENT, Emulator
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        server = Emulator()
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -62,30 +91,46 @@ def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_job() -> Callable[..., Any]:
-    """Run a JobSpec with one worker in this process: the waves without Ray and Prefect. Returns (plan, summaries)."""
+    """Run a JobSpec with one worker in this process: the waves without Ray and Prefect. Returns (plan, summaries).
+
+    The works whose names are in `deadly` count as having killed their workers.
+    """
     from manifests.commit import committed
+    from manifests.store import open_store
     from tasks import waves
     from tasks.actors import Resources, Worker
+    from tasks.member import Work
     from tasks.plan import make_plan, record_plan
-    from tasks.pool import Outcome, Work
+    from tasks.pool import Outcome
     from tasks.publish import publish_edits
+    from tasks.retries import Retryable, record_retries, with_retries
     from tasks.run import Run
 
     class InlineRun(Run):
+        deadly: Collection[str] = ()
+
         def outcomes(self, wave: str, works: Sequence[Work], samples_of: Callable[[Any], int]) -> Iterator[Outcome]:
             worker = Worker(self.worker_config())
             for work in works:
+                if work.name in self.deadly:
+                    yield Outcome(work, error="given up after 3 attempts: it died", attempts=3, deadly=True)
+                    continue
                 try:
                     yield Outcome(work, getattr(worker, work.method)(*work.arguments))
                 except ValueError as error:
                     yield Outcome(work, error=f"ValueError: {error}")
 
-    def run(job: Any, limit_samples: int | None = None) -> Any:
+    def run(
+        job: Any, limit_samples: int | None = None, deadly: Collection[str] = (), retry: Collection[Retryable] = ()
+    ) -> Any:
         plan = make_plan(job, limit_samples)
+        plan = with_retries(open_store(plan.output), plan, retry)
         with InlineRun(plan, Resources()) as under_way:
+            under_way.deadly = deadly
             record_plan(under_way.store, plan)
+            record_retries(under_way.store, plan)
             summaries = [waves.invert(under_way), waves.fit(under_way), waves.edit(under_way)]
             publish_edits(under_way.store, plan, frozenset(committed(under_way.store)))
         return plan, summaries

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from processes import Coral
+
+from tests.processes import Coral
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import Coral
+
+from manifests.store import CommitConflict, CommitUnknown
+from pipelines import cli
+from tests.processes import Coral
 
 
 def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
@@ -35,6 +38,20 @@ def test_what_the_user_has_to_put_right_is_one_line(
 ) -> None:
     printed = coral.run(*(each.format(tmp=tmp_path) for each in arguments), code=1)
     assert printed.startswith(says) and len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("outcome", [CommitConflict, CommitUnknown])
+def test_a_lost_race_is_one_line_too(
+    outcome: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose() -> None:
+        raise outcome("others keep winning; publish again")
+
+    monkeypatch.setattr(cli, "app", lose)
+    monkeypatch.delenv("CORAL_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    assert capsys.readouterr().err == "coral: others keep winning; publish again\n"
 
 
 def test_demo_data_is_the_same_every_time(coral: Coral, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.job import load_job
+from tasks.member import Deadlines
 
 GOOD = """
 name: test
@@ -66,6 +67,11 @@ def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change:
             "batch_size: Input should be greater than or equal to 1; given 0",
         ),
         (("output: out", "output: out\ngeometry: {fit: stretch}"), "geometry.fit:"),
+        (("output: out", "output: out\nresources: {num_gpus: 1.5}"), "resources.num_gpus: 1.5 is neither a share of"),
+        (
+            ("output: out", "output: out\ndeadlines: {stall_minutes: 0}"),
+            "deadlines.stall_minutes: Input should be greater",
+        ),
         (("target: red hair", "target: red hair\n  - {id: red, target: x}"), "['red'] occur more than once"),
     ],
 )
@@ -85,7 +91,47 @@ def test_what_is_no_job_at_all_is_said(tmp_path: Path) -> None:
         load_job(tmp_path / "nowhere.yaml")
 
 
+def test_the_gates_of_an_edit_go_over_those_of_the_job_key_by_key(tmp_path: Path) -> None:
+    text = GOOD + "    gates: {min_direction: 0.3, max_area: null}\n  - {id: plain, target: x}\n"
+    text += "gates: {min_direction: 0.1, min_identity: 0.5, max_area: 0.8}\n"
+    red, plain = (edit.rules.gates for edit in load_job(write(tmp_path, text)).spec().edits)
+    assert red.active == {"min_direction": 0.3, "min_identity": 0.5}
+    assert plain.active == {"min_direction": 0.1, "min_identity": 0.5, "max_area": 0.8}
+
+
+def test_labels_may_be_dotted_or_nested(tmp_path: Path) -> None:
+    text = GOOD + "    labels: {hair_color: red, attributes.smile: true, attributes: {age: null}}\n"
+    (edit,) = load_job(write(tmp_path, text)).spec().edits
+    assert edit.rules.labels == {"hair_color": "red", "attributes.smile": True, "attributes.age": None}
+
+
+@pytest.mark.parametrize(
+    ("addition", "says"),
+    [
+        ("gates: {min_direktion: 0.1}", "gates: unknown key 'min_direktion'; did you mean 'min_direction'?"),
+        ("gates: {min_direction: 3}", "gates: min_direction is 3.0; give a number from -1 to 1, or null"),
+        ("gates: {min_direction: high}", "gates.min_direction: Input should be a valid number"),
+        ("    gates: {max_area: 2}", "edits[0].gates: max_area is 2.0"),
+        ("    labels: {split: train}", "edits[0].labels: the label 'split' is inherited"),
+        ("    labels: {born: 2020-01-01}", "edits[0].labels: the label 'born' is datetime.date(2020, 1, 1)"),
+    ],
+)
+def test_gates_and_labels_that_cannot_be_are_refused(tmp_path: Path, addition: str, says: str) -> None:
+    assert says in error_of(tmp_path, GOOD + addition + "\n")
+
+
+def test_gates_that_contradict_each_other_across_job_and_edit_are_refused(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, GOOD + "    gates: {min_area: 0.5}\ngates: {max_area: 0.1}\n"))
+    with pytest.raises(ValueError, match=r"edit 'red', its gates over the job's: min_area 0\.5 is above"):
+        job.spec()
+
+
 def test_memory_is_read_with_its_unit(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD + "resources: {actors: 3, memory: 2GiB, num_gpus: 0.5}\n"))
     resources = job.worker_resources()
     assert (resources.actors, resources.memory, resources.device) == (3, 2 * 2**30, "cuda")
+
+
+def test_deadlines_that_are_not_given_are_the_pools_own(tmp_path: Path) -> None:
+    deadlines = load_job(write(tmp_path, GOOD + "deadlines: {stall_minutes: 2.5}\n")).deadlines.spec()
+    assert deadlines == Deadlines(stall_minutes=2.5)

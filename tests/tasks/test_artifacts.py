@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tars import write_shards
 
 from coral_core.editors import spec
 from coral_core.types import Prompt
@@ -14,6 +13,7 @@ from manifests.store import Store, open_store
 from tasks.artifacts import Editors, fitted, load_editor, read_artifact
 from tasks.plan import Plan, make_plan
 from tasks.work import fit_editor
+from tests.tars import write_shards
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tars import members_of, write_shards, write_tar
 
 from manifests.store import open_store
+from tasks.geometry import Geometry
 from tasks.plan import Plan, make_plan, read_plans, record_plan
+from tests.tars import members_of, write_shards, write_tar
 
 
 @pytest.fixture
@@ -53,6 +54,13 @@ def test_what_an_edit_does_not_share_leaves_the_others_alone(job: Any) -> None:
     before, after = make_plan(job), make_plan(changed(job, target="green hair"))
     assert before.edits[0].edit_id != after.edits[0].edit_id and before.edits[1] == after.edits[1]
     assert before.invert == after.invert and before.fits[1] == after.fits[1]
+
+
+def test_another_way_to_invert_makes_other_edits_and_no_other_fits(job: Any) -> None:
+    """Otherwise one edit_id would have two images of every sample, and queries and exports would mix them."""
+    before, after = make_plan(job), make_plan(replace(job, geometry=Geometry(fit="crop")))
+    assert {edit.edit_id for edit in before.edits}.isdisjoint(edit.edit_id for edit in after.edits)
+    assert before.fits == after.fits
 
 
 def test_strength_is_no_matter_of_the_fit(job: Any) -> None:
