@@ -10,16 +10,21 @@ from rich.table import Table
 from manifests.snapshot import read_snapshot
 from manifests.store import Store
 from pipelines.tables import grid
+from tasks.plan import read_plans
 from tasks.suggestions import GatesEffect, gates_in_force, suggested_gates
 
 
 def read_effects(store: Store, keep: float | None, edit: str | None) -> list[GatesEffect]:
     """The gates in force, or with `keep` those suggested, of every edit or of one, by its id with or without the hash.
 
+    A suggestion is for the job of the newest run: earlier forms of its edits have the same names there.
     Errors: ValueError when nothing is published, or no such edit.
     """
     snapshot = read_snapshot(store)
-    found = list(gates_in_force(store, snapshot) if keep is None else suggested_gates(store, snapshot, keep))
+    if keep is None:
+        found = list(gates_in_force(store, snapshot))
+    else:
+        found = of_the_newest_run(store, list(suggested_gates(store, snapshot, keep)), edit)
     chosen = [each for each in found if edit in (None, each.edit, slug_of(each.edit))]
     if not chosen:
         known = ", ".join(sorted({each.edit for each in found}))
@@ -29,6 +34,12 @@ def read_effects(store: Store, keep: float | None, edit: str | None) -> list[Gat
             else "no edited image is published in this output yet; run its job first"
         )
     return chosen
+
+
+def of_the_newest_run(store: Store, effects: list[GatesEffect], edit: str | None) -> list[GatesEffect]:
+    """Those of the edits that the newest run has, and the one that is asked for by its whole id."""
+    current = {each.edit_id for plan in read_plans(store, newest=1) for each in plan.edits}
+    return [effect for effect in effects if effect.edit in current or effect.edit == edit]
 
 
 def slug_of(edit_id: str) -> str:

@@ -35,7 +35,8 @@ NEAR_FOLDERS = 2
 def flat_labels(changes: Mapping[str, object]) -> dict[str, object]:
     """Label changes with nested mappings written as dotted paths.
 
-    Errors: ValueError for the label `split`, for what JSON cannot hold, and for one label inside another.
+    Errors: ValueError for the label `split`, for what JSON cannot hold, for an empty mapping, and for one label inside
+    another.
     """
     flat: dict[str, object] = {}
     for path, value in _paths(changes):
@@ -46,7 +47,7 @@ def flat_labels(changes: Mapping[str, object]) -> dict[str, object]:
         outer = next((other for other in flat if path.startswith(f"{other}.")), None)
         if outer is not None:
             raise ValueError(f"the label {path!r} lies inside {outer!r}, which is given too; give one of them")
-    if SPLIT in flat:
+    if any(path.partition(".")[0] == SPLIT for path in flat):
         raise ValueError(f"the label {SPLIT!r} is inherited from the source, so that no edit leaks; leave it out")
     return flat
 
@@ -103,7 +104,9 @@ def _paths(changes: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
         path = f"{prefix}{key}"
         if not isinstance(key, str) or not all(path.split(".")):
             raise ValueError(f"the label {path!r} has an empty part or is no text; give names such as hair.color")
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
+            if not value:
+                raise ValueError(f"the label {path!r} is an empty mapping; name what changes in it, or give null")
             yield from _paths(value, f"{path}.")
         else:
             yield path, value

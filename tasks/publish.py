@@ -2,8 +2,7 @@
 
 The rows of a request are published together, and each request once. The snapshot notes the rules beside every part, so
 that publishing again writes only what is new or has other rules now; who publishes a request last decides its rules.
-A request for the first samples of a shard (a run with a limit) makes way as soon as the whole shard is published, and
-one that was tried again for the one that took its place.
+Where several requests are about the same samples (tries, runs with a limit), only the one that stands is published.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from manifests.store import Store, open_store
 from manifests.writer import PartWriter
 from tasks.outputs import scratch_folder
 from tasks.overlap import in_flight
-from tasks.plan import Plan, read_plans
+from tasks.plan import Plan
 from tasks.published import Columns, published_rows
-from tasks.requests import EditRequest, InvertRequest
-from tasks.retries import replaced
 from tasks.rules import PublishRules
+from tasks.standing import Rivals
 
 ROWS_PER_PART = 1_000_000
 ATTEMPTS = 10
@@ -60,17 +58,16 @@ def publish_edits(store: Store, plan: Plan, done: Collection[str]) -> Publicatio
 
     Errors: ValueError when a commit has not one row per sample of its shard; CommitConflict when others keep winning.
     """
-    earlier = replaced(plan)
-    whole = {**{limited: earlier.get(by, by) for limited, by in whole_of_limited(store).items()}, **earlier}
+    rivals = Rivals.of(store, plan)
     planned = (request for shard in plan.edit_requests() for request in shard)
     ready = {request.id: plan.rules_of(request.spec) for request in planned if request.id in done}
     for _ in range(ATTEMPTS):
         seen = read_snapshot(store)
         before = seen.rules
-        obsolete = {limited for limited, by in whole.items() if by in before or by in ready}
-        stale = {request: rules for request, rules in ready.items() if before.get(request) != rules.text}
-        stale = {request: rules for request, rules in stale.items() if request not in obsolete}
-        gone = {request: whole[request] for request in obsolete.intersection(before)}
+        standing = rivals.standing(before.keys() | ready.keys())
+        stands = {request: rules for request, rules in ready.items() if standing[request] == request}
+        stale = {request: rules for request, rules in stands.items() if before.get(request) != rules.text}
+        gone = {request: by for request, by in standing.items() if request in before and by != request}
         try:
             snapshot = _publish(store, seen, stale, gone)
         except OutdatedError:
@@ -78,19 +75,6 @@ def publish_edits(store: Store, plan: Plan, done: Collection[str]) -> Publicatio
         again = len(before.keys() & stale.keys())
         return Publication(snapshot.version, len(stale) - again, again, snapshot.rows)
     raise CommitConflict(f"others published {ATTEMPTS} times meanwhile; run again when they are done")
-
-
-def whole_of_limited(store: Store) -> dict[str, str]:
-    """Edit requests for the first samples of a shard, by earlier runs with a limit -> the request for all of it."""
-    found: dict[str, str] = {}
-    for plan in read_plans(store, limited=True):
-        for shard in (shard for shard in plan.shards if shard.limit is not None):
-            inversion = InvertRequest(shard=shard, spec=plan.invert)
-            complete = replace(inversion, shard=replace(shard, limit=None))
-            for edit in plan.edits:
-                limited = EditRequest(inversion=inversion, spec=edit)
-                found[limited.id] = EditRequest(inversion=complete, spec=edit).id
-    return found
 
 
 def _publish(store: Store, seen: Snapshot, stale: Mapping[str, PublishRules], gone: Mapping[str, str]) -> Snapshot:

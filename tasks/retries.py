@@ -8,7 +8,7 @@ each time, so that every later run, of whatever job, asks for the newest one.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -59,17 +59,3 @@ def with_retries(store: Store, plan: Plan, statuses: Collection[Retryable]) -> P
             again = [bad[0].inversion]
         retries |= {replace(request, retry=0).id: request.retry + 1 for request in again}
     return replace(plan, retries=retries)
-
-
-def replaced(plan: Plan) -> Mapping[str, str]:
-    """Every earlier try of an edit of the plan -> the one that takes its place."""
-    found: dict[str, str] = {}
-    for requests in plan.edit_requests():
-        for request in requests:
-            for retry in range(request.inversion.retry + 1):
-                inversion = replace(request.inversion, retry=retry)
-                first = EditRequest(inversion=inversion, spec=request.spec)
-                tries = range(plan.retries.get(first.id, 0) + 1)
-                found |= {replace(first, retry=each).id: request.id for each in tries}
-            del found[request.id]
-    return found

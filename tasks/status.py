@@ -11,6 +11,7 @@ from manifests.snapshot import read_snapshot
 from manifests.store import Store
 from tasks.artifacts import fitted
 from tasks.plan import Plan, read_plans
+from tasks.standing import Rivals
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class WorkStatus:
     inverted: Share  # shards
     fitted: Share  # editors
     edited: Share  # edits of shards
-    published: Share  # edits of shards, by the rules of the plan
+    published: Share  # edits of shards, by the rules of the plan; or what stands for them
 
     @property
     def left(self) -> bool:
@@ -93,21 +94,29 @@ def output_status(store: Store) -> OutputStatus:
 def plan_status(store: Store, plan: Plan) -> WorkStatus:
     """How much of the plan is done, from three listings."""
     done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
+    standing = Rivals.of(store, plan).standing(rules)
     inversions = [request.id for request in plan.invert_requests()]
     edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
     return WorkStatus(
         inverted=Share(sum(each in done for each in inversions), len(inversions)),
         fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
         edited=Share(sum(each in done for each in edits), len(edits)),
-        published=Share(sum(rules.get(id_) == wanted.text for id_, wanted in edits.items()), len(edits)),
+        published=Share(
+            sum(id_ in standing and rules[standing[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
+        ),
     )
+
+
+def published_requests(store: Store, plan: Plan) -> frozenset[str]:
+    """The published requests that stand for those of the plan: themselves, later tries, or ones for more samples."""
+    standing = Rivals.of(store, plan).standing(read_snapshot(store).requests)
+    ids = (request.id for requests in plan.edit_requests() for request in requests)
+    return frozenset(standing[id_] for id_ in ids if id_ in standing)
 
 
 def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
     """The published rows of each edit of the plan, by status and gate; what other plans published does not count."""
-    replaced = {each.request_id: each.by for each in read_snapshot(store).superseded}
-    ids = {request.id for requests in plan.edit_requests() for request in requests}
-    ours = {replaced.get(request_id, request_id) for request_id in ids}
+    ours = published_requests(store, plan)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     gates: dict[str, Counter[str]] = defaultdict(Counter)
     sql = "SELECT request_id, edit, status, gate, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import yaml
 
 from manifests.commit import committed
 from manifests.query import query
-from manifests.store import open_store
+from manifests.store import Store, open_store
 from pipelines.gates import read_effects, snippet
 from pipelines.job import load_job
 from tasks.gates import Gates
+from tasks.plan import Plan, record_plan
 from tasks.publish import publish_edits
 from tasks.rules import PublishRules
 from tests.commits import commit_all, small_plan
@@ -55,16 +57,24 @@ def test_a_job_is_published_again_without_workers(
     assert "edits of shards: 0 published" in printed and "1 of 3 edits of shards are not edited yet" in printed
     (shown,) = json.loads(coral.run("gates", job["output"], "--json"))
     assert shown["gates"] == {"min_direction": {"threshold": 1.0, "rejects": 8, "alone": 8}}
+    (suggested,) = yaml.safe_load(coral.run("gates", job["output"], "--suggest", "--keep", "0.5"))["edits"]
+    assert suggested["id"] == "red" and suggested["gates"]
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
     """Two edits, one of them with a gate."""
     plan = small_plan(tmp_path, rules={"red": PublishRules(gates=Gates(min_identity=0.5))})
+    return published(plan)
+
+
+def published(plan: Plan) -> Store:
+    """The output of a run of the plan."""
+    store = open_store(plan.output)
+    record_plan(store, plan)
     commit_all(plan, samples=50)
-    found = open_store(plan.output)
-    publish_edits(found, plan, committed(found))
-    return found
+    publish_edits(store, plan, committed(store))
+    return store
 
 
 def test_a_suggestion_can_be_pasted_into_a_job(store: Any, tmp_path: Path) -> None:
@@ -78,6 +88,16 @@ def test_a_suggestion_can_be_pasted_into_a_job(store: Any, tmp_path: Path) -> No
         ("red", effects[0].gates),
         ("smile", effects[1].gates),
     ]
+
+
+def test_an_edit_that_was_changed_is_suggested_for_once(store: Any, tmp_path: Path) -> None:
+    before = {effect.edit for effect in read_effects(store, 0.8, None)}
+    plan = small_plan(tmp_path)
+    stronger = tuple(replace(edit, strength=1.5) for edit in plan.edits)
+    published(replace(plan, run_id="run2", edits=stronger))
+    assert {effect.edit for effect in read_effects(store, 0.8, None)} == {edit.edit_id for edit in stronger}
+    assert {effect.edit for effect in read_effects(store, None, None)} == before | {edit.edit_id for edit in stronger}
+    assert {read_effects(store, 0.8, edit)[0].edit for edit in before} == before
 
 
 def test_one_edit_is_chosen_by_its_id_in_the_job_or_the_manifest(store: Any) -> None:

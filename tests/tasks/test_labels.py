@@ -30,7 +30,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def random_labels(depth: int, leaves: list[Any]) -> dict[str, Any]:
-    """Nested objects without an empty one."""
+    """Nested objects; empty ones only among the leaves."""
     names = RNG.sample(["a", "b", "c", "d"], RNG.randint(1, 4))
     return {
         name: random_labels(depth - 1, leaves) if depth and RNG.random() < 0.5 else RNG.choice(leaves) for name in names
@@ -39,7 +39,7 @@ def random_labels(depth: int, leaves: list[Any]) -> dict[str, Any]:
 
 def test_labels_are_merged_as_a_merge_patch() -> None:
     for _ in range(500):
-        source, patch = random_labels(3, [1, "x", [1, 2], True]), random_labels(3, [2, "y", [3], False])
+        source, patch = random_labels(3, [1, "x", [1, 2], True, {}]), random_labels(3, [2, "y", [3], False])
         assert merged(json.dumps(source), patch) == merge_patch(source, patch)
 
 
@@ -98,6 +98,9 @@ def test_metadata_that_is_no_object_is_kept(metadata: str | None, kept: dict[str
         ({"born": datetime.date(2020, 1, 1)}, "the label 'born' is datetime.date(2020, 1, 1), which JSON cannot hold"),
         ({"score": float("nan")}, "which JSON cannot hold"),
         ({"hair..color": 1}, "has an empty part"),
+        ({"hair": {}}, "the label 'hair' is an empty mapping"),
+        ({"split": {"name": "train"}}, "inherited from the source"),
+        ({"split.name": "train"}, "inherited from the source"),
         ({"hair": {3: 1}}, "the label 'hair.3' has an empty part or is no text"),
     ],
 )

@@ -21,6 +21,7 @@ from tasks.labels import flat_labels
 from tasks.plan import Plan
 from tasks.publish import Publication, publish_edits
 from tasks.rules import PublishRules
+from tasks.status import Share, edit_statuses, plan_status, published_requests
 from tests.commits import commit_all, labels_of, small_plan
 from tests.tars import write_shards
 
@@ -76,8 +77,21 @@ def test_a_limited_run_does_the_first_samples_and_makes_way_for_the_whole(
     assert (inverted.reused, edited.reused) == (1, 2)
     assert counts(store) == {"red": 12, "smile": 12}
     assert sum(each.rows for each in read_snapshot(store).superseded) == 4
-    run_job(make_job(), limit_samples=6)
+    limited, _ = run_job(make_job(), limit_samples=6)
     assert counts(store) == {"red": 12, "smile": 12}
+    assert plan_status(store, limited).published == Share(4, 4)
+    assert [edit.counts for edit in edit_statuses(store, limited)] == [{"ok": 8}, {"ok": 8}]
+
+
+@pytest.mark.parametrize("limits", [(2, 3), (3, 2), (2, 3, 1)])
+def test_of_several_limits_the_largest_stands(
+    limits: tuple[int, ...], tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 4)
+    for limit in limits:
+        plan, _ = run_job(make_job(), limit_samples=limit)
+        assert len(published_requests(open_store(plan.output), plan)) == 2
+    assert counts(open_store(plan.output)) == {"red": 3, "smile": 3}
 
 
 def test_who_publishes_meanwhile_is_not_lost(

@@ -13,7 +13,8 @@ from manifests.query import query
 from manifests.snapshot import read_snapshot
 from manifests.store import open_store
 from tasks.plan import make_plan
-from tasks.retries import read_retries, replaced
+from tasks.retries import read_retries
+from tasks.standing import Rivals
 from tasks.status import edit_statuses
 from tests.tars import write_shards
 
@@ -77,10 +78,22 @@ def test_until_it_is_tried_again_the_old_rows_stay(job: Any, run_job: Callable[.
     assert read_retries(open_store(job.output)) == plan.retries
 
 
-def test_every_earlier_try_is_known(job: Any, run_job: Callable[..., Any]) -> None:
+def test_of_the_tries_the_newest_that_is_there_stands_for_all(job: Any, run_job: Callable[..., Any]) -> None:
     first, _ = run_job(job, deadly={work("edit", job)})
     second, _ = run_job(job, retry=("quarantined",))
-    old = {request.id for requests in first.edit_requests() for request in requests}
-    new = {request.id for requests in second.edit_requests() for request in requests}
-    assert replaced(first) == {}
-    assert replaced(second).keys() == old - new and set(replaced(second).values()) == new - old
+    old, new = ({each.id for shard in plan.edit_requests() for each in shard} for plan in (first, second))
+    rivals = Rivals.of(open_store(job.output), first)
+    assert {rivals.standing(old)[request] for request in old} == old
+    standing = rivals.standing(old | new)
+    assert standing.keys() == old | new and set(standing.values()) == new
+    assert len(new - old) == 2 and {standing[request] for request in old - new} == new - old
+    assert rivals.standing(set()) == {}
+
+
+def test_a_limited_run_that_was_tried_again_makes_way_for_the_whole(job: Any, run_job: Callable[..., Any]) -> None:
+    run_job(job, deadly={work("edit", job)}, limit_samples=1)
+    run_job(job, retry=("quarantined",), limit_samples=1)
+    assert counts(job) == {"ok": 2}
+    plan, _ = run_job(job)
+    assert counts(job) == {"ok": 8}
+    assert [edit.counts for edit in edit_statuses(open_store(job.output), plan)] == [{"ok": 4}, {"ok": 4}]
