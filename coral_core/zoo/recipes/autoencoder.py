@@ -29,7 +29,7 @@ from coral_core.zoo.corpus import CorpusBatch
 from coral_core.zoo.domain import SEGMENTS
 from coral_core.zoo.recipes.base import Recipe
 
-GENERATOR_RATE, ENCODER_RATE = 1e-2, 7e-4
+GENERATOR_RATE, ENCODER_RATE = 1e-2, 1e-3
 DROPPED = 0.15  # share of samples whose offsets are dropped
 AVERAGE_DECAY = 0.995  # of the exponential moving average that is exported
 
@@ -37,7 +37,7 @@ AVERAGE_DECAY = 0.995  # of the exponential moving average that is exported
 class AutoencoderRecipe(Recipe):
     """Writes generator and encoder; the mapping network comes from the `mapping` recipe."""
 
-    default_steps = 2800
+    default_steps = 14000
     default_batch_size = 16
 
     def build(self) -> None:
@@ -67,7 +67,7 @@ class AutoencoderRecipe(Recipe):
         error = (image - batch.image_BCHW) * rarity(batch.labels_BHW).sqrt()
         return {
             "l1": error.abs().mean(),
-            "l2": 3.0 * error.square().mean(),
+            "l2": 10.0 * error.square().mean(),
             "perceptual": 0.25 * self.perceptual_distance(image, batch.image_BCHW),
             "offsets": 0.01 * offsets.square().mean() / (base.detach().var() + 1e-3),
             "reader": 0.2 * attribute_loss(self.reader(base[:, 0]), batch),
