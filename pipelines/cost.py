@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipelines.tables import grid
-from tasks.cost import Estimate, Load
+from tasks.cost import Estimate, Load, SampleCounts
 from tasks.forecast import Forecast, Pace
 from tasks.plan import Plan
 from tasks.status import WorkStatus
@@ -30,8 +30,8 @@ def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[
     yield Text(f"samples {estimate.samples_basis}{limited}; bytes to write {estimate.image_basis}", style="dim")
 
 
-def forecast_tables(forecast: Forecast, pace: Pace) -> Iterator[RenderableType]:
-    """How long a run would take, as a pilot says."""
+def forecast_tables(forecast: Forecast, pace: Pace, counts: SampleCounts) -> Iterator[RenderableType]:
+    """How long a run would take, as a pilot says, and how many samples that is for."""
     actors = f"{forecast.actors} actor{'s' * (forecast.actors != 1)}"
     table = grid(f"by a pilot of {pace.samples} samples, with {actors}", "wave", "time")
     for wave, hours in forecast.waves.items():
@@ -40,14 +40,17 @@ def forecast_tables(forecast: Forecast, pace: Pace) -> Iterator[RenderableType]:
     yield table
     money = f", {forecast.money}" if forecast.money else ""
     yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {pace_text(pace)}", style="dim")
+    yield Text(f"for {counts.total} samples, {counts.basis}", style="dim")
 
 
 def pace_text(pace: Pace) -> str:
-    """What an image takes on one actor, in milliseconds."""
+    """What an image takes on one actor, in milliseconds, and what a shard takes besides, in seconds."""
     edits = sum(pace.edits.values()) / len(pace.edits) if pace.edits else 0.0
+    invert, restore = (each.shard + each.byte * pace.size for each in (pace.invert, pace.restore))
     return (
-        f"{1000 * pace.invert:.3g} ms to invert an image, {1000 * pace.restore:.3g} ms to restore it "
-        f"and {1000 * edits:.3g} ms for each edit, {pace.start:.2g} s to start"
+        f"{1000 * pace.invert.image:.3g} ms to invert an image, {1000 * pace.restore.image:.3g} ms to restore it "
+        f"and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s to edit "
+        f"a shard of {size_text(pace.size)}, and {pace.start:.2g} s to start"
     )
 
 

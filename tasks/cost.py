@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import TypeVar
 
@@ -52,16 +53,43 @@ class Price:
 class SampleCounts:
     """How many samples the shards of a plan have."""
 
-    known: Mapping[str, int]  # shard id -> samples
-    sample_bytes: float  # of the counted ones, on average
-    basis: str  # how it is known
+    shards: tuple[Shard, ...]
+    known: Mapping[str, int]  # shard id -> samples that were counted, also those beyond its limit
 
     def of(self, shard: Shard) -> int:
-        """Samples of one shard, at least one."""
-        if shard.id in self.known:
-            return self.known[shard.id]
-        guess = max(1, round(shard.size / self.sample_bytes))
-        return guess if shard.limit is None else min(guess, shard.limit)
+        """Samples of one shard; at least one where they were not counted."""
+        samples = self.known.get(shard.id, max(1, round(shard.size / self.sample_bytes)))
+        return samples if shard.limit is None else min(samples, shard.limit)
+
+    def learned(self, counted: Mapping[str, int]) -> SampleCounts:
+        """The same with what was counted meanwhile."""
+        return replace(self, known={**self.known, **counted})
+
+    @cached_property
+    def total(self) -> int:
+        """Samples of all shards."""
+        return sum(map(self.of, self.shards))
+
+    @cached_property
+    def sample_bytes(self) -> float:
+        """Bytes of a sample, on average over the shards that were counted whole."""
+        size, samples = self._measured
+        return size / samples if samples else SAMPLE_BYTES
+
+    @property
+    def basis(self) -> str:
+        """How it is known, in words."""
+        if len(self.known) == len(self.shards):
+            return "counted"
+        _, samples = self._measured
+        known = f"{len(self.known)} of {len(self.shards)} shards counted"
+        return f"estimated: {known if samples else f'{SAMPLE_BYTES / 1000:g} kB each assumed'}"
+
+    @cached_property
+    def _measured(self) -> tuple[int, int]:
+        """Bytes and samples of the shards that were counted whole."""
+        whole = [shard for shard in self.shards if shard.id in self.known and shard.limit is None]
+        return sum(shard.size for shard in whole), sum(self.known[shard.id] for shard in whole)
 
 
 @dataclass(frozen=True)
@@ -118,7 +146,7 @@ def estimate(store: Store, plan: Plan, left: Left, counts: SampleCounts) -> Esti
     inverted = [(request.shard, counts.of(request.shard)) for request in left.inversions]
     edited = [(requests[0].shard, counts.of(requests[0].shard), requests) for requests in left.edits]
     return Estimate(
-        samples=sum(counts.of(shard) for shard in plan.shards),
+        samples=counts.total,
         samples_basis=counts.basis,
         image_basis=basis,
         invert=Load(
@@ -140,18 +168,8 @@ def estimate(store: Store, plan: Plan, left: Left, counts: SampleCounts) -> Esti
 
 def count_plan(store: Store, plan: Plan) -> SampleCounts:
     """The samples of the plan's shards, counted in some of them."""
-    done = committed(store)
-    chosen = _spread(plan.invert_requests())
-    known = {request.shard.id: count for request, count in _counted(store, chosen, done)}
-    measured = [shard for shard in plan.shards if shard.id in known and shard.limit is None]
-    size, samples = sum(shard.size for shard in measured), sum(known[shard.id] for shard in measured)
-    if len(known) == len(plan.shards):
-        basis = "counted"
-    elif samples:
-        basis = f"estimated: {len(known)} of {len(plan.shards)} shards counted"
-    else:
-        basis = f"estimated: {SAMPLE_BYTES / 1000:g} kB each assumed"
-    return SampleCounts(known, size / samples if samples else SAMPLE_BYTES, basis)
+    counted = _counted(store, _spread(plan.invert_requests()), committed(store))
+    return SampleCounts(plan.shards, {request.shard.id: count for request, count in counted})
 
 
 def stored_image_bytes(store: Store, plan: Plan) -> dict[str, float] | None:
@@ -196,9 +214,8 @@ def _counted(
             yield request, sum(record.counts.values())
         elif not shard.etag and shard.size <= budget:
             budget -= shard.size
-            with local_copy(replace(shard, limit=None)) as path:
-                count = count_samples(path)
-            yield request, count if shard.limit is None else min(count, shard.limit)
+            with local_copy(shard) as path:
+                yield request, count_samples(path)
 
 
 def _spread(requests: Sequence[Request]) -> list[Request]:

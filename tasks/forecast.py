@@ -7,6 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tasks.cost import Left, Price, SampleCounts
+from tasks.requests import Shard
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPace:
+    """What the work on one shard takes, in seconds."""
+
+    image: float  # per image
+    shard: float  # whatever its size: to begin and to commit
+    byte: float  # per byte of its tar: to fetch it and to read its headers
+
+    def of(self, shard: Shard, images: int) -> float:
+        """Seconds of a shard of so many images."""
+        return self.image * images + self.shard + self.byte * shard.size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,10 +28,11 @@ class Pace:
     """What one actor takes, in seconds, as a pilot has measured it."""
 
     samples: int  # that the pilot inverted and edited
+    size: int  # bytes of the shard they are from
     start: float  # until an actor is ready
-    invert: float  # per image
+    invert: ShardPace
     fits: Mapping[str, float]  # fit id -> whole fit, extrapolated from its first steps
-    restore: float  # per image that is edited, whatever the edits
+    restore: ShardPace  # of a shard that is edited, whatever the edits
     edits: Mapping[str, float]  # slug -> per image
 
 
@@ -39,7 +54,7 @@ class Forecast:
 def forecast(left: Left, counts: SampleCounts, pace: Pace, actors: int, price: Price) -> Forecast:
     """What is left to do, done by so many actors like the pilot's."""
     works = {
-        "invert": [pace.invert * counts.of(request.shard) for request in left.inversions],
+        "invert": [pace.invert.of(request.shard, counts.of(request.shard)) for request in left.inversions],
         "fit": [pace.fits[fit.id] for fit in left.fits],
         "edit": list(_edits(left, counts, pace)),
     }
@@ -62,5 +77,5 @@ def makespan(durations: Iterable[float], actors: int) -> float:
 def _edits(left: Left, counts: SampleCounts, pace: Pace) -> Iterator[float]:
     """Seconds of each shard that has edits to be done."""
     for requests in left.edits:
-        per_image = pace.restore + sum(pace.edits[request.spec.slug] for request in requests)
-        yield per_image * counts.of(requests[0].shard)
+        shard, images = requests[0].shard, counts.of(requests[0].shard)
+        yield pace.restore.of(shard, images) + images * sum(pace.edits[request.spec.slug] for request in requests)

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from manifests.query import query
+from manifests.s3_options import S3Options
 from manifests.store import open_store
 from pipelines.cost import hours_text, size_text
+from tests.emulator import ENVIRONMENT, Emulator
 from tests.processes import Coral
 from tests.tars import write_shards
 
@@ -39,7 +41,7 @@ def test_a_job_is_measured_stopped_and_accounted_for(tmp_path: Path, bundle: Pat
     write_shards(tmp_path, SHARDS, SAMPLES)
     job = write_job(tmp_path, bundle)
     printed = coral.run("plan", job, "--measure", "--pilot-samples", "3")
-    assert "by a pilot of 4 samples, with 1 actor" in printed
+    assert "by a pilot of 4 samples, with 1 actor" in printed and "for 8 samples, counted" in printed
     assert re.search(r"in all +\d+:\d\d:\d\d", printed)
     money = re.search(r"([\d.]+) EUR", printed)
     assert money is not None and float(money[1]) > 0
@@ -57,6 +59,22 @@ def test_a_job_is_measured_stopped_and_accounted_for(tmp_path: Path, bundle: Pat
     rows = [line.split() for line in coral.run("plan", job, "--measure").splitlines()]
     assert ["samples", "8"] in rows and ["edits", "of", "shards", "2", "2", "0"] in rows
     assert "pilot" not in str(rows)
+
+
+def test_a_pilot_counts_what_it_fetches_from_a_bucket(tmp_path: Path, bundle: Path, emulator: Emulator) -> None:
+    bucket = f"s3://{emulator.bucket()}"
+    store = open_store(bucket, S3Options(endpoint=emulator.endpoint))
+    for path in write_shards(tmp_path, 3, 40):
+        store.put_file(f"in/{path.name}", path)
+    places = {"input": f"{bucket}/in/in-*.tar", "output": f"{bucket}/out", "s3": {"endpoint": emulator.endpoint}}
+    job = write_job(tmp_path, bundle, **places)
+    coral = Coral(tmp_path / "prefect")
+    coral.environment |= ENVIRONMENT
+    before, measured, after = coral.run("plan", job, "--measure").partition("by a pilot of 36 samples")
+    assert measured and "estimated: 100 kB each assumed" in before
+    found = re.search(r"for (\d+) samples, estimated: 1 of 3 shards counted", after)
+    assert found is not None and abs(int(found[1]) - 3 * 40) <= 3
+    assert not any(store.list("out/"))
 
 
 @pytest.mark.parametrize(

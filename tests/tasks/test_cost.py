@@ -11,7 +11,7 @@ import pytest
 
 from manifests.store import open_store
 from tasks import cost
-from tasks.cost import SAMPLE_BYTES, Estimate, Load, Price, count_plan, estimate, left_of
+from tasks.cost import SAMPLE_BYTES, Estimate, Load, Price, SampleCounts, count_plan, estimate, left_of
 from tasks.plan import Plan, make_plan
 from tasks.requests import Shard
 from tests.painted import publish_painted
@@ -85,6 +85,23 @@ def test_a_bucket_is_not_read_to_count(tmp_path: Path, make_job: Callable[..., A
     remote = Shard(uri="s3://nowhere/0.tar", size=50 * SAMPLE_BYTES, etag="etag")
     found = estimate_of(replace(make_plan(make_job()), shards=(remote,)))
     assert (found.samples, found.samples_basis) == (50, "estimated: 100 kB each assumed")
+
+
+def test_what_is_counted_later_tells_of_the_rest() -> None:
+    first, second = (Shard(uri=f"s3://nowhere/{size}.tar", size=size, etag="etag") for size in (3_000, 6_000))
+    guessed = SampleCounts((first, second), {})
+    assert (guessed.total, guessed.basis) == (2, "estimated: 100 kB each assumed")
+    learned = guessed.learned({first.id: 30})
+    assert (learned.of(first), learned.of(second), learned.total) == (30, 60, 90)
+    assert learned.basis == "estimated: 1 of 2 shards counted"
+    assert learned.learned({second.id: 50}).basis == "counted"
+
+
+def test_a_limit_is_not_forgotten_when_its_tar_is_counted() -> None:
+    cut = Shard(uri="s3://nowhere/0.tar", size=SAMPLE_BYTES, etag="etag", limit=7)
+    assert SampleCounts((cut,), {}).total == 1
+    learned = SampleCounts((cut,), {cut.id: 400})
+    assert (learned.total, learned.basis) == (7, "counted")
 
 
 def test_money_is_said_only_where_there_is_a_price() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from manifests.store import open_store
 from tasks.cost import Price, count_plan, left_of
-from tasks.forecast import Forecast, Pace, forecast, makespan
+from tasks.forecast import Forecast, Pace, ShardPace, forecast, makespan
 from tasks.plan import make_plan
 from tests.tars import write_shards
 
@@ -41,7 +41,13 @@ def told(tmp_path: Path, make_job: Callable[..., Any]) -> Callable[..., Forecast
     store = open_store(plan.output)
     fits = {fit.id: 7 * 3600.0 for fit in plan.fits}
     pace = Pace(
-        samples=2, start=3600, invert=0.5 * 3600, fits=fits, restore=3600, edits={"red": 3600, "smile": 2 * 3600}
+        samples=2,
+        size=1,
+        start=3600,
+        invert=ShardPace(image=0.5 * 3600, shard=0, byte=0),
+        fits=fits,
+        restore=ShardPace(image=3600, shard=0, byte=0),
+        edits={"red": 3600, "smile": 2 * 3600},
     )
 
     def tell(actors: int, **changes: Any) -> Forecast:
@@ -61,6 +67,14 @@ def test_more_actors_save_time_and_cost_what_they_wait(told: Callable[..., Forec
     found = told(actors=2)
     assert dict(found.waves) == {"invert": 1 + 2 * 1, "fit": 7, "edit": 2 * 8}
     assert (found.actors, found.actor_hours) == (2, 2 * 26)
+
+
+def test_a_shard_takes_its_own_time_once_in_each_wave(told: Callable[..., Forecast], tmp_path: Path) -> None:
+    size = (tmp_path / "in-000.tar").stat().st_size
+    invert = ShardPace(image=0, shard=3600, byte=2 * 3600 / size)
+    restore = ShardPace(image=0, shard=4 * 3600, byte=5 * 3600 / size)
+    found = told(actors=1, invert=invert, restore=restore, start=0)
+    assert dict(found.waves) == pytest.approx({"invert": 3 * (1 + 2), "fit": 14, "edit": 3 * (4 + 5 + 2 * (1 + 2))})
 
 
 def test_no_more_actors_are_counted_than_there_are_works(told: Callable[..., Forecast]) -> None:
