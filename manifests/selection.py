@@ -34,11 +34,6 @@ class Selection:
         """Chosen rows."""
         return sum(rows for _, rows in self.counts)
 
-    def has_repeated_keys(self) -> bool:
-        """Whether one key is chosen twice for one edit, as where every shard counts its samples from zero."""
-        found = self.ask(f"SELECT count(*) - count(DISTINCT hash(key, edit)) AS repeated FROM {self.chosen}")
-        return bool(found.to_pylist()[0]["repeated"])
-
     def tally(self, *columns: str) -> list[dict[str, Any]]:
         """How many rows there are of each combination of values, as the column `rows`."""
         names = ", ".join(columns)
@@ -82,12 +77,26 @@ class Selection:
 
 
 @contextmanager
-def select(store: Store, snapshot: Snapshot, condition: str) -> Iterator[Selection]:
-    """The rows with an image for which the condition, SQL over the manifest's columns, holds.
+def select(store: Store, snapshot: Snapshot, *conditions: str) -> Iterator[Selection]:
+    """The rows with an image for which every condition, SQL over the manifest's columns, holds.
 
-    Errors: ValueError with DuckDB's message when the condition is wrong.
+    Errors: ValueError with DuckDB's message when a condition is wrong.
     """
-    chosen = f"(SELECT * FROM manifest WHERE image_uri IS NOT NULL AND (\n{condition}\n))"
+    together = " AND ".join(f"(\n{condition}\n)" for condition in ("image_uri IS NOT NULL", *conditions))
+    chosen = f"(SELECT * FROM manifest WHERE {together})"
     with asking(store, snapshot) as ask:
+        for condition in conditions:
+            _check_alone(ask, condition)
         found = ask(f"SELECT source_uri, count(*) AS rows FROM {chosen} GROUP BY source_uri ORDER BY source_uri")
         yield Selection(ask, chosen, tuple((row["source_uri"], row["rows"]) for row in found.to_pylist()))
+
+
+def _check_alone(ask: Ask, condition: str) -> None:
+    """ValueError for what is a condition between our parentheses only: it closes them and goes on behind them."""
+    try:
+        ask(f"EXPLAIN SELECT 1 FROM manifest WHERE\n{condition}")
+    except ValueError as error:
+        example = "direction > 0.1 AND split = 'train'"
+        raise ValueError(
+            f"{condition!r} by itself is no condition over the manifest's columns, as {example} is: {error}"
+        ) from error

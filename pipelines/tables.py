@@ -141,7 +141,7 @@ def write_rows(
     elif form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
-        writer.writerows([text(row[name]) for name in columns] for row in rows)
+        writer.writerows([whole(row[name]) for name in columns] for row in rows)
     else:
         table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
@@ -150,11 +150,14 @@ def write_rows(
 
 
 def text(value: Any) -> str:
-    """One cell."""
+    """One cell to look at: four digits of a number say enough."""
+    return f"{value:.4g}" if isinstance(value, float) else whole(value)
+
+
+def whole(value: Any) -> str:
+    """One cell to go on with: every digit of a number; lists and structs as JSON."""
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
     return json.dumps(plain(value), default=str) if isinstance(value, list | dict) else str(value)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from manifests.preflight import PREFIX as PROBES
 from manifests.store import Store
 from tasks.exportfiles import LocalExport
 
@@ -104,7 +105,7 @@ def _finished_files(store: Store) -> tuple[ExportedFile, ...]:
 
 
 def _expect_nothing(store: Store) -> None:
-    found = next(iter(store.list("")), None)
+    found = next((info for info in store.list("") if not info.key.startswith(PROBES)), None)
     if found is not None:
         raise ValueError(f"the destination is not empty (it has {found.key!r}) and no export of ours; {ELSEWHERE}")
 

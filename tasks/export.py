@@ -14,7 +14,7 @@ from typing import Any
 
 from manifests.query import PICTURED
 from manifests.s3_options import AMBIENT, S3Options
-from manifests.selection import Selection, select
+from manifests.selection import select
 from manifests.snapshot import Snapshot, read_snapshot
 from manifests.store import Store
 from tasks.card import card_of
@@ -24,7 +24,7 @@ from tasks.outputs import scratch_folder
 from tasks.requests import content_id
 from tasks.trainingsamples import SampleOptions, TrainingSample, training_samples
 
-FORMAT = 1
+FORMAT = 2
 """Of _export.json; raised when the same selection gives other files."""
 GOOD = "status = 'ok'"
 
@@ -47,9 +47,9 @@ class ExportSpec:
     files: FileOptions = field(default_factory=lambda: FileOptions(kind="webdataset"))
 
     @property
-    def condition(self) -> str:
-        """What a row must fulfil."""
-        return f"{PICTURED if self.with_rejected else GOOD} AND (\n{self.where}\n)"
+    def statuses(self) -> str:
+        """SQL: the rows that `where` chooses from."""
+        return PICTURED if self.with_rejected else GOOD
 
     @property
     def reads_sidecars(self) -> bool:
@@ -76,7 +76,7 @@ def export(
     Errors: ValueError for a wrong condition, a destination that holds something else, a source that is gone.
     """
     snapshot = read_snapshot(store)
-    with select(store, snapshot, spec.condition) as selection:
+    with select(store, snapshot, spec.statuses, spec.where) as selection:
         total = min(selection.total, spec.limit or selection.total)
         if not total:
             raise ValueError(_nothing(store, snapshot, spec))
@@ -84,7 +84,7 @@ def export(
         taken = claim(destination, {**_described(spec), "snapshot": snapshot.version, "manifest": parts})
         files = list(taken.files)
         if not taken.complete:
-            options = _sample_options(spec, selection, snapshot, s3)
+            options = _sample_options(spec, snapshot, s3)
             rows = islice(selection.rows(skip=taken.samples), total - taken.samples)
             files += _write(taken, spec.files, training_samples(store, rows, options), total, on_files)
             taken.finish(files, card_of(spec.files.kind, spec.where, selection.tally("edit", "prompt"), files))
@@ -107,14 +107,8 @@ def _write(
     return fresh
 
 
-def _sample_options(spec: ExportSpec, selection: Selection, snapshot: Snapshot, s3: S3Options) -> SampleOptions:
-    return SampleOptions(
-        with_masks=spec.files.with_masks,
-        with_texts=spec.reads_sidecars,
-        shards_in_keys=selection.has_repeated_keys(),
-        rules=snapshot.rules,
-        s3=s3,
-    )
+def _sample_options(spec: ExportSpec, snapshot: Snapshot, s3: S3Options) -> SampleOptions:
+    return SampleOptions(with_masks=spec.files.with_masks, with_texts=spec.reads_sidecars, rules=snapshot.rules, s3=s3)
 
 
 def _described(spec: ExportSpec) -> dict[str, Any]:
@@ -126,6 +120,6 @@ def _nothing(store: Store, snapshot: Snapshot, spec: ExportSpec) -> str:
     """Why there is nothing to export, and what there would be."""
     if not snapshot.parts:
         return "nothing is published in this output yet; run its job first"
-    with select(store, snapshot, "true") as everything:
+    with select(store, snapshot) as everything:
         found = ", ".join(f"{row['rows']} {row['status']}" for row in everything.tally("status"))
     return f"no row with an image fulfils {spec.where!r}; of all rows with one: {found or 'there is none'}"

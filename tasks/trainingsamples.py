@@ -13,11 +13,11 @@ from itertools import groupby
 from typing import Any
 
 from manifests.commit import read_commit
-from manifests.reader import open_parquet
 from manifests.s3_options import AMBIENT, S3Options
 from manifests.store import Store
 from tasks.inputs import ShardChangedError
 from tasks.labels import Labels, read_labels
+from tasks.places import Place, rows_at
 from tasks.requests import Shard
 from tasks.rules import PublishRules
 from tasks.textmembers import TextMembers, open_text_members
@@ -28,7 +28,7 @@ SUFFIXES = {"jpeg": "jpg"}
 LABELS = {"txt": "caption"}
 """Labels that text members hold, where they differ from the suffix: the label of <key>.cls is cls."""
 LONGEST_KEY = 64
-"""Characters of a source key that go into the new key as they are; tar headers hold 100 bytes."""
+"""Characters of a source key that go into the new key as they are; file names hold 255."""
 
 ManifestRow = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ ManifestRow = Mapping[str, Any]
 class TrainingSample:
     """One edited image with everything a training wants to know of it."""
 
-    key: str  # unique among all samples of an export; letters, digits, - and _ only
+    key: str  # the same in every export, and no other sample's; letters, digits, - and _ only
     suffix: str  # png, jpg or webp
     image: bytes
     mask: bytes | None  # PNG; None unless asked for
@@ -57,7 +57,6 @@ class SampleOptions:
 
     with_masks: bool
     with_texts: bool  # text members are read from the source tars
-    shards_in_keys: bool  # because source keys repeat across shards
     rules: Mapping[str, str]  # published request -> what it was published under
     s3: S3Options = AMBIENT  # how the buckets of the sources are reached
 
@@ -84,16 +83,16 @@ def provenance(row: ManifestRow) -> dict[str, Any]:
     }
 
 
-def sample_key(source_key: str, edit_id: str, shard_id: str = "") -> str:
-    """<source key>__<edit id>, after the shard's whole id where keys repeat: half of it would, in 10^5 shards.
+def sample_key(shard_id: str, source_key: str, edit_id: str) -> str:
+    """<shard id>__<source key>__<edit id>: every shard may count from zero, and exports are put together.
 
-    A source key that must be changed or cut, because webdataset or a tar header would not take it, gets a digest of
+    A source key that must be changed or cut, because webdataset or a file name would not take it, gets a digest of
     itself, so that different keys stay different.
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", source_key).strip("-")[:LONGEST_KEY]
     if plain != source_key:
         plain = f"{plain}-{hashlib.sha256(source_key.encode()).hexdigest()[:8]}"
-    return "__".join(part for part in (shard_id, plain, edit_id) if part)
+    return f"{shard_id}__{plain}__{edit_id}"
 
 
 def training_samples(store: Store, rows: Iterable[ManifestRow], options: SampleOptions) -> Iterator[TrainingSample]:
@@ -116,7 +115,7 @@ def _samples_of(
     texts = sources.texts_of(shard) if options.with_texts else None
     for row, stored in zip(group, _stored(store, group, options.with_masks), strict=True):
         yield TrainingSample(
-            key=sample_key(row["key"], row["edit"], shard.id if options.shards_in_keys else ""),
+            key=sample_key(shard.id, row["key"], row["edit"]),
             suffix=_suffix(stored["image"]["path"]),
             image=stored["image"]["bytes"],
             mask=stored["mask"]["bytes"] if options.with_masks else None,
@@ -175,12 +174,12 @@ def relabelled(texts: Mapping[str, bytes], changes: Labels) -> dict[str, bytes]:
 
 def _stored(store: Store, group: list[ManifestRow], with_masks: bool) -> list[dict[str, Any]]:
     """What the data object holds for rows of one row group, which is read once. OSError if it is another sample's."""
-    columns = ["key", "image", *(["mask"] if with_masks else [])]
-    key, number = _row_group(group[0])
-    with open_parquet(store, key) as file:
-        found = file.read_row_group(number, columns=columns).take([row["row"] for row in group]).to_pylist()
+    places = [Place(row["image_uri"], row["row_group"], row["row"]) for row in group]
+    by_place = dict(rows_at(store, places, ("key", "image", *(["mask"] if with_masks else []))))
+    found = [by_place[place] for place in places]
     if [row["key"] for row in group] != [row["key"] for row in found]:
-        raise OSError(f"row group {number} of {key} does not hold the samples that the manifest says")
+        where = f"row group {places[0].row_group} of {places[0].key}"
+        raise OSError(f"{where} does not hold the samples that the manifest says")
     return found
 
 

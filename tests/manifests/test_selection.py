@@ -77,15 +77,26 @@ def test_a_condition_may_use_every_column_and_a_comment(store: Store) -> None:
         assert chosen.tally("key") == [{"key": "1", "rows": 2}, {"key": "2", "rows": 3}]
 
 
-def test_repeated_keys_are_noticed(store: Store) -> None:
-    with select(store, read_snapshot(store), "true") as chosen:
-        assert chosen.has_repeated_keys()
-    with select(store, read_snapshot(store), "source_uri LIKE '%b.tar'") as chosen:
-        assert not chosen.has_repeated_keys()
+def test_every_condition_holds_whatever_the_others_say(store: Store) -> None:
+    with select(store, read_snapshot(store), "key = '1' -- one", "true OR key = '2' /* (more) */ --") as chosen:
+        assert chosen.tally("key") == [{"key": "1", "rows": 5}]
 
 
 @pytest.mark.parametrize(
-    "condition", ["key =", "nothing = 1", "true) ; DROP TABLE manifest; --", "1 = 1 ORDER BY key;"]
+    "condition",
+    ["true) OR (true", "true)) OR ((true", "true) --", "true /*", "')", "(true", "true; SELECT 1", "", "-- nothing"],
+)
+def test_a_condition_stays_between_its_parentheses(store: Store, condition: str) -> None:
+    with (
+        pytest.raises(ValueError, match=r"by itself is no condition .*, as direction > 0\.1 .*query"),
+        select(store, read_snapshot(store), "false", condition),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["key =", "nothing = 1", "true) ; DROP TABLE manifest; --", "1 = 1 ORDER BY key;", "true;", "true LIMIT 1"],
 )
 def test_what_is_no_condition_is_an_error(store: Store, condition: str) -> None:
     with pytest.raises(ValueError, match="query"), select(store, read_snapshot(store), condition):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from manifests.store import CommitConflict, CommitUnknown
 from pipelines import cli
+from pipelines.tables import write_rows
 from tests.processes import Coral
 
 
@@ -52,6 +56,20 @@ def test_a_lost_race_is_one_line_too(
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert capsys.readouterr().err == "coral: others keep winning; publish again\n"
+
+
+def test_only_the_table_rounds_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    third, tiny, large = 1 / 3, 1.2345678901234567e-300, 123456.789
+    rows = [{"key": 'a,\n"b"', "score": third, "areas": [tiny, large]}, {"key": None, "score": large, "areas": []}]
+    columns = list(rows[0])
+    write_rows(columns, rows, "json")
+    assert json.loads(capsys.readouterr().out) == rows
+    write_rows(columns, rows, "csv")
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert (first["key"], float(first["score"]), json.loads(first["areas"])) == ('a,\n"b"', third, [tiny, large])
+    assert (second["key"], float(second["score"])) == ("", large)
+    write_rows(columns, rows, "table")
+    assert "0.3333 " in capsys.readouterr().out
 
 
 def test_demo_data_is_the_same_every_time(coral: Coral, tmp_path: Path) -> None:

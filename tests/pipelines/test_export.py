@@ -43,6 +43,17 @@ def test_a_folder_becomes_tars_and_tells_what_it_wrote(tmp_path: Path, make_job:
     assert json.loads((tmp_path / "to" / "_export.json").read_bytes())["selection"]["where"] == "direction > 0.4"
 
 
+def test_options_may_stand_between_the_output_and_the_destination(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+    write_shards(tmp_path, 1, 4)
+    plan, _ = publish_painted(make_job())
+    said = coral(
+        *("export", plan.output, "--where", "prompt = 'red hair' AND direction > 0.4"),
+        *("--to", "webdataset", tmp_path / "to"),
+    )
+    assert "2 samples in 1 file (" in said
+    assert (tmp_path / "to" / "coral-000000.tar").is_file()
+
+
 def test_everything_may_lie_in_buckets(
     tmp_path: Path, make_job: Callable[..., Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from manifests.preflight import PREFIX as PROBES
 from manifests.store import Store, open_store
 from tasks.destination import Destination, claim
 from tasks.exportfiles import LocalExport
@@ -65,6 +66,11 @@ def test_a_file_of_somebody_else_under_our_name_is_refused(store: Store, content
     store.put_new("_export.json", content)
     with pytest.raises(ValueError, match=r"_export\.json in the destination was not written by an export"):
         claim(store, SELECTION)
+
+
+def test_the_probe_of_a_preflight_is_nobodys(store: Store) -> None:
+    store.put_new(f"{PROBES}0123", b"")
+    assert claim(store, SELECTION).files == ()
 
 
 def test_two_exports_of_the_same_may_meet_and_of_other_bytes_not(store: Store, tmp_path: Path) -> None:

@@ -94,13 +94,11 @@ def test_a_tar_sample_says_what_it_shows_and_where_it_comes_from(tmp_path: Path,
     )
     assert coral["scores"]["direction"] == row["direction"]
     assert coral["source_coral"] == PROVENANCE["coral"]
-    assert sample["__key__"] == f"a__{row['edit']}"
+    assert sample["__key__"].endswith(f"__a__{row['edit']}")
     assert Image.open(io.BytesIO(sample["mask.png"])).mode == "L"
 
 
-def test_keys_are_unique_plain_and_say_the_shard_only_where_they_must(
-    tmp_path: Path, make_job: Callable[..., Any]
-) -> None:
+def test_keys_are_unique_and_plain(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     for shard in range(2):
         members = [(f"{key}.png", image_bytes(10 * shard + index)) for index, key in enumerate(("d.x/0", "d-x-0", "1"))]
         write_tar(tmp_path / f"in-{shard}.tar", members)
@@ -109,8 +107,25 @@ def test_keys_are_unique_plain_and_say_the_shard_only_where_they_must(
     keys = [sample["__key__"] for sample in read_tars(tmp_path / "all")]
     assert len(set(keys)) == len(keys) == 12
     assert not any(character in key for key in keys for character in "./")
-    export(store, open_store(tmp_path / "one"), ExportSpec(where="source_uri LIKE '%in-1.tar' AND edit LIKE 'red%'"))
-    assert {sample["__key__"].split("__")[0] for sample in read_tars(tmp_path / "one")} >= {"1", "d-x-0"}
+
+
+def test_a_sample_has_one_key_in_every_export_and_no_other_sample_has_it(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    """Both tars count from zero, as one tar for each split does."""
+    for name, shade in (("train", 0), ("val", 100)):
+        write_tar(tmp_path / f"in-{name}.tar", [(f"{index:04d}.png", image_bytes(shade + index)) for index in range(3)])
+    _, store = publish_painted(make_job())
+
+    def exported(name: str, where: str) -> dict[str, bytes]:
+        export(store, open_store(tmp_path / name), ExportSpec(where=where))
+        return {sample["__key__"]: sample["png"] for sample in read_tars(tmp_path / name)}
+
+    train, val = (exported(split, f"split = '{split}'") for split in ("train", "val"))
+    assert (len(train), len(val)) == (6, 6) and train.keys().isdisjoint(val)
+    assert exported("all", "true") == train | val
+    first = exported("first", "key = '0000' AND split = 'val' AND edit LIKE 'red-%'")
+    assert len(first) == 1 and first.items() <= val.items()
 
 
 @pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
@@ -143,6 +158,21 @@ def test_what_a_gate_rejected_comes_out_only_when_asked_for(tmp_path: Path, make
     _, store = publish_painted(edited(make_job(), red=rules, smile=rules))
     assert export(store, open_store(tmp_path / "good"), ExportSpec()).samples == 4
     assert export(store, open_store(tmp_path / "all"), ExportSpec(with_rejected=True)).samples == 8
+
+
+@pytest.mark.parametrize("where", ["true) OR (true", "true)) OR ((true", "true) -- and no more"])
+@pytest.mark.parametrize("with_rejected", [True, False])
+def test_no_condition_gets_around_the_status(
+    tmp_path: Path, make_job: Callable[..., Any], where: str, with_rejected: bool
+) -> None:
+    write_shards(tmp_path, 1, 4)
+    rules = PublishRules(gates=Gates(min_direction=0.5))
+    _, store = publish_painted(edited(make_job(), red=rules, smile=rules))
+    with pytest.raises(ValueError, match="by itself is no condition"):
+        export(store, open_store(tmp_path / "to"), ExportSpec(where=where, with_rejected=with_rejected))
+    assert not (tmp_path / "to").exists()
+    commented = ExportSpec(where="true OR status = 'rejected' --")
+    assert export(store, open_store(tmp_path / "to"), commented).samples == 4
 
 
 @pytest.mark.parametrize(
