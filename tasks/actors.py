@@ -21,9 +21,7 @@ from tasks.artifacts import Artifact, Editors
 from tasks.outputs import ShardReport
 from tasks.quarantine import quarantine_edits, quarantine_inversion, why_quarantined
 from tasks.requests import EditRequest, FitRequest, InvertRequest
-from tasks.work import OnPulse, Pulse, edit_shard, fit_editor, invert_shard
-
-NOTHING = Pulse(samples=0, fraction=0.0)
+from tasks.work import NOTHING, OnPulse, Pulse, edit_shard, fit_editor, invert_shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +127,19 @@ class Worker:
         """tasks.work.edit_shard; a shard that was given up in the invert wave stays given up."""
         reason = why_quarantined(self.store, requests)
         if reason:
-            return quarantine_edits(requests, self.store, reason)
+            return self.quarantine_edits(requests, reason)
         with self._watched() as watch:
             return edit_shard(requests, self.editors, self.models, self.store, self.config.max_failure_rate, watch)
 
     def quarantine_inversion(self, request: InvertRequest, reason: str) -> list[ShardReport]:
         """tasks.quarantine.quarantine_inversion."""
-        return [quarantine_inversion(request, self.store, reason)]
+        with self._watched() as watch:
+            return [quarantine_inversion(request, self.store, reason, watch)]
 
     def quarantine_edits(self, requests: Sequence[EditRequest], reason: str) -> list[ShardReport]:
         """tasks.quarantine.quarantine_edits."""
-        return quarantine_edits(requests, self.store, reason)
+        with self._watched() as watch:
+            return quarantine_edits(requests, self.store, reason, watch)
 
     @ray.method(concurrency_group="pulse")  # answered by a thread of its own while the others work
     def pulse(self) -> Pulse:

@@ -44,7 +44,7 @@ def places(resources: Resources) -> int:
     """How many actors to have. ValueError when not even one fits on any node of the cluster."""
     needs = resources.needs()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = [min(math.floor(node.get(name, 0.0) / needs[name] + ROUNDING) for name in needs) for node in nodes]
+    fits = [min(room(name, node.get(name, 0.0), amount) for name, amount in needs.items()) for node in nodes]
     if sum(fits) == 0:
         largest = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in needs}
         raise ValueError(
@@ -52,3 +52,10 @@ def places(resources: Resources) -> int:
             "ask for less in the job, or connect to a larger cluster with RAY_ADDRESS"
         )
     return sum(fits) if resources.actors is None else resources.actors
+
+
+def room(name: str, there: float, amount: float) -> int:
+    """How many actors that need so much find it on a node. A share of a GPU lies on one device, as Ray has it."""
+    if name == "GPU" and amount < 1:
+        return math.floor(there) * math.floor(1 / amount + ROUNDING)
+    return math.floor(there / amount + ROUNDING)

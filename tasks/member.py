@@ -1,7 +1,7 @@
 """One actor of the pool as the driver sees it: what it was asked, how far it says it is, and since when nothing moved.
 
-An actor has four duties: `ready()` answers, once it can work, where it is; `pulse()` answers at any time how far the
-work at hand is; and the methods that Work names do it.
+An actor has three duties: `ready()` answers, once it can work, where it is; `pulse()` answers at any time how far the
+work at hand is, and whether it `transfers`; and the methods that Work names do it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Deadlines:
     """How long a worker is waited for before it is taken for stuck, killed and replaced; all in minutes."""
 
     start_minutes: float = 15.0  # until it is ready: the wait for a free place, imports and networks
-    stall_minutes: float = 30.0  # without any sign of progress
+    stall_minutes: float = 30.0  # without any sign of progress, while it computes
     shard_minutes: float = 360.0  # for inverting or editing one shard
     fit_minutes: float = 1440.0  # for training one editor
 
@@ -52,7 +52,7 @@ class Member:
     latest: Any = None  # its last pulse
     _pulse: Any = None  # reference of the pulse that was asked for
     _began: float = field(default_factory=time.monotonic)  # to start, or its work
-    _moved: float = 0.0  # when a pulse was last another than the one before
+    _moved: float = 0.0  # when a pulse last was another than the one before, or of a transfer
     _ready: float | None = None  # since when it can work
 
     @property
@@ -91,7 +91,7 @@ class Member:
                 if self.work is None:
                     raise
                 return  # the call itself will tell
-            if pulse != self.latest:
+            if pulse != self.latest or pulse.transfers:  # which may be slow, and ends by the timeouts of the store
                 self.latest, self._moved = pulse, time.monotonic()
 
     def overdue(self, deadlines: Deadlines) -> str:
@@ -101,9 +101,13 @@ class Member:
             return f"not ready after {deadlines.start_minutes:g} minutes"
         if self.work is None:
             return ""
-        if now - self._moved > 60 * deadlines.stall_minutes:
+        if self.stuck(deadlines):
             return f"no progress for {deadlines.stall_minutes:g} minutes"
         return f"not done after {self.work.minutes:g} minutes" if now - self._began > 60 * self.work.minutes else ""
+
+    def stuck(self, deadlines: Deadlines) -> bool:
+        """Whether its work has stood still for too long."""
+        return self.work is not None and time.monotonic() - self._moved > 60 * deadlines.stall_minutes
 
 
 def _is_ready(reference: Any) -> bool:

@@ -1,8 +1,9 @@
 """Shards that are given up: rows without a result for every sample, by a path that runs no decoder and no network.
 
-A shard whose work killed its worker ATTEMPTS times is not tried again. Its samples are committed as quarantined, with
-the reason, so that rows out are still samples in, and later runs pass it by. What was known before of a sample (it has
-no image, its bytes are no picture) is kept: that is its status, whatever happened to the shard.
+A shard whose work killed its worker ATTEMPTS times, or brought it to a standstill, is not tried again. Its samples are
+committed as quarantined, with the reason, so that rows out are still samples in, and later runs pass it by. What was
+known before of a sample (it has no image, its bytes are no picture) is kept: that is its status, whatever happened to
+the shard. Nothing is computed, so that all of it counts as a transfer.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from tasks.outputs import ShardReport, open_inversion, open_outputs
 from tasks.requests import EditRequest, InvertRequest
 from tasks.rows import edit_rows, inversion_rows
 from tasks.shards import read_samples
-from tasks.work import commit_info, split_committed
+from tasks.work import TRANSFER, OnPulse, commit_info, split_committed, unwatched
 
 NO_LATENTS = inversion_schema(0, 0)
 """Nothing in the file has latents, and the sizes of the networks that would give them were not asked for."""
 ROWS_AT_ONCE = 256
 
 
-def quarantine_inversion(request: InvertRequest, store: Store, reason: str) -> ShardReport:
+def quarantine_inversion(request: InvertRequest, store: Store, reason: str, pulse: OnPulse = unwatched) -> ShardReport:
     """Commit the samples that the tar lists, each without latents. What was committed before stays."""
+    pulse(TRANSFER)
     record = read_commit(store, request.id)
     if record is not None:
         return ShardReport.of(record, reused=True)
@@ -42,8 +44,11 @@ def quarantine_inversion(request: InvertRequest, store: Store, reason: str) -> S
         return output.commit(store, info, total, max_failure_rate=1.0)
 
 
-def quarantine_edits(requests: Sequence[EditRequest], store: Store, reason: str) -> list[ShardReport]:
+def quarantine_edits(
+    requests: Sequence[EditRequest], store: Store, reason: str, pulse: OnPulse = unwatched
+) -> list[ShardReport]:
     """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed."""
+    pulse(TRANSFER)
     reports, pending = split_committed(store, requests)
     if not pending:
         return reports

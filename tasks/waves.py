@@ -147,7 +147,8 @@ def _do_shards(run: Run, works: Sequence[Work], found: WaveSummary) -> None:
 def _set_aside(outcome: Outcome) -> Work:
     """Instead of a work that is given up: its samples as rows without a result."""
     work = outcome.work
-    return Work(work.key, f"quarantine {work.name}", SETS_ASIDE[work.method], (*work.arguments, outcome.error))
+    arguments = (*work.arguments, outcome.error)
+    return Work(work.key, f"quarantine {work.name}", SETS_ASIDE[work.method], arguments, work.minutes)
 
 
 def _samples(reports: Sequence[ShardReport]) -> int:

@@ -28,9 +28,6 @@ from tasks.overlap import Behind
 from tasks.requests import EditRequest, EditSpec, FitRequest, InvertRequest
 from tasks.rows import EditedPixels, Row, edit_rows, inversion_rows
 
-WAITING: Mapping[OutputSize, int] = {"generator": 4, "source": 1}
-"""Edited batches that may wait to be written; each holds on to the sources it is laid back into."""
-
 
 @dataclass(frozen=True)
 class Pulse:
@@ -39,7 +36,11 @@ class Pulse:
     samples: int  # done
     fraction: float  # of the work
     note: str = ""
+    transfers: bool = False  # a shard is fetched or a result stored: if that takes long, no sample is to blame
 
+
+NOTHING = Pulse(samples=0, fraction=0.0)
+TRANSFER = Pulse(samples=0, fraction=0.0, transfers=True)
 
 OnPulse = Callable[[Pulse], None]
 
@@ -58,13 +59,16 @@ def invert_shard(
     schema = inversion_schema(models.generator.num_ws, models.generator.w_dim)
     samples = 0
     with open_inversion(request, schema) as output:
+        pulse(TRANSFER)
         with open_source(request, models.image_size) as shard, Behind() as behind:
+            pulse(NOTHING)
             for batch in shard.batches:
                 with output.timing("invert"):
                     rows = invert_batch(request, batch, models)
                 behind.call(partial(output.write, rows))
                 samples += len(batch.items)
                 pulse(Pulse(samples, samples / shard.total))
+        pulse(Pulse(samples, 1.0, transfers=True))
         info = {"name": request.shard.uri, "shard": request.shard.content}
         return output.commit(store, info, shard.total, max_failure_rate)
 
@@ -101,7 +105,9 @@ def edit_shard(
     samples = 0
     with open_outputs(pending) as outputs:
         inversion, wanted = pending[0].inversion, whole_or_not(pending)
-        with open_inverted(store, inversion, models.image_size, wanted) as shard, Behind(WAITING[wanted]) as behind:
+        pulse(TRANSFER)
+        with open_inverted(store, inversion, models.image_size, wanted) as shard, Behind() as behind:
+            pulse(NOTHING)
             for batch in shard.batches:
                 source = restore_batch(batch, pending, models)
                 for request in pending:
@@ -109,8 +115,10 @@ def edit_shard(
                     with output.timing("edit"):
                         done = edit_batch(request.spec, fitted, source, len(batch.usable), models)
                     behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
+                behind.call_anyway(partial(shard.finish, batch))
                 samples += len(batch.items)
                 pulse(Pulse(samples * len(pending), samples / shard.total))
+        pulse(Pulse(samples * len(pending), 1.0, transfers=True))
         for request in pending:
             info = commit_info(request)
             reports.append(outputs[request.id].commit(store, info, shard.total, max_failure_rate))

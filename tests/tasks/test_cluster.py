@@ -28,10 +28,28 @@ def two_gpus() -> Iterator[None]:
         (Resources(num_gpus=0.5), 4),
         (Resources(num_gpus=0.1, num_cpus=0.1), 20),
         (Resources(num_gpus=0.3, num_cpus=0.5), 6),
+        (Resources(num_gpus=0.4), 4),
+        (Resources(num_gpus=0.6), 2),
     ],
 )
 def test_auto_means_as_many_as_fit(resources: Resources, actors: int) -> None:
     assert places(resources) == actors
+
+
+class Holder:
+    """Holds on to what it was given."""
+
+    def ready(self) -> None: ...
+
+
+def test_ray_starts_as_many_that_share_devices_and_not_one_more() -> None:
+    fits = places(Resources(num_gpus=0.6))
+    holders = [ray.remote(Holder).options(num_cpus=0, num_gpus=0.6).remote() for _ in range(fits + 1)]
+    greetings = [holder.ready.remote() for holder in holders]
+    assert len(ray.wait(greetings, num_returns=fits, timeout=120)[0]) == fits
+    assert len(ray.wait(greetings, num_returns=fits + 1, timeout=1)[0]) == fits
+    for holder in holders:
+        ray.kill(holder)
 
 
 def test_what_no_node_has_is_refused_with_what_there_is() -> None:

@@ -7,11 +7,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from tasks.cluster import connect, disconnect
 from tasks.member import PATIENCE, Deadlines, Work
@@ -24,18 +27,28 @@ def device_error() -> Exception:
     return torch.AcceleratorError("an illegal memory access was encountered")
 
 
+def device_memory_error() -> Exception:
+    import torch
+
+    return torch.OutOfMemoryError("CUDA out of memory")
+
+
 ERRORS: dict[str, Callable[[], Exception]] = {
     "machine": lambda: OSError("disk full"),
     "caller": lambda: ValueError("no such edit\nat all"),
     "device": device_error,
+    "memory": lambda: MemoryError("no room for 8 GiB"),
+    "device memory": device_memory_error,
 }
+FATAL = ("device", "memory", "device memory")
+"""Errors after which the worker is replaced."""
 
 
 class Doer:
     """Does what it is told; begins as `start` says."""
 
     def __init__(self, folder: Path, start: str = "") -> None:
-        self.folder, self.start, self.done = folder, start, 0
+        self.folder, self.start, self.done, self.transfers = folder, start, 0, False
 
     def ready(self) -> int:
         if self.start == "refuse":
@@ -44,11 +57,13 @@ class Doer:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.start == "hang":
             time.sleep(3600)
+        if self.start in ERRORS:
+            raise ERRORS[self.start]()
         return os.getpid()
 
     @ray.method(concurrency_group="pulse")
-    def pulse(self) -> int:
-        return self.done
+    def pulse(self) -> SimpleNamespace:
+        return SimpleNamespace(done=self.done, transfers=self.transfers)
 
     def double(self, number: int) -> int:
         return 2 * number
@@ -58,6 +73,12 @@ class Doer:
         for _ in range(steps):
             time.sleep(seconds / steps)
             self.done += 1
+        return "done"
+
+    def transfer(self, seconds: float) -> str:
+        """Shows no progress, because a transfer takes a while."""
+        self.transfers = True
+        time.sleep(seconds)
         return "done"
 
     def stick(self, name: str, times: int) -> str:
@@ -95,11 +116,19 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
+    """A pool whose actors begin one after the other as `starts` say; all that come later as the last of them."""
     pools: list[Pool] = []
 
-    def make(size: int, deadlines: Deadlines = PATIENCE, start: str = "") -> Pool:
-        doer = ray.remote(concurrency_groups={"pulse": 1})(Doer).options(num_cpus=0.1, max_restarts=0)
-        pools.append(Pool(lambda: doer.remote(tmp_path, start), size, deadlines))
+    def make(size: int, *starts: str, deadlines: Deadlines = PATIENCE) -> Pool:
+        doer = ray.remote(concurrency_groups={"pulse": 1})(Doer)
+        later = chain(starts, repeat(starts[-1] if starts else ""))
+
+        def hire() -> Any:
+            start = next(later)
+            num_cpus = 10**6 if start == "wait" else 0.1  # nobody has so many
+            return doer.options(num_cpus=num_cpus, max_restarts=0).remote(tmp_path, start)
+
+        pools.append(Pool(hire, size, deadlines))
         return pools[-1]
 
     yield make
@@ -153,7 +182,7 @@ def test_bad_work_after_bad_work_does_not_stop_the_run(make_pool: Callable[..., 
 
 
 def test_stuck_work_is_killed_and_done_again(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(1, Deadlines(stall_minutes=0.02))
+    pool = make_pool(1, deadlines=Deadlines(stall_minutes=0.02))
     found = run(pool, [work("once", "stick", "once", 1), work("always", "stick", "always", 99), *doubles(2)])
     assert (found["once"].result, found["once"].attempts) == ("once", 2)
     assert found["always"].deadly
@@ -162,11 +191,23 @@ def test_stuck_work_is_killed_and_done_again(make_pool: Callable[..., Pool]) -> 
 
 
 def test_slow_work_that_moves_is_left_alone_until_its_own_limit(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(2, Deadlines(stall_minutes=0.04))
+    pool = make_pool(2, deadlines=Deadlines(stall_minutes=0.04))
     works = [work("moves", "slow", 5.0, 10), work("limited", "slow", 5.0, 10, minutes=0.03)]
     found = run(pool, works)
     assert (found["moves"].result, found["moves"].attempts) == ("done", 1)
     assert found["limited"].error == "given up after 3 attempts: not done after 0.03 minutes"
+    assert not found["limited"].deadly  # it may only be large, or the network slow
+
+
+def test_a_slow_transfer_is_no_standstill(make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(1, deadlines=Deadlines(stall_minutes=0.05)), [work("a", "transfer", 6.0)])
+    assert (found["a"].result, found["a"].attempts) == ("done", 1)
+
+
+def test_a_transfer_has_the_limit_of_its_work(make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(1), [work("a", "transfer", 3600.0, minutes=0.02)])
+    assert (found["a"].attempts, found["a"].deadly) == (3, False)
+    assert found["a"].error == "given up after 3 attempts: not done after 0.02 minutes"
 
 
 def test_errors_of_the_machine_are_retried_and_blame_no_work(make_pool: Callable[..., Pool]) -> None:
@@ -182,13 +223,37 @@ def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_poo
     assert found["b"].result == 8
 
 
-def test_an_actor_whose_device_broke_is_replaced(make_pool: Callable[..., Pool]) -> None:
+@pytest.mark.parametrize("error", FATAL)
+def test_an_actor_that_is_good_for_nothing_more_is_replaced(error: str, make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(1)
     run(pool, doubles(1))
     before = pool.members[0].place
-    found = run(pool, [work("a", "fail", "a", 1, "device")])
+    found = run(pool, [work("a", "fail", "a", 1, error)])
     assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.members[0].place}"
     assert pool.members[0].place != before
+
+
+@pytest.mark.parametrize(
+    ("error", "deadly", "says"),
+    [
+        ("device", True, "AcceleratorError: an illegal memory access was encountered"),
+        ("memory", False, "MemoryError: no room for 8 GiB"),
+        ("device memory", False, "OutOfMemoryError: CUDA out of memory"),
+    ],
+)
+def test_a_want_of_memory_blames_no_work(error: str, deadly: bool, says: str, make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(1), [work("a", "fail", "a", 9, error)])
+    assert (found["a"].error, found["a"].deadly) == (f"given up after 3 attempts: {says}", deadly)
+
+
+def test_an_actor_whose_node_is_taken_away_costs_its_work_no_attempt(
+    make_pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven times: more often than a work is tried, and than workers may be lost in a row."""
+    monkeypatch.setattr(RayActorError, "preempted", True)
+    found = run(make_pool(1), [work("a", "die", "a", 7), *doubles(2)])
+    assert (found["a"].result, found["a"].attempts) == ("a", 1)
+    assert results(found) == [0, 2]
 
 
 def test_actors_that_only_die_stop_the_run(make_pool: Callable[..., Pool]) -> None:
@@ -198,17 +263,61 @@ def test_actors_that_only_die_stop_the_run(make_pool: Callable[..., Pool]) -> No
 
 def test_actors_that_die_before_they_begin_are_blamed_on_no_work(make_pool: Callable[..., Pool]) -> None:
     with pytest.raises(ChildProcessError, match="died in a row"):
-        run(make_pool(3, start="die"), doubles(3))
+        run(make_pool(3, "die"), doubles(3))
     with pytest.raises(ChildProcessError, match=r"not ready after 0\.02 minutes"):
-        run(make_pool(3, Deadlines(start_minutes=0.02), start="hang"), doubles(3))
+        run(make_pool(3, "hang", deadlines=Deadlines(start_minutes=0.02)), doubles(3))
+
+
+@pytest.mark.parametrize("error", ["machine", *FATAL])
+def test_an_actor_that_cannot_begin_because_of_its_machine_is_replaced(
+    error: str, make_pool: Callable[..., Pool]
+) -> None:
+    assert results(run(make_pool(1, error, ""), doubles(2))) == [0, 2]
+
+
+def test_actors_that_find_no_memory_to_begin_with_stop_the_run(make_pool: Callable[..., Pool]) -> None:
+    with pytest.raises(ChildProcessError, match=r"6 workers.* the last one: MemoryError: no room"):
+        run(make_pool(3, "memory"), doubles(3))
+
+
+def test_losses_before_anybody_could_begin_are_forgotten_when_somebody_does(make_pool: Callable[..., Pool]) -> None:
+    found = run(make_pool(1, *["die"] * 5, ""), [work("a", "die", "a", 1)])
+    assert (found["a"].result, found["a"].attempts) == ("a", 2)
+
+
+def test_actors_that_wait_for_a_place_do_not_stop_what_moves(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(2, "", "wait")
+    run(pool, doubles(1))
+    pool.deadlines = Deadlines(start_minutes=0.001)
+    found = run(pool, [work("a", "slow", 8.0, 16), *doubles(2)])
+    assert (found["a"].result, found["a"].attempts, results(found)) == ("done", 1, [0, 2])
+
+
+def test_without_a_place_for_anybody_the_run_stops(make_pool: Callable[..., Pool]) -> None:
+    with pytest.raises(ChildProcessError, match=r"not ready after 0\.001 minutes.*free places"):
+        run(make_pool(2, "wait", deadlines=Deadlines(start_minutes=0.001)), doubles(2))
+
+
+def test_work_that_could_not_be_handed_out_is_not_lost(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(1)
+    run(pool, doubles(1))
+    broken = pool.members[0]
+
+    def refuse(number: int) -> None:
+        raise ActorUnavailableError("the actor is temporarily unavailable", None)
+
+    broken.handle.double = SimpleNamespace(remote=refuse)
+    assert results(run(pool, doubles(2))) == [0, 2]
+    assert broken not in pool.members
 
 
 def test_an_actor_that_cannot_begin_says_why_at_once(make_pool: Callable[..., Pool]) -> None:
     with pytest.raises(ValueError, match="a worker cannot begin: ValueError: on host here: no bundle 'nowhere'"):
-        run(make_pool(2, start="refuse"), doubles(4))
+        run(make_pool(2, "refuse"), doubles(4))
 
 
 def test_pulses_of_running_work_are_heard(make_pool: Callable[..., Pool]) -> None:
-    heard: list[Any] = []
-    list(make_pool(1).run([work("a", "slow", 4.0, 16)], heard.extend))
+    pulses: list[Any] = []
+    list(make_pool(1).run([work("a", "slow", 4.0, 16)], pulses.extend))
+    heard = [pulse.done for pulse in pulses]
     assert heard == sorted(heard) and len(set(heard)) > 1

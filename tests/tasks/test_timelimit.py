@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,8 +99,8 @@ class Sleeper:
         return True
 
     @ray.method(concurrency_group="pulse")
-    def pulse(self) -> int:
-        return 0
+    def pulse(self) -> SimpleNamespace:
+        return SimpleNamespace(transfers=False)
 
     def sleep(self, seconds: float) -> float:
         time.sleep(seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,12 @@ import pytest
 from manifests.commit import committed
 from manifests.query import query
 from manifests.store import open_store
+from tasks import waves
+from tasks.actors import Resources
+from tasks.member import Deadlines, Work
 from tasks.plan import make_plan
+from tasks.pool import Outcome
+from tasks.run import Run
 from tests.tars import members_of, write_shards, write_tar
 
 BROKEN = ("broken.png", b"no image")
@@ -78,3 +83,17 @@ def test_an_edit_added_later_passes_a_quarantined_inversion_by(
     run_job(job)
     assert [row[1] for row in statuses(job, SHARD)] == 6 * ["quarantined"]  # nobody looked whether it is an image
     assert [row[1] for row in statuses(job, OTHER)] == 6 * ["ok"]
+
+
+def test_setting_a_shard_aside_has_the_deadline_of_the_shard(job: Any) -> None:
+    given: list[Work] = []
+
+    class DeadlyRun(Run):
+        def outcomes(self, wave: str, works: Sequence[Work], samples_of: Callable[[Any], int]) -> Iterator[Outcome]:
+            given.extend(works)
+            return (Outcome(work, error="it died", deadly=wave == "invert") for work in works)
+
+    with DeadlyRun(make_plan(job), Resources(), deadlines=Deadlines(shard_minutes=7.0)) as run:
+        assert len(waves.invert(run).failures) == 4
+    assert [work.method for work in given] == 2 * ["invert"] + 2 * ["quarantine_inversion"]
+    assert {work.minutes for work in given} == {7.0}

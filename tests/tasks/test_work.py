@@ -13,6 +13,7 @@ import pytest
 from manifests.commit import committed, read_commit
 from manifests.reader import read_rows
 from manifests.store import Store, open_store
+from tasks import batches, outputs, work
 from tasks.artifacts import Editors
 from tasks.geometry import Geometry, OutputSize
 from tasks.images import pixels_of
@@ -202,6 +203,30 @@ def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
     edit_shard(requests, editors, models, store, pulse=pulses.append)
     assert [pulse.samples for pulse in pulses] == sorted(pulse.samples for pulse in pulses)
     assert (pulses[-1].samples, pulses[-1].fraction) == (22, 1.0)
+
+
+def test_pulses_tell_transfers_from_what_may_be_a_sample_s_fault(
+    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    pulses: list[Pulse] = []
+    seen: set[tuple[str, bool]] = set()
+
+    def watched(module: Any, name: str) -> None:
+        whole = getattr(module, name)
+
+        def look(*arguments: Any, **options: Any) -> Any:
+            seen.add((name, pulses[-1].transfers))
+            return whole(*arguments, **options)
+
+        monkeypatch.setattr(module, name, look)
+
+    for module, name in ((batches, "local_copy"), (work, "edit_batch"), (work, "invert_batch"), (outputs, "commit")):
+        watched(module, name)
+    edit_shard(requests, editors, models, store, pulse=pulses.append)
+    other = open_store(f"{plan.output}-again")
+    invert_shard(requests[0].inversion, models, other, pulse=pulses.append)
+    assert seen == {("local_copy", True), ("edit_batch", False), ("invert_batch", False), ("commit", True)}
 
 
 def test_inversions_keep_their_shape(plan: Plan, models: Any) -> None:
