@@ -7,7 +7,9 @@ Whoever comes second deletes its own objects and goes on with the winner's recor
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ __all__ = [
 ]
 
 PREFIX = "commits/"
+PAUSES = (0.1, 0.5, 2.0)
+"""Seconds after each attempt to put a record to which the answer was lost."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> Com
     """Upload the files (object key -> local path) and make them visible; the record that is visible afterwards.
 
     That is another attempt's record, and nothing of ours is left, when that attempt was first.
-    CommitUnknown when the store's answer was lost and no record is there yet: try again with the same record.
+    CommitUnknown when the store's answer was lost time and again and no record is there: try again with the same one.
     """
     _check(record, files)
     winner = read_commit(store, record.request_id)
@@ -114,15 +118,20 @@ def locations(record: CommitRecord, prefix: str = "data/") -> Iterator[tuple[str
 
 
 def _claim(store: Store, record: CommitRecord) -> CommitRecord:
-    """Put the record unless there is one; the one that is there."""
-    try:
-        if store.put_new(_key(record.request_id), record.to_json()):
-            return record
-    except CommitUnknown:
-        pass  # look, then decide
+    """Put the record unless there is one; the one that is there.
+
+    Where the answer is lost it is put again: one that was written after all refuses the second, and is ours.
+    """
+    key = _key(record.request_id)
+    for pause in PAUSES:
+        with suppress(CommitUnknown):
+            if store.put_new(key, record.to_json()):
+                return record
+            break
+        time.sleep(pause)
     winner = read_commit(store, record.request_id)
     if winner is None:
-        raise CommitUnknown(f"whether {_key(record.request_id)!r} was written is unknown; commit the same record again")
+        raise CommitUnknown(f"whether {key!r} was written is unknown; commit the same record again")
     return winner
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from manifests.store import Store
 
@@ -32,8 +33,11 @@ def preflight(store: Store) -> None:
         _check_create_only(store, key)
         _check_compare_and_swap(store, key)
         _check_reading(store, key)
-    finally:
-        store.delete(key)
+    except BaseException:
+        with suppress(Exception):  # what went wrong first is what counts
+            store.delete(key)
+        raise
+    store.delete(key)
     _expect(store.head(key) is None, store, "still shows an object that was deleted", _PLAIN)
 
 

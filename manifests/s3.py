@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from botocore import exceptions as boto
 
-from manifests.s3_fault import Fault
+from manifests.s3_fault import NOWHERE, Fault
 from manifests.s3_options import AMBIENT, S3Options, check_address
 from manifests.spool import open_spool
 from manifests.store import (
@@ -44,6 +44,13 @@ CHUNK = 1 << 20  # bytes of a body at a time
 PAGE = 1000  # objects per request of a listing; S3 gives no more
 MULTIPART = 64 << 20  # bytes from which on a file is uploaded in parts
 PART = 16 << 20  # bytes
+CONTENT_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/plain; charset=utf-8",
+    ".png": "image/png",
+}
+"""Of what people look at, by the end of its name: a browser opens these, and downloads the rest."""
 
 _ERRORS = (boto.ClientError, boto.BotoCoreError)
 _NETWORK = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError)
@@ -108,13 +115,18 @@ class S3Store:
         name = self._name(key)
         parts = TransferConfig(multipart_threshold=MULTIPART, multipart_chunksize=PART, max_concurrency=4)
         with path.open("rb") as file, self._asking(f"write {key!r}") as s3:
-            s3.upload_fileobj(file, self.bucket, name, ExtraArgs=self.options.written(), Config=parts)
+            s3.upload_fileobj(file, self.bucket, name, ExtraArgs=self._written(key), Config=parts)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        return self._put(key, data, {"IfNoneMatch": "*"})
+        try:
+            return self._put(key, data, {"IfNoneMatch": "*"})
+        except FileNotFoundError:
+            raise StoreRefused(f"cannot create {key!r} in {self}: {NOWHERE} (404)") from None
 
     def put_if(self, key: str, data: bytes, etag: str) -> bool:
-        return self._put(key, data, {"IfMatch": etag})
+        with suppress(FileNotFoundError):
+            return self._put(key, data, {"IfMatch": etag})
+        return False
 
     def delete(self, key: str) -> None:
         name = self._name(key)
@@ -179,24 +191,29 @@ class S3Store:
             return s3.get_object(Bucket=self.bucket, Key=name, **wanted)
 
     def _put(self, key: str, data: bytes, condition: Mapping[str, str]) -> bool:
-        """One PutObject under a condition; False when the condition does not hold."""
+        """One PutObject under a condition; False when the condition does not hold. FileNotFoundError for a 404."""
         name, attempt = self._name(key), 0
         while True:
             attempt += 1
             try:
                 s3 = _clients(os.getpid(), self.options).once
-                s3.put_object(Bucket=self.bucket, Key=name, Body=data, **condition, **self.options.written())
+                s3.put_object(Bucket=self.bucket, Key=name, Body=data, **condition, **self._written(key))
                 return True
             except _ERRORS as error:
                 fault = _fault(error)
                 reason = fault.explained(f"write {key!r} in {self}")
-                if isinstance(reason, ObjectChanged | FileNotFoundError):  # there is another object, or none
+                if isinstance(reason, ObjectChanged):
                     return False
                 if isinstance(reason, StoreUnavailable) and not fault.not_done:
                     raise CommitUnknown(f"{reason}; it may have happened: look, then decide") from None
-                if isinstance(reason, StoreRefused) or attempt == ATTEMPTS:
+                if isinstance(reason, StoreRefused | FileNotFoundError) or attempt == ATTEMPTS:
                     raise reason from None
             _pause(attempt)
+
+    def _written(self, key: str) -> dict[str, str]:
+        """The parameters of a write, besides what is written and where."""
+        kind = CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")
+        return {"ContentType": kind, **self.options.written()}
 
     @property
     def _root(self) -> str:

@@ -15,7 +15,12 @@ CREDENTIALS = (
     "~/.aws, web identity, container and instance roles"
 )
 _SECRETIVE = re.compile(r"access_?key|secret|token|passw|credential|\bauth|session|profile", re.IGNORECASE)
-_SIGNED = re.compile(r"x-amz-(credential|signature|security-token)|awsaccesskeyid|[?&]signature=", re.IGNORECASE)
+_USER = re.compile(r"://[^/]*[@:]|^[a-z][a-z0-9+.-]+:[^/]*@", re.IGNORECASE)  # a secret may go on behind its slash
+_SIGNED = re.compile(
+    r"[?&][^=&/]*(access_?key|secret|token|passw|credential|\bsig)[^=&/]*="
+    r"|x-amz-(credential|signature|security-token)|authorization:",
+    re.IGNORECASE,
+)
 _REGION = re.compile(r"[a-z]{2,}[a-z0-9-]{0,30}")
 _KMS_KEY = re.compile(r"(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/|alias/)?[\w-]{1,64}")
 
@@ -59,15 +64,17 @@ def is_secretive(name: str) -> bool:
     return bool(_SECRETIVE.search(name))
 
 
-def check_address(uri: str) -> str:
-    """The s3:// address itself. ValueError, which does not repeat it, when it contains a credential."""
-    bucket = uri.removeprefix("s3://").partition("/")[0] if uri.startswith("s3://") else ""
-    if "@" in bucket or ":" in bucket or _SIGNED.search(uri):
+def check_address(address: str) -> str:
+    """The address itself, of any scheme or none. ValueError, which does not repeat it, when it contains a credential.
+
+    What looks like one is enough: '@' or ':' where a URL has its user and its host, or a signed query.
+    """
+    if _USER.search(address) or _SIGNED.search(address):
         raise ValueError(
-            f"cannot open the s3:// address: it has '@' or ':' in its bucket, or a signature; {CREDENTIALS}; "
+            f"cannot open an address with '@' or ':' in its host or bucket, or with a signature; {CREDENTIALS}; "
             "a port belongs into the option endpoint"
         )
-    return uri
+    return address
 
 
 def _check_endpoint(endpoint: str) -> None:

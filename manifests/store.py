@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-if TYPE_CHECKING:
-    from manifests.s3_options import S3Options
+from manifests.s3_options import AMBIENT, S3Options, check_address
 
 _ADDRESSES = "a directory, a file:// URL or s3://bucket/prefix"
 
@@ -111,14 +110,14 @@ class Store(Protocol):
         ...
 
 
-def open_store(uri: str | os.PathLike[str], options: S3Options | None = None) -> Store:
+def open_store(uri: str | os.PathLike[str], options: S3Options = AMBIENT) -> Store:
     """The store at a plain path, file:// or s3:// URL; the options are for s3://. Nothing is read or written yet.
 
-    ValueError for every other scheme: pipe:, http: and the like.
+    ValueError for every other scheme, pipe:, http: and the like, and for an address with a credential in it.
     """
     from manifests.local import LocalStore  # here, not above: implementations import this file
 
-    text = os.fspath(uri)
+    text = check_address(os.fspath(uri))
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text)
     if not text:
         raise ValueError(f"the store's address is empty; give {_ADDRESSES}")
@@ -129,7 +128,7 @@ def open_store(uri: str | os.PathLike[str], options: S3Options | None = None) ->
     if scheme[0] == "s3:":
         from manifests.s3 import S3Store
 
-        return S3Store(text) if options is None else S3Store(text, options)
+        return S3Store(text, options)
     raise ValueError(
         f"cannot open {text!r}: the scheme {scheme[0]!r} is refused; give {_ADDRESSES} "
         "(write ./ before a relative path with a colon in its first name)"

@@ -71,7 +71,7 @@ def plan(
     job: JobFile,
     limit_samples: Limit = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time a small pilot: how long will it take?")] = False,
-    pilot_samples: Annotated[int, typer.Option(min=1, help="For --measure; whole batches are taken.")] = 16,
+    pilot_samples: Annotated[int, typer.Option(min=1, help="For --measure: besides one batch, in whole batches.")] = 32,
 ) -> None:
     """Say what a run would do, and do nothing but, with --measure, a pilot that is thrown away."""
     from manifests.store import open_store
@@ -113,6 +113,7 @@ def run(
 def publish(job: JobFile, limit_samples: Limit = None) -> None:
     """Publish what is committed by the gates and labels the job has now. Edits nothing and starts no workers."""
     from manifests.commit import committed
+    from manifests.preflight import preflight
     from manifests.store import open_store
     from pipelines.job import load_job
     from pipelines.tables import edits_table, publication_line, show
@@ -122,6 +123,7 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
 
     planned = make_plan(load_job(job).spec(), limit_samples)
     store = open_store(planned.output, planned.s3)
+    preflight(store)
     record_plan(store, planned)
     publication = publish_edits(store, planned, committed(store))
     show(edits_table(edit_statuses(store, planned), f"published in {planned.output}"), publication_line(publication))
@@ -207,6 +209,7 @@ def export(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
 ) -> None:
     """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
+    from manifests.preflight import preflight
     from pipelines.export import export_lines, parse_size, report_lines
     from pipelines.storage import open_output, s3_options
     from tasks.export import ExportSpec
@@ -217,8 +220,10 @@ def export(
     spec = ExportSpec(
         where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
     )
+    destination = open_output(dest)
+    preflight(destination)
     with export_lines() as tell:
-        report = export_rows(open_output(output), open_output(dest), spec, tell, s3_options({}))
+        report = export_rows(open_output(output), destination, spec, tell, s3_options({}))
     print(*report_lines(report, dest), sep="\n")
 
 
@@ -275,6 +280,7 @@ def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable,
     import signal
     from concurrent.futures import ThreadPoolExecutor
 
+    from pipelines.engines import quiet_engines
     from pipelines.server import start_temporary_server
     from pipelines.stopping import Stopping
 
@@ -294,6 +300,8 @@ def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable,
 
 def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_samples: int) -> None:
     """Time a pilot, and say how long all that is left will take."""
+    from pipelines.engines import quiet_engines
+
     quiet_engines()
     from pipelines.cost import forecast_tables
     from pipelines.progress import shown
@@ -302,20 +310,6 @@ def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_
     from tasks.pilot import measure
 
     with shown("lines") as on_progress:
-        pace, actors = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
-    show(*forecast_tables(forecast(left, counts, pace, actors, job.price()), pace))
-
-
-def quiet_engines() -> None:
-    """Settings of Prefect and Ray before they are imported: no telemetry, no chatter. What is set already stays."""
-    settings = {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers as soon as anything else runs
-    }
-    for name, value in settings.items():
-        os.environ.setdefault(name, value)
+        found = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
+    counts = counts.learned(found.counted)
+    show(*forecast_tables(forecast(left, counts, found.pace, found.actors, job.price()), found.pace, counts))

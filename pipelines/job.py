@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from manifests.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
 from pipelines.storage import s3_options
@@ -22,12 +31,14 @@ from tasks.plan import EditEntry, JobSpec
 from tasks.rules import PublishRules
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+Address = Annotated[str, AfterValidator(check_address)]
+"""Of a tar or a folder; without credentials, for jobs are parameters of a flow, which Prefect keeps."""
 
 
 class Section(BaseModel):
     """A mapping of the job file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -149,8 +160,8 @@ class Job(Section):
     """A whole job."""
 
     name: str
-    input: list[str] = Field(min_length=1)
-    output: str
+    input: list[Address] = Field(min_length=1)
+    output: Address
     bundle: str = "portraits"
     seed: int = 0
     batch_size: Annotated[int, Field(ge=1)] = 16
@@ -168,14 +179,6 @@ class Job(Section):
     @classmethod
     def _one_or_many(cls, given: Any) -> Any:
         return [given] if isinstance(given, str) else given
-
-    @field_validator("input", "output")
-    @classmethod
-    def _hold_no_credentials(cls, given: Any) -> Any:
-        for address in [given] if isinstance(given, str) else given:
-            if address.startswith("s3:"):
-                check_address(address)
-        return given
 
     @field_validator("edits")
     @classmethod

@@ -50,7 +50,7 @@ class Leftovers:
 
 
 def find_leftovers(store: Store, hours: float, now: float | None = None) -> Leftovers:
-    """Objects and uploads that nothing names, and that are older than so many hours.
+    """Objects and uploads of names of ours that nothing mentions, and that are older than so many hours.
 
     Errors: ValueError where no run was ever planned, and for a record that is damaged: what it names is not known then.
     """
@@ -61,7 +61,7 @@ def find_leftovers(store: Store, hours: float, now: float | None = None) -> Left
     replaced_lately = pointer is not None and pointer.modified >= before
     prefixes = [prefix for prefix in NAMES if not (replaced_lately and prefix == PARTS)]
     old = [info for info in _ours(store, prefixes) if info.modified < before]
-    uploads = tuple(upload for upload in store.uploads() if upload.started < before)
+    uploads = tuple(upload for upload in store.uploads() if upload.started < before and _is_ours(upload))
     named = _named(store) if old else frozenset()
     return Leftovers(tuple(info for info in old if info.key not in named), uploads)
 
@@ -77,6 +77,11 @@ def remove(store: Store, leftovers: Leftovers) -> None:
 def _ours(store: Store, prefixes: Sequence[str]) -> Iterator[ObjectInfo]:
     for prefix in prefixes:
         yield from (info for info in store.list(prefix) if NAMES[prefix].fullmatch(info.key))
+
+
+def _is_ours(upload: Upload) -> bool:
+    """Whether it was to get a name of ours; where names are unknown, uploads are the store's own."""
+    return not upload.key or any(name.fullmatch(upload.key) for name in NAMES.values())
 
 
 def _named(store: Store) -> frozenset[str]:

@@ -78,3 +78,11 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds
     while not true() and process.poll() is None:
         assert time.monotonic() < deadline, "nothing happened in time"
         time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; one that nobody has asked about since has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 
-from manifests.commit import CommitRecord, CommitUnknown, ObjectRef, commit, committed, locations, read_commit
+import manifests.commit
+from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, locations, read_commit
+from manifests.s3 import S3Store
 from manifests.store import Store
+from tests.emulator import Emulator
+from tests.manifests.disturbances import Recorder, error
 
 SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests.commit, "PAUSES", [0.0] * len(PAUSES))
 
 
 def test_a_commit_makes_its_objects_visible(store: Store, tmp_path: Path) -> None:
@@ -75,22 +84,58 @@ def test_a_kill_at_any_step_leaves_the_truth(
     assert_whole(store, "r1", others=True)
 
 
+@pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("happened", [True, False])
-def test_a_lost_answer_is_looked_up(store: Store, tmp_path: Path, happened: bool) -> None:
+@pytest.mark.parametrize("lost", [1, len(PAUSES) - 1, len(PAUSES)])
+def test_a_record_whose_answer_is_lost_is_put_again(store: Store, tmp_path: Path, lost: int, happened: bool) -> None:
     class Flaky(Wrapped):
+        puts = 0
+
         def put_new(self, key: str, data: bytes) -> bool:
+            self.puts += 1
+            if self.puts > lost:
+                return store.put_new(key, data)
             if happened:
                 store.put_new(key, data)
             raise CommitUnknown("timeout after send")
 
     record, files = attempt(tmp_path, "r1", "a1")
-    if happened:
-        assert commit(Flaky(store), record, files) == record
-    else:
+    if lost == len(PAUSES) and not happened:
         with pytest.raises(CommitUnknown, match="commit the same record again"):
             commit(Flaky(store), record, files)
+        assert {info.key for info in store.list("")} == files.keys()
         assert commit(store, record, files) == record
+    else:
+        assert commit(Flaky(store), record, files) == record
     assert_whole(store, "r1")
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("first", ["a1", "a2"])
+def test_a_write_that_comes_late_refuses_the_second_and_is_found(store: Store, tmp_path: Path, first: str) -> None:
+    """Our own, or that of somebody who was faster."""
+
+    class Slow(Wrapped):
+        puts = 0
+
+        def put_new(self, key: str, data: bytes) -> bool:
+            self.puts += 1
+            if self.puts == 1:
+                raise CommitUnknown("timeout after send")
+            commit(store, *attempt(tmp_path, "r1", first))
+            return store.put_new(key, data)
+
+    assert commit(Slow(store), *attempt(tmp_path, "r1", "a1")).attempt == first
+    assert_whole(store, "r1")
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_service_that_is_overloaded_for_a_moment_gets_the_record(emulator: Emulator, bucket: S3Store) -> None:
+    record = CommitRecord("r1", "edit", "a1", (), {})
+    overloaded = error("503 Service Unavailable", "ServiceUnavailable")
+    with emulator.disturbed(recorder := Recorder("PUT", *[overloaded] * (len(PAUSES) - 1))):
+        assert commit(bucket, record, {}) == record == read_commit(bucket, "r1")
+    assert recorder.headers("IF_NONE_MATCH") == ["*"] * len(PAUSES)
 
 
 def test_a_request_may_have_no_objects(store: Store) -> None:

@@ -33,6 +33,11 @@ def not_implemented(environ: WSGIEnvironment, start: StartResponse, app: WSGIApp
     return [body]
 
 
+def nothing_here(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
+    start("404 Not Found", [("Content-Length", "0")])
+    return []
+
+
 def test_a_good_store_passes_and_is_left_as_it_was(store: Store) -> None:
     store.put_new("commits/r1.json", b"{}")
     before = list(store.list(""))
@@ -58,6 +63,12 @@ def test_an_endpoint_that_ignores_a_header_is_found_out(emulator: Emulator, head
 def test_an_endpoint_that_knows_no_conditions_says_so(emulator: Emulator) -> None:
     store = emulator.store()
     with emulator.disturbed(not_implemented), pytest.raises(StoreRefused, match="use one that does, as AWS S3"):
+        preflight(store)
+
+
+def test_a_wrong_endpoint_is_told_by_its_first_answer_and_not_by_the_last(emulator: Emulator) -> None:
+    store = emulator.store()
+    with emulator.disturbed(nothing_here), pytest.raises(StoreRefused, match=r"cannot create .* correct the endpoint"):
         preflight(store)
 
 

@@ -6,8 +6,9 @@ import logging
 import multiprocessing
 import pickle
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import boto3
 import pytest
@@ -34,6 +35,12 @@ VERBS: Mapping[str, Callable[[S3Store, Path], object]] = {
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
+def lost(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
+    """The answer of a server that is no S3."""
+    start("404 Not Found", [("Content-Type", "text/html")])
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"<html>there is nothing here<br></html>"]
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_missing_bucket_is_named(emulator: Emulator, bucket: S3Store, tmp_path: Path, verb: str) -> None:
     store = S3Store("s3://no-such-bucket/out", bucket.options)
@@ -41,6 +48,17 @@ def test_a_missing_bucket_is_named(emulator: Emulator, bucket: S3Store, tmp_path
         VERBS[verb](store, tmp_path)
     for said in ("s3://no-such-bucket/out", emulator.endpoint, "there is no such bucket; create it"):
         assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("answer", [lost, error("404 Not Found", "NoSuchKey")])
+def test_an_address_that_leads_nowhere_is_not_taken_for_a_lost_race(
+    emulator: Emulator, bucket: S3Store, answer: Callable[..., Iterable[bytes]]
+) -> None:
+    """What is to be replaced may be gone; what is to be created cannot."""
+    with emulator.disturbed(answer):
+        with pytest.raises(StoreRefused, match=r"cannot create 'k' in s3://.*correct the endpoint, the bucket or"):
+            bucket.put_new("k", b"x")
+        assert not bucket.put_if("k", b"x", "etag")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -35,6 +35,32 @@ def test_every_write_asks_for_the_encryption(
     assert recorder.headers("X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID") == [kms_key_id] * 3
 
 
+def test_a_browser_opens_what_people_look_at(
+    emulator: Emulator, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kind(key: str) -> str:
+        name = f"some/prefix/{key}"
+        return str(emulator.client.head_object(Bucket=bucket.bucket, Key=name)["ContentType"])
+
+    assert bucket.put_new("reports/1/index.html", b"first")
+    seen = bucket.head("reports/1/index.html")
+    assert seen is not None and bucket.put_if("reports/1/index.html", b"second", seen.etag)
+    assert bucket.put_new("_export.json", b"{}")
+    bucket.put_file("README.md", file_of(tmp_path, b"# samples"))
+    bucket.put_file("sheet.png", file_of(tmp_path, b"pixels"))
+    monkeypatch.setattr(manifests.s3, "MULTIPART", 1)
+    bucket.put_file("page.html", file_of(tmp_path, b"in parts"))
+    bucket.put_file("data/edit=red.v1/0.parquet", file_of(tmp_path, b"rows"))
+    assert {info.key: kind(info.key) for info in bucket.list("")} == {
+        "reports/1/index.html": "text/html; charset=utf-8",
+        "page.html": "text/html; charset=utf-8",
+        "_export.json": "application/json",
+        "README.md": "text/plain; charset=utf-8",
+        "sheet.png": "image/png",
+        "data/edit=red.v1/0.parquet": "application/octet-stream",
+    }
+
+
 def test_large_files_are_uploaded_in_parts(
     emulator: Emulator, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

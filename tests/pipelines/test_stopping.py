@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from pipelines.stopping import GRACE_SECONDS, Stopping, descendants
+from tests.processes import is_running
 
 STUBBORN = """
 import signal, subprocess, sys
@@ -49,11 +49,13 @@ def test_the_whole_family_ends(what: str, number: signal.Signals) -> None:
     assert process.stdout is not None
     family = [int(pid) for pid in process.stdout.readline().split()]
     assert set(descendants(process.pid)) == set(family) and len(family) == 2
+    told = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
+    wait_until_gone(family)
+    assert time.monotonic() - told < 3
     assert process.returncode == 128 + number
     assert said.count("coral: stopped; run the same command again") == 1
-    wait_until_gone(family)
 
 
 def test_the_engines_get_less_than_half_of_the_three_seconds() -> None:
@@ -65,10 +67,3 @@ def wait_until_gone(family: list[int]) -> None:
     while left := [pid for pid in family if is_running(pid)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

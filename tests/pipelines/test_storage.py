@@ -1,17 +1,30 @@
-"""How a bucket is reached is said by the job, else by CORAL_S3_*, else by boto3 itself; secrets are said nowhere."""
+"""How a bucket is reached is said by the job, else by CORAL_S3_*, else by boto3 itself; secrets are said nowhere.
+
+No command writes into a store that was not tried first.
+"""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from manifests.preflight import UnfitStore
 from manifests.s3 import S3Store
 from manifests.s3_options import AMBIENT, S3Options
-from pipelines.job import S3Section, load_job
+from pipelines.cli import app
+from pipelines.job import Job, S3Section, load_job
 from pipelines.storage import VARIABLES, open_output, s3_options
+from tasks.inputs import expand
+from tests.emulator import Emulator
+from tests.painted import publish_painted
+from tests.tars import write_shards
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 JOB: dict[str, Any] = {"name": "x", "input": "in.tar", "output": "out", "edits": [{"id": "red", "target": "red hair"}]}
@@ -66,12 +79,73 @@ def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
         ({"s3": {"endpoint": f"https://AKIA:{SECRET}@minio:9000"}}, "s3: the endpoint contains '@'"),
         ({"s3": {"region": SECRET}}, "s3: the region is no name such as"),
         ({"s3": {"encryption": "aws:kms", "kms_key_id": SECRET}}, "s3: the kms_key_id is neither"),
-        ({"input": f"s3://AKIA:{SECRET}@bucket/x.tar"}, "input: cannot open the s3:// address"),
-        ({"input": [f"s3://bucket/x.tar?X-Amz-Signature={SECRET}"]}, "input: cannot open the s3:// address"),
-        ({"output": f"s3://AKIA:{SECRET}@bucket/x"}, "output: cannot open the s3:// address"),
+        ({"input": f"s3://AKIA:{SECRET}@bucket/x.tar"}, "input[0]: cannot open an address with '@'"),
+        ({"input": ["x.tar", f"s3://b/x.tar?X-Amz-Signature={SECRET}"]}, "input[1]: cannot open an address with '@'"),
+        ({"output": f"s3://AKIA:{SECRET}@bucket/x"}, "output: cannot open an address with '@'"),
     ],
 )
 def test_credentials_in_a_job_are_refused_and_not_repeated(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError) as refusal:
         load_job(write(tmp_path, **changes))
     assert says in str(refusal.value) and SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"https://b.s3.amazonaws.com/x.tar?X-Amz-Credential=AKIA%2Feu&X-Amz-Signature={SECRET}",
+        f"https://AKIA:{SECRET}@minio/b",
+        f"S3://AKIA:{SECRET}@bucket/x.tar",
+        f"x.tar::s3://AKIA:{SECRET}@bucket/x.tar",
+    ],
+)
+def test_credentials_in_an_address_of_any_scheme_are_repeated_by_nobody(address: str) -> None:
+    """Not by the job either: it is a parameter of the flow, which Prefect keeps, and its errors Prefect may log."""
+    for attempt in (
+        lambda: Job(**JOB | {"input": address}),
+        lambda: Job(**JOB | {"input": ["x.tar", address]}),
+        lambda: Job(**JOB | {"output": address}),
+        lambda: expand(address),
+        lambda: open_output(address),
+    ):
+        with pytest.raises(ValueError, match="credentials are never part of an address") as refusal:
+            attempt()
+        told = "".join(traceback.format_exception(refusal.value))
+        assert SECRET not in told and "AKIA" not in told
+
+
+@pytest.fixture
+def proxied(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
+    """A bucket behind a proxy that drops what makes a write create-only."""
+
+    def proxy(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
+        environ.pop("HTTP_IF_NONE_MATCH", None)
+        return app(environ, start)
+
+    monkeypatch.setenv("CORAL_S3_ENDPOINT", emulator.endpoint)
+    with emulator.disturbed(proxy):
+        yield emulator.store()
+
+
+def test_publish_writes_nothing_into_an_unfit_store(proxied: S3Store, tmp_path: Path, bundle: Path) -> None:
+    write_shards(tmp_path, 1, 1)
+    job = write(tmp_path, input=f"{tmp_path}/in-*.tar", output=proxied.uri, bundle=str(bundle))
+    with pytest.raises(UnfitStore, match="If-None-Match"):
+        CliRunner().invoke(app, ["publish", str(job)], catch_exceptions=False)
+    assert list(proxied.list("")) == []
+
+
+def test_export_writes_nothing_into_an_unfit_store(
+    proxied: S3Store, tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 1)
+    plan, _ = publish_painted(make_job())
+    with pytest.raises(UnfitStore, match="If-None-Match"):
+        CliRunner().invoke(app, ["export", plan.output, proxied.uri], catch_exceptions=False)
+    assert list(proxied.list("")) == []
+
+
+def test_other_schemes_are_refused_by_name() -> None:
+    for attempt in (expand, open_output):
+        with pytest.raises(ValueError, match=r"'https://host/x\.tar'.*'https:' is refused"):
+            attempt("https://host/x.tar")

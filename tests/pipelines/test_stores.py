@@ -1,9 +1,14 @@
-"""Two real runs of one job at once, on every kind of store: the same rows, each once, and nothing left behind."""
+"""Two real runs of one job at once, on every kind of store: the same rows, each once, and nothing left behind.
+
+Left alone they might miss each other. So their workers wait, right before each commit, until both have uploaded what
+they want to commit: every commit is a race, which one of them loses.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from manifests.commit import committed
+from manifests.commit import committed, read_commit
 from manifests.query import query
 from manifests.reader import read_rows
 from manifests.s3_options import AMBIENT, S3Options
@@ -25,6 +30,25 @@ from tests.tars import write_shards
 
 SHARDS, SAMPLES, EDITS = 2, 3, 2
 SECRETS = [ENVIRONMENT[f"AWS_{name}"].encode() for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")]
+RACE = """
+import sys, time
+from pathlib import Path
+
+if "default_worker" in " ".join(sys.orig_argv):
+    import manifests.commit
+
+    claim, line = manifests.commit._claim, Path({line!r})
+
+    def claim_together(store, record):
+        (line / f"{{record.request_id}}-{{record.attempt}}").touch()
+        late = time.monotonic() + 120
+        while len(list(line.glob(f"{{record.request_id}}-*"))) < 2 and time.monotonic() < late:
+            time.sleep(0.01)
+        return claim(store, record)
+
+    manifests.commit._claim = claim_together
+"""
+"""Every Python process imports a module of the name sitecustomize first; workers know by it what to wait for."""
 PLACES = "* EXCLUDE (image_uri, request_id, source_uri), parse_filename(source_uri) AS shard"
 """The columns without what names a place or an attempt: a shard's address is part of its requests' ids."""
 
@@ -50,12 +74,22 @@ class Finished:
     job: Path
     site: Site
     home: Path  # of Prefect
+    line: Path  # where the workers noted what they were about to commit
     printed: tuple[str, ...]
     pids: tuple[int, ...]
 
     @property
     def store(self) -> Store:
         return open_store(self.site.output, self.site.s3)
+
+    @property
+    def attempts(self) -> dict[str, set[str]]:
+        """Request -> the attempts that were about to commit it at the same time."""
+        found = defaultdict[str, set[str]](set)
+        for path in self.line.glob("*-*"):
+            request, _, attempt = path.name.partition("-")
+            found[request].add(attempt)
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         return query(self.store, f"SELECT {PLACES} FROM manifest ORDER BY edit, shard, key").to_pylist()
@@ -101,10 +135,15 @@ def run_twice(
             site = SITES[kind](folder, emulator)
             job = folder / f"{kind}.yaml"
             job.write_text(yaml.safe_dump({"bundle": str(bundle), **JOB, **site.section()}))
+            line = folder / f"{kind}-line"
+            line.mkdir()
+            (line / "sitecustomize.py").write_text(RACE.format(line=str(line)))
+            coral.environment["PYTHONPATH"] = str(line)
             processes = [coral.start("run", job) for _ in range(2)]
             printed = tuple(process.communicate(timeout=600)[0] for process in processes)
             assert [process.returncode for process in processes] == [0, 0], printed
-            done[kind] = Finished(job, site, folder / "prefect", printed, tuple(process.pid for process in processes))
+            pids = tuple(process.pid for process in processes)
+            done[kind] = Finished(job, site, folder / "prefect", line, printed, pids)
         return done[kind]
 
     yield run
@@ -129,11 +168,15 @@ JOB = {
 }
 
 
-def test_both_end_with_one_commit_per_request_and_no_orphan(finished: Finished) -> None:
+def test_of_two_attempts_at_every_request_one_commits_and_the_other_leaves_no_orphan(finished: Finished) -> None:
     plans = list(read_plans(finished.store))
     assert len(plans) == 2 and plans[0].shards == plans[1].shards
     requests = {request.id for shard in plans[0].edit_requests() for request in shard}
-    assert committed(finished.store).keys() == requests | {each.id for each in plans[0].invert_requests()}
+    requests |= {each.id for each in plans[0].invert_requests()}
+    assert committed(finished.store).keys() == finished.attempts.keys() == requests
+    for request, attempts in finished.attempts.items():
+        record = read_commit(finished.store, request)
+        assert len(attempts) == 2 and record is not None and record.attempt in attempts
     rows = finished.rows()
     assert len(rows) == SHARDS * SAMPLES * EDITS and {row["status"] for row in rows} == {"ok"}
     found = find_leftovers(finished.store, hours=0, now=time.time() + 60)

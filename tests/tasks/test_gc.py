@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from manifests.commit import committed
+from manifests.local import STAGING
 from manifests.query import query
 from manifests.snapshot import POINTER, Snapshot, read_snapshot
 from manifests.store import Store, Upload, open_store
@@ -18,6 +19,7 @@ from tasks.gates import Gates
 from tasks.gc import find_leftovers, remove
 from tasks.publish import publish_edits
 from tasks.rules import PublishRules
+from tests.emulator import Emulator
 
 ID = "ab" * 32
 LATER = 3600 * 25.0
@@ -131,7 +133,8 @@ def test_stale_uploads_are_aborted(store: Store) -> None:
         aborted: list[Upload] = []  # noqa: RUF012
 
         def uploads(self) -> list[Upload]:
-            return [Upload("data/x", "old", int(time.time() - LATER)), Upload("data/y", "young", int(time.time()))]
+            old, young = int(time.time() - LATER), int(time.time())
+            return [Upload(ORPHANS[0], "old", old), Upload(ORPHANS[1], "young", young)]
 
         def abort(self, upload: Upload) -> None:
             self.aborted.append(upload)
@@ -144,6 +147,25 @@ def test_stale_uploads_are_aborted(store: Store) -> None:
     assert [upload.id for upload in found.uploads] == ["old"]
     remove(uploading, found)  # type: ignore[arg-type]
     assert [upload.id for upload in uploading.aborted] == ["old"]
+
+
+def test_uploads_of_others_below_the_prefix_stay(emulator: Emulator) -> None:
+    """As of an export into a folder of the output."""
+    bucket = emulator.store()
+    for key in (*ORPHANS, "export/coral-000000.tar", "data/notes.txt"):
+        emulator.client.create_multipart_upload(Bucket=bucket.bucket, Key=f"some/prefix/{key}")
+    remove(bucket, find_leftovers(finished(bucket), 24.0))  # the emulator says of every upload that it is old
+    assert {upload.key for upload in bucket.uploads()} == {"data/notes.txt", "export/coral-000000.tar"}
+
+
+def test_bytes_that_a_killed_process_had_staged_are_removed(tmp_path: Path) -> None:
+    output = finished(open_store(tmp_path))
+    staged = tmp_path / STAGING / "half"
+    staged.write_bytes(b"half")
+    remove(output, find_leftovers(output, 24.0))
+    assert staged.exists()
+    remove(output, find_leftovers(output, 24.0, time.time() + LATER))
+    assert not staged.exists()
 
 
 def test_elsewhere_nothing_is_touched(store: Store) -> None:
