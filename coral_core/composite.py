@@ -11,7 +11,7 @@ Onto = Literal["source", "reconstruction"]
 
 
 def composite(edit: Edit, inversion: Inversion, onto: Onto) -> Edit:
-    """The edit with its final image; mask and areas stay.
+    """The edit with its final image; masks and areas stay.
 
     "source": mask * edit + (1 - mask) * source, so that what the editor left alone keeps its own pixels and carries
     no inversion error. "reconstruction": the raw edit, seamless but with the inversion error everywhere.

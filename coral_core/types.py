@@ -49,6 +49,7 @@ class Edit:
     image_BCHW: Tensor
     mask_B1HW: Tensor  # max over conv layers of 16 px and finer of the upsampled layer masks; ones without regions
     layer_areas_BL: Tensor  # mean of each conv layer's mask
+    masks: Masks = ()  # of each conv layer; live in a batch, never stored; none for an editor without regions
 
 
 @dataclass(frozen=True)

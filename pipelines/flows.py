@@ -9,6 +9,7 @@ from prefect import flow
 
 from pipelines.job import Job
 from pipelines.progress import Style, shown
+from pipelines.report.runrecord import RunRecord
 from pipelines.report.step import ReportPlace, write_report
 from tasks.publish import Publication
 from tasks.retries import Retryable
@@ -70,15 +71,15 @@ def edit_dataset(
         editors = fit_wave(run)
         edits = edit_wave(run)
     publication = publish(run)
-    waves = (inversions, editors, edits)
+    record = RunRecord.of(job, (inversions, editors, edits), run.actor_hours)
     return RunSummary(
         run_id=plan.run_id,
         output=plan.output,
         shards=len(plan.shards),
-        waves=waves,
+        waves=record.waves,
         publication=publication,
         edits=edit_statuses(run.store, plan),
-        actor_hours=run.actor_hours,
-        cost=job.price().of(run.actor_hours),
-        report=write_report(run, [failure for wave in waves for failure in wave.failures]),
+        actor_hours=record.actor_hours,
+        cost=record.cost,
+        report=write_report(run, record),
     )

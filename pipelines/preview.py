@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from coral_core.models import Models, load_models
 from manifests.store import Store, open_store
 from pipelines.job import Job
+from pipelines.report.charts import Ladder, ladder
 from pipelines.report.page import render
-from pipelines.report.scores import SCORES
+from pipelines.report.scores import SCORES, Score
 from tasks.artifacts import fitted as fitted_ids
 from tasks.artifacts import load_editor
 from tasks.batches import Item
+from tasks.gates import BOUNDS
 from tasks.inputs import expand
 from tasks.plan import JobSpec, Plan, make_plan
 from tasks.requests import EditSpec
@@ -29,6 +31,9 @@ from tasks.work import Pulse, fit_editor
 
 FACTORS = (0.5, 1.0, 1.5, 2.0)
 """Strengths that are tried, in those of the job."""
+
+SWEPT = {name: score for name, score in SCORES.items() if name != "inversion_error"}
+"""Scores that strength changes."""
 
 Tell = Callable[[str], None]
 
@@ -49,8 +54,16 @@ class Strength:
 
     value: float
     own: bool  # it is the job's
-    means: Mapping[str, float]  # of each score
+    medians: Mapping[str, float]  # of each score
     passed: int  # samples that no gate would reject
+
+
+@dataclass(frozen=True)
+class Climb:
+    """One score of an edit, by strength."""
+
+    score: Score
+    chart: Ladder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +74,29 @@ class EditPreview:
     gates: Mapping[str, float]
     strengths: tuple[Strength, ...]
     samples: tuple[Swept, ...]
+
+    @property
+    def shown(self) -> int:
+        """Index of the strength whose mask, difference and scores stand for a sample: the job's, if it was tried."""
+        return next((index for index, each in enumerate(self.strengths) if each.own), len(self.strengths) - 1)
+
+    @property
+    def rejecting(self) -> list[str]:
+        """Gates that reject a sample at that strength."""
+        verdicts = (sample.cells[self.shown].gate for sample in self.samples)
+        return list(dict.fromkeys(gate for gate in verdicts if gate))
+
+    @property
+    def climbs(self) -> list[Climb]:
+        """How every score that strength changes goes with it."""
+        return [Climb(score, self._ladder(name)) for name, score in SWEPT.items() if self.samples]
+
+    def _ladder(self, name: str) -> Ladder:
+        by_strength = {
+            strength.value: [sample.cells[index].scores[name] for sample in self.samples]
+            for index, strength in enumerate(self.strengths)
+        }
+        return ladder(by_strength, {gate: each for gate, each in self.gates.items() if BOUNDS[gate].score == name})
 
 
 def preview(job: Job, options: PreviewOptions, tell: Tell) -> str:
@@ -133,5 +169,5 @@ def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, tell: Tell) -
 
 def _strength(index: int, value: float, edit: EditSpec, samples: Sequence[Swept]) -> Strength:
     cells = [sample.cells[index] for sample in samples]
-    means = {name: statistics.fmean(cell.scores[name] for cell in cells) for name in SCORES if cells}
-    return Strength(value, value == edit.strength, means, sum(not cell.gate for cell in cells))
+    medians = {name: statistics.median(cell.scores[name] for cell in cells) for name in SCORES if cells}
+    return Strength(value, value == edit.strength, medians, sum(not cell.gate for cell in cells))

@@ -10,6 +10,7 @@ from typing import Any
 from manifests.commit import CommitRecord
 from manifests.reader import open_parquet
 from manifests.store import Store
+from tasks.reasons import reason_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,20 @@ def rows_at(store: Store, places: Iterable[Place], columns: Sequence[str]) -> It
                 wanted = sorted(rows)
                 taken = file.read_row_group(group, columns=list(columns)).take(wanted).to_pylist()
                 yield from zip([Place(key, group, row) for row in wanted], taken, strict=True)
+
+
+def rows_or_reasons(store: Store, places: Iterable[Place], columns: Sequence[str]) -> dict[Place, dict[str, Any] | str]:
+    """As rows_at; an object that cannot be read is no error, but the reason at each of its places."""
+    by_object: defaultdict[str, list[Place]] = defaultdict(list)
+    for place in places:
+        by_object[place.key].append(place)
+    found: dict[Place, dict[str, Any] | str] = {}
+    for own in by_object.values():
+        try:
+            found |= dict(rows_at(store, own, columns))
+        except Exception as error:
+            found |= dict.fromkeys(own, reason_of(error))
+    return found
 
 
 def ordinal(record: CommitRecord, place: Place) -> int:

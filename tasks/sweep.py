@@ -12,13 +12,13 @@ from coral_core.types import Inversion
 from tasks.artifacts import Fitted
 from tasks.batches import Batch, Item
 from tasks.gates import Gates
-from tasks.images import UnusableError, decode, to_pixels
+from tasks.images import Picture, UnusableError, decode, to_pixels
 from tasks.inputs import expand, local_copy
 from tasks.plan import JobSpec
 from tasks.requests import EditSpec
 from tasks.rows import EditedPixels
 from tasks.shards import Sample, count_samples, read_samples
-from tasks.tiles import Tile, tile_of
+from tasks.tiles import SIDE, Tile, difference, shrunk, tile_of
 from tasks.work import edit_batch
 
 RANDOM_SHARDS = 4
@@ -31,6 +31,7 @@ class Cell:
 
     edit: Tile
     mask: Tile
+    difference: Tile  # between source and edit
     scores: Mapping[str, float]  # column -> value, as rows have them
     gate: str  # that would reject it; empty if it passes
 
@@ -92,14 +93,21 @@ def _swept(batch: Batch, source: Inversion, edits: Sequence[EditedPixels], gates
             source=tile_of(item.picture.pixels_HWC),
             inversion=tile_of(recon_BHWC[index]),
             inversion_error=error_B[index],
-            cells=tuple(_cell(edit, index, error_B[index], gates) for edit in edits),
+            cells=tuple(_cell(item.picture, edit, index, error_B[index], gates) for edit in edits),
         )
 
 
-def _cell(edit: EditedPixels, index: int, inversion_error: float, gates: Gates) -> Cell:
+def _cell(source: Picture, edit: EditedPixels, index: int, inversion_error: float, gates: Gates) -> Cell:
     scores = {name: float(values[index]) for name, values in edit.scores.items()}
     scores["inversion_error"] = inversion_error
-    return Cell(tile_of(edit.pixels_BHWC[index]), tile_of(edit.levels_BHW[index]), scores, gates.verdict(scores))
+    before_HWC, after_HWC = (shrunk(pixels, SIDE) for pixels in (source.pixels_HWC, edit.pixels_BHWC[index]))
+    return Cell(
+        edit=tile_of(after_HWC),
+        mask=tile_of(edit.levels_BHW[index]),
+        difference=tile_of(difference(before_HWC, after_HWC)),
+        scores=scores,
+        gate=gates.verdict(scores),
+    )
 
 
 def _decoded(sample: Sample, job: JobSpec, size: int) -> Item:

@@ -153,8 +153,9 @@ class CoralEditor(Editor):
         edited = generator.styles(inversion.ws_BLD + strength * self.unit_D * self.latent(inversion.ws_BLD))
         image_BCHW = generator.render(generator.styles(inversion.ws_BLD), edited, masks).clamp(-1, 1)
         if masks is None:
-            masks = tuple(image_BCHW.new_ones(len(image_BCHW), 1, size, size) for size in generator.conv_sizes)
-        return Edit(image_BCHW, claimed(masks, generator.image_size), losses.layer_areas(masks))
+            ones = tuple(image_BCHW.new_ones(len(image_BCHW), 1, size, size) for size in generator.conv_sizes)
+            return Edit(image_BCHW, claimed(ones, generator.image_size), losses.layer_areas(ones))
+        return Edit(image_BCHW, claimed(masks, generator.image_size), losses.layer_areas(masks), masks)
 
     def _attempt(self, batch: Inversion) -> Attempt:
         """Both images as two renders: in one batch of twice the size, Ibar* would pay for a second branch as well."""

@@ -116,6 +116,7 @@ def _constant(image_BCHW: torch.Tensor, mask_B1HW: torch.Tensor) -> Edit:
 
 
 def _joined(edits: list[Edit]) -> Edit:
+    """Several edits as one batch; the layers' masks are dropped because they live in their own batch only."""
     return Edit(
         torch.cat([edit.image_BCHW for edit in edits]),
         torch.cat([edit.mask_B1HW for edit in edits]),

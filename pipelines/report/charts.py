@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
-from pipelines.report.figures import Histogram, LayerArea
+from pipelines.report.figures import Histogram
 from tasks.gates import BOUNDS
 
 WIDTH, HEIGHT = 240.0, 72.0
 """Of the drawing without its labels."""
+MARGIN = 38.0
+"""Of its width, for labels of the upright axis where there is one."""
 LONG = 5
 """Characters of a label beyond which there is room for two of them only."""
 
@@ -37,23 +40,33 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Whisker:
-    """From where to where the middle of some values lies."""
-
-    x: float
-    top: float
-    bottom: float
-
-
-@dataclass(frozen=True)
 class Chart:
     """One drawing."""
 
     boxes: tuple[Box, ...]
     ticks: tuple[Mark, ...]
     gates: tuple[Mark, ...] = ()
-    whiskers: tuple[Whisker, ...] = ()
     shades: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of one sample, or of them in the middle."""
+
+    x: float
+    y: float
+    title: str
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A score at several strengths: the points of all samples, and a line through their medians."""
+
+    points: tuple[Point, ...]
+    medians: tuple[Point, ...]
+    ticks: tuple[Mark, ...]  # the strengths
+    ends: tuple[float, float]  # values at the bottom and at the top
+    gates: tuple[Point, ...]  # thresholds; y is theirs
 
 
 def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
@@ -77,23 +90,26 @@ def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
     return Chart(tuple(boxes), _ticks(histogram), tuple(lines), shades=tuple(shades))
 
 
-def layers_chart(layers: Sequence[LayerArea], highest: float) -> Chart:
-    """A bar per convolution layer, coarse to fine, up to `highest`; whiskers over the middle nine tenths of rows."""
-    step = WIDTH / max(1, len(layers))
-    scale = HEIGHT / max(highest, 1e-6)
-    boxes, whiskers = [], []
-    for index, (layer, size) in enumerate(zip(layers, layer_sizes(len(layers)), strict=True)):
-        height = min(HEIGHT, layer.mean * scale)
-        title = f"layer {index}{size and f', {size} px'}: {layer.mean:.1%} on average"
-        boxes.append(Box(index * step + 1, HEIGHT - height, step - 2, height, "layer", title))
-        ends = [HEIGHT - min(HEIGHT, end * scale) for end in (layer.late, layer.early)]
-        whiskers.append(Whisker((index + 0.5) * step, *ends))
-    return Chart(tuple(boxes), tuple(_layer_ticks(len(layers), step)), whiskers=tuple(whiskers))
+def ladder(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> Ladder:
+    """The values of a score by strength, each strength at its place, and what gates ask of them."""
+    everything = [*gates.values(), *(value for each in values.values() for value in each)]
+    low, high = min(everything), max(everything)
+    span = (high - low) or 1.0
 
+    def level(value: float) -> float:
+        return 4 + (HEIGHT - 8) * (high - value) / span
 
-def layer_sizes(count: int) -> list[int | str]:
-    """Px of each convolution layer of a StyleGAN2: one at 4, two at every size above; blank for another structure."""
-    return [4 * 2 ** ((index + 1) // 2) if count % 2 else "" for index in range(count)]
+    step = (WIDTH - MARGIN) / len(values)
+    places = {strength: MARGIN + (index + 0.5) * step for index, strength in enumerate(values)}
+    return Ladder(
+        points=tuple(Point(places[at], level(each), f"{each:.4g}") for at, own in values.items() for each in own),
+        medians=tuple(
+            Point(places[at], level(median(own)), f"median {median(own):.4g}") for at, own in values.items() if own
+        ),
+        ticks=tuple(Mark(x, f"{strength:g}") for strength, x in places.items()),
+        ends=(low, high),
+        gates=tuple(Point(MARGIN, level(threshold), f"{gate} {threshold:g}") for gate, threshold in gates.items()),
+    )
 
 
 def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
@@ -106,15 +122,6 @@ def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
         boxes.append(Box(x, 0, width, 6, kind, f"{count} {name}"))
         x += width
     return tuple(boxes)
-
-
-def _layer_ticks(count: int, step: float) -> list[Mark]:
-    """The size under the layers that share it."""
-    sizes = layer_sizes(count)
-    places = {
-        size: [index for index, each in enumerate(sizes) if each == size] for size in dict.fromkeys(sizes) if size
-    }
-    return [Mark((sum(found) / len(found) + 0.5) * step, str(size)) for size, found in places.items()]
 
 
 def _ticks(histogram: Histogram) -> tuple[Mark, ...]:

@@ -16,13 +16,15 @@ def report(
 ) -> None:
     """Write one HTML page about a run: samples, scores, gates, failures, time. It needs nothing but a browser."""
     from pipelines.report.page import save
-    from pipelines.report.report import address_of, find_plan, gather, page_of, put_page
+    from pipelines.report.report import find_plan, gather, page_of
+    from pipelines.report.runrecord import read_record
+    from pipelines.report.shelf import PAGE, address_of, put
     from pipelines.storage import open_output
 
     store = open_output(output)
     plan = find_plan(store, run)
-    page = page_of(gather(store, plan))
-    print(address_of(output, put_page(store, plan.run_id, page)) if dest is None else save(dest, page))
+    page = page_of(gather(store, plan, read_record(store, plan.run_id)))
+    print(save(dest, page) if dest else address_of(output, put(store, plan.run_id, PAGE, page.encode())))
 
 
 def preview(

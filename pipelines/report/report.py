@@ -4,35 +4,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
-import yaml
-
 from manifests.query import asking
 from manifests.snapshot import Snapshot, read_snapshot
-from manifests.store import CommitConflict, CommitUnknown, Store
-from pipelines.report.charts import Box, Chart, histogram_chart, layers_chart, shares
-from pipelines.report.figures import EditFigures, LayerArea, Reason, Spread, chosen_rows, edit_figures, failure_reasons
+from manifests.store import Store
+from pipelines.report.charts import Box, Chart, histogram_chart, shares
+from pipelines.report.figures import EditFigures, Reason, Spread, chosen_rows, edit_figures, failure_reasons
+from pipelines.report.heatmap import HeatMap, heat_map, highest_area
 from pipelines.report.page import render
 from pipelines.report.picks import Pick, picks
+from pipelines.report.resolved import resolved_yaml
+from pipelines.report.runrecord import RunRecord
 from pipelines.report.scores import SCORES, Score
 from pipelines.report.spent import Spent, time_spent
 from tasks.artifacts import Artifact
 from tasks.gallery import Exhibit, hang
 from tasks.gates import BOUNDS, Gates
+from tasks.layermaps import LayerMap
 from tasks.plan import Plan, read_plans
 from tasks.requests import EditSpec
 from tasks.rules import PublishRules
 from tasks.status import WorkStatus, plan_status
-from tasks.tiles import Tile
-from tasks.waves import Failure
-
-ATTEMPTS = 20
-EVERYWHERE = 0.999
-"""An edit whose layers are all taken that far has no regions."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Drawings:
     """What is drawn, by edit id."""
 
     by_edit: Mapping[str, Sequence[Drawn]]
-    mean_masks: Mapping[str, Tile]
+    layer_maps: Mapping[str, LayerMap]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +73,7 @@ class EditSection:
     figures: EditFigures
     shares: tuple[Box, ...]
     panels: tuple[Panel, ...]
-    layers: Chart | None  # None for an edit without regions
-    mean_mask: Tile
+    where: HeatMap | None  # None for an edit without regions
     drawn: tuple[Drawn, ...]
     artifact: Artifact | None
 
@@ -90,12 +84,11 @@ class Report:
 
     plan: Plan
     snapshot: int
-    published: str  # when
     work: WorkStatus
     edits: tuple[EditSection, ...]
     reasons: tuple[Reason, ...]
     spent: Spent
-    failures: tuple[Failure, ...]
+    run: RunRecord | None = None  # of the run itself; None where it did not end, and only its plan is known
 
     @property
     def started(self) -> str:
@@ -121,8 +114,8 @@ class Report:
 
     @property
     def job(self) -> str:
-        """The resolved job as YAML."""
-        return yaml.safe_dump(dict(self.plan.job), sort_keys=False, allow_unicode=True, width=100)
+        """The job with every setting resolved, as YAML."""
+        return resolved_yaml(self.plan, self.run.settings if self.run else {})
 
 
 def find_plan(store: Store, run_id: str | None) -> Plan:
@@ -139,12 +132,12 @@ def find_plan(store: Store, run_id: str | None) -> Plan:
     return plan
 
 
-def gather(store: Store, plan: Plan, failures: Sequence[Failure] = ()) -> Report:
+def gather(store: Store, plan: Plan, run: RunRecord | None = None) -> Report:
     """Everything a page about the plan says. Reads sums of the manifest, and pictures of a few of its rows."""
     snapshot = read_snapshot(store)
     requests = frozenset(request.id for shard in plan.edit_requests() for request in shard)
     replaced = {each.by for each in snapshot.superseded if each.request_id in requests}
-    gates = gates_in_force(snapshot, plan)
+    gates = published_gates(snapshot, plan)
     with asking(store, snapshot) as ask:
         rows = chosen_rows(ask, [edit.edit_id for edit in plan.edits], requests | replaced)
         figures = edit_figures(ask, rows, _thresholds(gates.values()))
@@ -154,12 +147,11 @@ def gather(store: Store, plan: Plan, failures: Sequence[Failure] = ()) -> Report
     return Report(
         plan=plan,
         snapshot=snapshot.version,
-        published=snapshot.created,
         work=plan_status(store, plan),
         edits=tuple(_sections(plan, figures, gates, _drawn(store, plan, chosen), spent)),
         reasons=reasons,
         spent=spent,
-        failures=tuple(failures),
+        run=run,
     )
 
 
@@ -168,18 +160,7 @@ def page_of(report: Report) -> str:
     return render("report.html", report=report, plan=report.plan, scores=list(SCORES.values()))
 
 
-def put_page(store: Store, run_id: str, page: str) -> str:
-    """Write or replace the page of a run in its output; returns its key. CommitConflict when others keep winning."""
-    key, data = f"reports/{run_id}/index.html", page.encode()
-    for _ in range(ATTEMPTS):
-        info = store.head(key)
-        with suppress(CommitUnknown):  # writing the same page again does no harm
-            if store.put_new(key, data) if info is None else store.put_if(key, data, info.etag):
-                return key
-    raise CommitConflict(f"{key} was written by others {ATTEMPTS} times in a row; report again when they are done")
-
-
-def gates_in_force(snapshot: Snapshot, plan: Plan) -> dict[str, Gates]:
+def published_gates(snapshot: Snapshot, plan: Plan) -> dict[str, Gates]:
     """By edit id, the gates its rows were published by; those of the plan while there are none, or several."""
     noted, found = snapshot.rules, defaultdict(set)
     for edit, request in ((request.spec.edit_id, request) for shard in plan.edit_requests() for request in shard):
@@ -204,36 +185,25 @@ def _drawn(store: Store, plan: Plan, chosen: Mapping[str, list[Pick]]) -> Drawin
     drawn: defaultdict[str, list[Drawn]] = defaultdict(list)
     for exhibit, pick in zip(gallery.exhibits, turns, strict=True):
         drawn[pick.row["edit"]].append(Drawn(exhibit, pick))
-    return Drawings(drawn, gallery.mean_masks)
-
-
-def address_of(output: str, key: str) -> str:
-    """What to open."""
-    return f"{output.rstrip('/')}/{key}"
+    return Drawings(drawn, gallery.layer_maps)
 
 
 def _sections(
     plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Spent
 ) -> Iterator[EditSection]:
-    highest = max((layer.late for each in figures.values() for layer in _regions(each)), default=1.0)
+    highest = highest_area([each.layers for each in figures.values()])
+    unseen = LayerMap(missing="no drawn sample has an image")
     for edit in plan.edits:
         found = figures.get(edit.edit_id, EditFigures())
-        layers = _regions(found)
         yield EditSection(
             spec=edit,
             figures=found,
             shares=shares(found.statuses),
             panels=tuple(_panels(found, gates[edit.edit_id].active)),
-            layers=layers_chart(layers, highest) if layers else None,
-            mean_mask=drawings.mean_masks.get(edit.edit_id, Tile(missing="there is no mask")),
+            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, unseen), highest),
             drawn=tuple(drawings.by_edit.get(edit.edit_id, ())),
             artifact=spent.fits.get(edit.fit_id),
         )
-
-
-def _regions(figures: EditFigures) -> list[LayerArea]:
-    """The layers' areas of an edit that has regions."""
-    return [] if all(layer.mean > EVERYWHERE for layer in figures.layers) else figures.layers
 
 
 def _panels(figures: EditFigures, gates: Mapping[str, float]) -> Iterator[Panel]:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
 from manifests.commit import CommitRecord, committed, read_commit
 from manifests.store import Store
@@ -18,26 +19,29 @@ READERS = 16
 PHASES = ("invert", "edit", "write")
 """Of a commit's seconds; its total is left out, because the edits of one shard run in one pass and share it."""
 
+Unit = Literal["images", "steps"]
+
 
 @dataclass(frozen=True)
 class Phase:
     """One kind of work."""
 
     name: str
-    images: int
-    seconds: float  # of workers, added up
+    count: int
+    unit: Unit
+    seconds: float | None  # of workers, added up; unknown for tensors that a later fit has adopted
 
     @property
     def rate(self) -> float | None:
-        """Images per second of one worker."""
-        return self.images / self.seconds if self.images and self.seconds else None
+        """Units per second of one worker."""
+        return self.count / self.seconds if self.count and self.seconds else None
 
 
 @dataclass(frozen=True)
 class Spent:
     """The work of a plan as far as it is done."""
 
-    phases: tuple[Phase, ...]
+    phases: tuple[Phase, ...]  # in the order in which a run comes to them
     fits: Mapping[str, Artifact]  # by fit id
     commits: int  # of the plan
     read: int  # of them
@@ -52,20 +56,28 @@ def time_spent(store: Store, plan: Plan) -> Spent:
     with ThreadPoolExecutor(READERS) as pool:
         records = [record for record in pool.map(lambda each: read_commit(store, each), chosen) if record is not None]
     fits = {fit.id: found for fit in plan.fits if fit.id in artifacts and (found := read_artifact(store, fit.id))}
-    return Spent(tuple(_phases(plan, records)), fits, len(wanted), len(records))
+    inverting, *others = (list(_phases(plan, records, phase)) for phase in PHASES)
+    phases = (*inverting, *_fits(plan, fits), *(phase for each in others for phase in each))
+    return Spent(phases, fits, len(wanted), len(records))
 
 
-def _phases(plan: Plan, records: Sequence[CommitRecord]) -> Iterator[Phase]:
-    """What inverting took, then editing, then writing, edit by edit in the order of the plan."""
-    images: Counter[tuple[str, str]] = Counter()
-    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+def _fits(plan: Plan, fits: Mapping[str, Artifact]) -> Iterator[Phase]:
+    """One phase per editor, named after the edits that share it."""
+    for fit_id, artifact in fits.items():
+        slugs = ", ".join(edit.slug for edit in plan.edits if edit.fit_id == fit_id)
+        yield Phase(f"fit {slugs}", artifact.steps, "steps", artifact.seconds)
+
+
+def _phases(plan: Plan, records: Sequence[CommitRecord], phase: str) -> Iterator[Phase]:
+    """What one phase took, edit by edit in the order of the plan."""
+    images: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for record in records:
-        for phase, spent in record.seconds.items():
-            name = (phase, str(record.info.get("edit", "")))
-            images[name] += sum(record.counts.values())
-            seconds[name] += spent
+        if phase in record.seconds:
+            edit = str(record.info.get("edit", ""))
+            images[edit] += sum(record.counts.values())
+            seconds[edit] += record.seconds[phase]
     slugs = {"": "", **{edit.edit_id: edit.slug for edit in plan.edits}}
-    for phase in PHASES:
-        for edit, slug in slugs.items():
-            if (phase, edit) in seconds:
-                yield Phase(f"{phase} {slug}".strip(), images[phase, edit], seconds[phase, edit])
+    for edit, slug in slugs.items():
+        if edit in seconds:
+            yield Phase(f"{phase} {slug}".strip(), images[edit], "images", seconds[edit])

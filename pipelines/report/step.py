@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prefect import task
 
-from pipelines.report.report import address_of, gather, page_of, put_page
+from pipelines.report.report import gather, page_of
+from pipelines.report.runrecord import RunRecord, put_record
+from pipelines.report.shelf import PAGE, address_of, put
 from tasks.run import Run
 from tasks.steps import QUIET
-from tasks.waves import Failure
 
 log = logging.getLogger("coral.report")
 
@@ -25,12 +25,13 @@ class ReportPlace:
 
 
 @task(name="report", **QUIET)
-def write_report(run: Run, failures: Sequence[Failure]) -> ReportPlace:
-    """Write the page. Everything it is about is published by now, so that its own failure is no failure of the run."""
+def write_report(run: Run, record: RunRecord) -> ReportPlace:
+    """Write record and page. All they are about is published by now: whatever fails here is no failure of the run."""
     store, plan = run.store, run.plan
     try:
-        key = put_page(store, plan.run_id, page_of(gather(store, plan, failures)))
-    except (OSError, RuntimeError, ValueError) as error:
+        put_record(store, plan.run_id, record)
+        key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record)).encode())
+    except Exception as error:
         log.warning("no report", exc_info=True)
         return ReportPlace(problem=f"{type(error).__name__}: {error}")
     return ReportPlace(address=address_of(plan.output, key))

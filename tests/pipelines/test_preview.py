@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from pipelines import preview as previews
+from pipelines.cli import app
 from pipelines.job import Job
 from pipelines.preview import PreviewOptions, preview
 from tasks.plan import make_plan
@@ -44,7 +48,7 @@ def test_full_fits_are_kept_for_the_run_and_nothing_else(job: Job, tmp_path: Pat
     page = preview(job, PreviewOptions(samples=4), said.append)
     assert files(tmp_path / "out") == {"editors"}
     assert said[0] == "4 samples" and any("3/3" in line for line in said)
-    assert page.count("<tr>\n<td>") == 2 * 4
+    assert page.count('<tr class="sample"') == 2 * 4 and page.count('alt="difference"') == 2 * 4
     assert all(f">{strength}" in page for strength in ("1", "2, the job's", "3", "4"))
     _, (_, fitted, _) = run_job(job.spec())
     assert (fitted.done, fitted.reused) == (0, 2)
@@ -69,3 +73,28 @@ def test_hostile_text_and_broken_samples_are_shown_as_text(job: Job) -> None:
     assert "<img src=x" not in page and HOSTILE not in page
     assert "<strong>5</strong> of 6 samples" in page and "undecodable" in page
     assert "pass the gates" in page and "max_outside" in page
+
+
+def test_every_edit_is_summed_up_by_the_medians_of_its_scores(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(previews, "render", lambda template, **content: found.update(content) or template)
+    preview(job, PreviewOptions(samples=3), lambda line: None)
+    for edit in found["edits"]:
+        assert [each.value / edit.spec.strength for each in edit.strengths] == [0.5, 1, 1.5, 2]
+        assert edit.strengths[edit.shown].own
+        for index, strength in enumerate(edit.strengths):
+            values = sorted(sample.cells[index].scores["direction"] for sample in edit.samples)
+            assert strength.medians["direction"] == values[1]
+        (outside,) = [climb.chart for climb in edit.climbs if climb.score.column == "outside"]
+        assert len(outside.points) == 3 * 4 and [gate.title for gate in outside.gates] == ["max_outside 0"]
+
+
+def test_the_command_writes_a_page_and_says_where(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job.model_dump(mode="json")))
+    page = tmp_path / "pages" / "look.html"
+    said = CliRunner().invoke(
+        app, ["preview", str(tmp_path / "job.yaml"), "-n", "2", "--steps", "1", "--dest", str(page)]
+    )
+    assert said.exit_code == 0 and said.stdout.strip() == str(page)
+    assert "2 samples" in said.stderr and "one: editing at strengths 1, 2, 3, 4" in said.stderr
+    assert page.read_text().count('<tr class="sample"') == 2 * 2 and not (tmp_path / "out").exists()

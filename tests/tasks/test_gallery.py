@@ -10,10 +10,9 @@ import pytest
 
 from manifests.query import query
 from manifests.store import open_store
-from tasks.gallery import hang, source_pixels
+from tasks.gallery import hang
 from tasks.geometry import Geometry
 from tasks.images import pixels_of
-from tasks.requests import Shard
 from tasks.tiles import GAIN
 from tests.tars import image_bytes, write_tar
 
@@ -64,28 +63,25 @@ def test_inversions_are_those_of_their_samples(tmp_path: Path, make_job: Any, ru
         assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(exhibit.row["inversion_error"], abs=0.01)
 
 
-def test_another_generator_is_not_taken_for_the_runs_own(
+def test_what_is_not_at_hand_is_a_box_and_not_the_end(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
-    other = replace(plan, digests={**plan.digests, "generator": "another"})
-    assert "is not the one of this run" in hang(store, other, rows).exhibits[0].inversion.missing
+    for path in (tmp_path / "out" / "data").rglob("*.parquet"):
+        path.write_bytes(b"damaged")
+    gallery = hang(store, replace(plan, bundle=str(tmp_path)), rows)
+    for exhibit in (each for each in gallery.exhibits if each.row["status"] == "ok"):
+        assert exhibit.source.data and exhibit.edit.missing and exhibit.mask.missing and exhibit.difference.missing
+        assert "lacks generator.safetensors" in exhibit.inversion.missing
+    assert all("lacks" in found.missing for found in gallery.layer_maps.values())
 
 
-def test_big_tars_in_buckets_are_not_fetched_for_a_picture(
+def test_edits_with_regions_have_maps_of_their_layers(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
 ) -> None:
-    plan, _, rows = run_over(tmp_path, make_job, run_job, Geometry())
-    (shard,) = plan.shards
-    remote = Shard(uri=shard.uri, size=5 * 10**9, sha256="", etag="e")
-    found = source_pixels(replace(plan, shards=(remote,)), rows, 64)
-    assert set(found.values()) == {"not downloaded: its shard has 5000 MB"}
-    found = source_pixels(replace(plan, shards=()), rows, 64)
-    assert set(found.values()) == {"its shard is not one of this run"}
-
-
-def test_a_tar_that_changed_gives_no_picture(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
-    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
-    write_tar(tmp_path / "in-0.tar", [("0.png", image_bytes(77)), ("1.png", image_bytes(78))])
-    missing = {exhibit.source.missing for exhibit in hang(store, plan, rows).exhibits}
-    assert len(missing) == 1 and "was changed" in missing.pop()
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit="crop", output="source"))
+    red, _ = plan.edits  # the other takes the whole image
+    maps = hang(store, plan, rows).layer_maps
+    assert set(maps) == {red.edit_id}
+    found = maps[red.edit_id]
+    assert not found.missing and found.samples == len(SIZES)

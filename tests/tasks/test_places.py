@@ -9,7 +9,7 @@ import pytest
 
 from manifests.commit import CommitRecord, ObjectRef
 from manifests.local import LocalStore
-from tasks.places import Place, ordinal, place_at, place_of, rows_at
+from tasks.places import Place, ordinal, place_at, place_of, rows_at, rows_or_reasons
 
 
 def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +27,15 @@ def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: p
     found = dict(rows_at(LocalStore(tmp_path), wanted, ("n", "image")))
     assert {place: row["n"] for place, row in found.items()} == dict(zip(wanted, (31, 9, 28), strict=True))
     assert sum(sizes) < 1_000_000 < len(payload) * 100_000
+
+
+def test_one_object_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": range(4)}), tmp_path / "good.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 no")
+    good, damaged, gone = (Place(f"{name}.parquet", 0, 2) for name in ("good", "damaged", "gone"))
+    found = rows_or_reasons(LocalStore(tmp_path), [good, damaged, gone], ("n",))
+    assert found[good] == {"n": 2}
+    assert isinstance(found[damaged], str) and "gone.parquet" in str(found[gone])
 
 
 def record(prefix: str, *row_groups: tuple[int, ...]) -> CommitRecord:

@@ -14,6 +14,7 @@ from tasks.artifacts import load_editor
 from tasks.gates import Gates
 from tasks.images import pixels_of
 from tasks.sweep import some_items, sweep
+from tasks.tiles import difference
 from tests.tars import members_of, write_shards, write_tar
 
 
@@ -67,6 +68,8 @@ def test_a_sweep_does_at_the_jobs_strength_what_the_run_does(
         outside = pixels_of(nothing.mask.data) == 0
         apart = np.abs(pixels_of(nothing.edit.data).astype(int) - pixels_of(sample.source.data))
         assert apart[outside].max(initial=0) <= 1
+        by_hand = difference(pixels_of(sample.source.data), pixels_of(own.edit.data))
+        assert (pixels_of(own.difference.data) == by_hand).all()
 
 
 def test_edits_that_are_laid_back_are_shown_at_the_generators_size(

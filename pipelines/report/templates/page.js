@@ -3,7 +3,7 @@
   const form = document.getElementById("controls");
   if (!form) return;
   const SHOWN_IN_A_GROUP = 2;
-  const figures = [...document.querySelectorAll("figure.sample")];
+  const figures = [...document.querySelectorAll(".sample")];
   const sections = [...document.querySelectorAll("section.edit")];
   const number = (figure, score) => (score in figure.dataset ? Number(figure.dataset[score]) : NaN);
 
@@ -34,6 +34,7 @@
     up: (score) => byScore(score, 1),
     down: (score) => byScore(score, -1),
     key: () => (one, other) => (one.dataset.key < other.dataset.key ? -1 : one.dataset.key > other.dataset.key ? 1 : 0),
+    given: () => () => 0,
   };
 
   const group = (title, note, found) => {
@@ -70,7 +71,12 @@
 
   const listed = (found, want, order) => {
     const title = { up: "lowest first", down: "highest first", key: "by key" }[order];
-    return found.length ? [group(title, `${found.length}`, found.sort(orders[order](want.score)))] : [];
+    return found.length ? [group(title, `${found.length}`, ordered(found, want, order))] : [];
+  };
+  const ordered = (found, want, order) => found.sort(orders[order](want.score));
+  const placed = (place, found, want, order) => {
+    if (place.tagName === "TBODY") return ordered(found, want, order);
+    return order === "groups" ? grouped(found, want) : listed(found, want, order);
   };
 
   const arrange = () => {
@@ -83,29 +89,29 @@
       section.hidden = Boolean(want.edit) && section.dataset.edit !== want.edit;
       if (!place) continue;
       const found = figures.filter((figure) => figure.dataset.edit === section.dataset.edit && fits(figure, want));
-      const groups = order === "groups" ? grouped(found, want) : listed(found, want, order);
-      place.replaceChildren(...groups);
-      shown += place.querySelectorAll("figure").length;
-      section.querySelector(".sheet").hidden = groups.length === 0;
-      const none = section.querySelector(".none");
-      none.hidden = groups.length > 0;
+      place.replaceChildren(...placed(place, found, want, order));
+      const here = place.querySelectorAll(".sample").length;
+      shown += here;
+      place.closest(".sheet, .scroll").hidden = here === 0;
+      section.querySelector(".none").hidden = here > 0;
     }
     for (const value of document.querySelectorAll("figcaption .value")) value.hidden = value.dataset.score !== form.elements.score.value;
     for (const button of document.querySelectorAll(".choose")) button.setAttribute("aria-pressed", String(button.dataset.score === form.elements.score.value));
-    form.elements.shown.value = `${shown} of ${figures.length} drawn samples`;
+    form.elements.shown.value = `${shown} of ${figures.length} ${form.elements.shown.dataset.noun}`;
   };
 
   const dialog = document.getElementById("large");
   let open = null;
-  const visible = () => [...document.querySelectorAll("section.edit:not([hidden]) figure.sample")];
+  const visible = () => [...document.querySelectorAll("section.edit:not([hidden]) .sample")];
   const enlarge = (figure) => {
     open = figure;
-    const names = ["source", "inversion", "edit", "mask", "difference"];
+    const tiles = [...figure.querySelectorAll(".tile")];
     dialog.querySelector("h2").textContent = figure.dataset.key;
-    dialog.querySelector(".tiles").replaceChildren(...[...figure.querySelectorAll(".open .tile")].map((tile, index) => {
+    dialog.querySelector(".tiles").classList.toggle("many", tiles.length > 5);
+    dialog.querySelector(".tiles").replaceChildren(...tiles.map((tile) => {
       const box = document.createElement("figure");
       const copy = tile.cloneNode(true);
-      box.append(copy, Object.assign(document.createElement("figcaption"), { textContent: names[index] }));
+      box.append(copy, Object.assign(document.createElement("figcaption"), { textContent: tile.dataset.name }));
       return box;
     }));
     dialog.querySelector(".about").replaceChildren(...[...figure.querySelector(".details").children].map((each) => each.cloneNode(true)));
@@ -120,7 +126,7 @@
   document.addEventListener("click", (event) => {
     const target = event.target.closest("button");
     if (event.target === dialog || target?.classList.contains("close")) dialog.close();
-    else if (target?.classList.contains("open")) enlarge(target.closest("figure"));
+    else if (event.target.closest(".open, td .tile")) { const sample = event.target.closest(".sample"); if (sample) enlarge(sample); }
     else if (target?.classList.contains("choose")) { form.elements.score.value = target.dataset.score; arrange(); }
   });
   dialog.addEventListener("keydown", (event) => {

@@ -57,6 +57,13 @@ def test_masks_of_zeros_return_the_original_bit_for_bit(models: Models, inversio
     assert not edit.mask_B1HW.any()
 
 
+def test_an_edit_comes_with_the_masks_it_was_blended_by(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(0.25, left_only=True)).edit(inversion, [RED] * 4)
+    assert [mask_B1HW.shape for mask_B1HW in edit.masks] == [(4, 1, size, size) for size in models.generator.conv_sizes]
+    torch.testing.assert_close(losses.layer_areas(edit.masks), edit.layer_areas_BL)
+    assert moved(models, WholeImage(())).edit(inversion, [RED] * 4).masks == ()  # it chooses no region
+
+
 def test_an_edit_stays_near_its_mask(models: Models, inversion: Inversion) -> None:
     edit = moved(models, Constant(1.0, left_only=True)).edit(inversion, [RED] * 4)
     change_W = (edit.image_BCHW - inversion.recon_BCHW).abs().mean((0, 1, 2))

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from manifests.query import Ask, query
 from manifests.schema import MANIFEST_SCHEMA
@@ -19,6 +20,10 @@ from tests.pipelines.report.publishedrows import BROKEN, GOOD, HOSTILE, Publishe
 from tests.tars import members_of, write_tar
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +81,36 @@ def chromium() -> str:
             "on Debian: apt-get update && apt-get install -y --no-install-recommends chromium"
         )
     return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page at `address`; in the end nothing was complained of, and nothing but the page was asked for."""
+    said: list[str] = []
+    asked: list[str] = []
+
+    def complain(message: ConsoleMessage) -> None:
+        said.append(f"{message.type}: {message.text}")
+
+    def ask(request: Request) -> None:
+        if not request.url.startswith("data:"):
+            asked.append(request.url)
+
+    def visit(**options: Any) -> Page:
+        page = browser.new_page(**options)
+        page.on("console", complain)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", ask)
+        page.goto(address)
+        return page
+
+    yield visit
+    assert said == [] and asked == [address]

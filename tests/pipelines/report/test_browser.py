@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Locator, Page
 
+from pipelines.report.heatmap import layer_sizes
 from pipelines.report.page import save
 from pipelines.report.report import gather, page_of
 from tests.pipelines.report.publishedrows import BROKEN, GOOD
 
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-)
 TILES = ["source", "inversion", "edit", "mask", "difference"]
 EDITS = 2
 
@@ -24,39 +21,6 @@ EDITS = 2
 def address(published: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     page = page_of(gather(published.store, published.plan))
     return save(tmp_path_factory.mktemp("page") / "index.html", page).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS), headless=True)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page; in the end nothing was complained of and nothing but the page itself was asked for."""
-    said: list[str] = []
-    asked: list[str] = []
-
-    def complain(message: ConsoleMessage) -> None:
-        said.append(f"{message.type}: {message.text}")
-
-    def ask(request: Request) -> None:
-        if not request.url.startswith("data:"):
-            asked.append(request.url)
-
-    def visit(**options: Any) -> Page:
-        page = browser.new_page(**options)
-        page.on("console", complain)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", ask)
-        page.goto(address)
-        return page
-
-    yield visit
-    assert said == [] and asked == [address]
 
 
 def shown(page: Page, edit: int = 0) -> list[str]:
@@ -155,9 +119,25 @@ def test_it_is_used_with_the_keyboard_alone(opened: Callable[..., Page]) -> None
     page.keyboard.press("ArrowRight")
     assert dialog.locator("h2").inner_text() == before[1]
     page.keyboard.press("Escape")
-    assert dialog.count() == 0
+    dialog.wait_for(state="hidden")
+    page.wait_for_function("key => document.activeElement.closest('.sample')?.dataset.key === key", arg=before[1])
     page.keyboard.press("Enter")
     assert dialog.locator("h2").inner_text() == before[1]  # the focus went along
+
+
+def test_where_an_edit_acts_is_a_coloured_cell_per_layer_and_segment(opened: Callable[..., Page]) -> None:
+    page = opened()
+    table = page.get_by_role("table", name="hostile: mask by layer and segment")
+    assert page.locator("table.heat").count() == 1  # the other edit takes the whole image
+    heads = table.locator("thead th").all_inner_texts()
+    assert heads[:2] == ["px", "mask"] and heads[-1] == "area"
+    assert table.locator("tbody th").all_inner_texts() == [*map(str, layer_sizes(9)), "in all"]
+    cells = table.locator("td.cell")
+    assert cells.count() == 10 * len(heads[2:-1])
+    values = [int(each) for each in cells.all_inner_texts()]
+    colours = cells.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).backgroundColor)")
+    assert all(0 <= value <= 100 for value in values)
+    assert colours[values.index(min(values))] != colours[values.index(max(values))]
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])

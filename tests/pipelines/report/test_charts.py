@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.report.charts import HEIGHT, WIDTH, histogram_chart, layer_sizes, layers_chart, shares
-from pipelines.report.figures import Histogram, LayerArea
+from pipelines.report.charts import HEIGHT, MARGIN, WIDTH, histogram_chart, ladder, shares
+from pipelines.report.figures import Histogram
 
 
 def test_bars_are_as_high_as_their_counts() -> None:
@@ -33,13 +33,20 @@ def test_ticks_are_few_short_and_in_their_place(low: float, high: float) -> None
         assert len(tick.label) <= 6
 
 
-def test_layers_have_the_sizes_of_a_stylegan2() -> None:
-    assert layer_sizes(9) == [4, 8, 8, 16, 16, 32, 32, 64, 64]
-    assert layer_sizes(17)[-1] == 1024
-    chart = layers_chart([LayerArea(mean, mean / 2, 1.5 * mean) for mean in (0.1, 0.2, 0.4)], highest=0.6)
-    assert [box.height for box in chart.boxes] == pytest.approx([HEIGHT / 6, HEIGHT / 3, HEIGHT * 2 / 3])
-    assert [tick.label for tick in chart.ticks] == ["4", "8"]
-    assert all(line.top < line.bottom for line in chart.whiskers)
+def test_a_ladder_shows_every_sample_and_the_medians_by_strength() -> None:
+    drawn = ladder({0.5: [0.0, 0.1, 0.2], 1.0: [0.1, 0.3, 1.0]}, {"min_direction": 0.5})
+    assert drawn.ends == (0.0, 1.0) and len(drawn.points) == 6
+    assert [tick.label for tick in drawn.ticks] == ["0.5", "1"]
+    assert [point.x for point in drawn.medians] == [tick.x for tick in drawn.ticks]
+    assert [point.title for point in drawn.medians] == ["median 0.1", "median 0.3"]
+    heights = {point.title: point.y for point in drawn.points}
+    assert heights["0"] > heights["0.1"] > heights["0.3"] > drawn.gates[0].y > heights["1"]
+    assert all(MARGIN < point.x < WIDTH and 0 < point.y < HEIGHT for point in drawn.points)
+
+
+def test_a_score_that_is_the_same_everywhere_is_a_level_line() -> None:
+    drawn = ladder({1.0: [1.0, 1.0], 2.0: [1.0, 1.0]}, {})
+    assert len({point.y for point in (*drawn.points, *drawn.medians)}) == 1
 
 
 def test_shares_fill_the_bar_good_ones_first() -> None:

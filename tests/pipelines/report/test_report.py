@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from manifests.snapshot import Snapshot, read_snapshot
-from manifests.store import CommitUnknown, Store, open_store
-from pipelines.report.report import find_plan, gates_in_force, gather, page_of, put_page
+from manifests.store import Store, open_store
+from pipelines.report.report import find_plan, gather, page_of, published_gates
+from pipelines.report.runrecord import RunRecord
 from tasks.gates import Gates
 from tasks.plan import Plan, record_plan
 from tasks.rules import PublishRules
-from tasks.waves import Failure
+from tasks.waves import Failure, WaveSummary
 from tests.pipelines.report.publishedrows import GOOD
 
 
@@ -30,14 +32,15 @@ def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(publishe
     for drawn in (*hostile.drawn, *tame.drawn):
         tiles = [getattr(drawn.exhibit, name) for name in ("source", "inversion", "edit", "mask", "difference")]
         assert all(bool(tile.missing) == (drawn.exhibit.row["status"] == "undecodable") for tile in tiles)
-    assert hostile.layers is not None and tame.layers is None  # one chooses regions, the other has none
+    assert hostile.where is not None and tame.where is None  # one chooses regions, the other has none
+    assert not hostile.where.missing and hostile.where.samples == GOOD
     (gated,) = [panel for panel in hostile.panels if panel.gates]
     assert gated.score.column == "direction" and gated.gates[0].rejected == GOOD // 2
 
 
 def test_the_work_is_accounted_for(published: Any) -> None:
     report = gather(published.store, published.plan)
-    phases = {phase.name: phase.images for phase in report.spent.phases}
+    phases = {phase.name: phase.count for phase in report.spent.phases if phase.unit == "images"}
     assert phases == dict.fromkeys(("invert", "edit hostile", "edit tame", "write hostile", "write tame"), GOOD + 1)
     assert all(phase.rate for phase in report.spent.phases if phase.name.startswith("edit"))
     assert all(edit.artifact is not None and edit.artifact.steps == 2 for edit in report.edits)
@@ -47,7 +50,10 @@ def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
     plan: Plan = published.plan
     elsewhere = replace(plan, bundle=str(tmp_path))
     with moved(Path(unquote(urlsplit(plan.shards[0].uri).path))):
-        drawn = [each for edit in gather(published.store, elsewhere).edits for each in edit.drawn]
+        edits = gather(published.store, elsewhere).edits
+    drawn = [each for edit in edits for each in edit.drawn]
+    assert edits[0].where is not None and "lacks" in edits[0].where.missing
+    assert all(row.bar is not None and not row.cells for row in edits[0].where.rows)
     good = [each.exhibit for each in drawn if each.exhibit.row["status"] == "ok"]
     assert len(good) >= GOOD
     for exhibit in good:
@@ -68,8 +74,8 @@ def moved(path: Path) -> Iterator[None]:
 def test_a_run_of_which_nothing_came_out_has_a_page(published: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path)
     record_plan(store, published.plan)
-    report = gather(store, published.plan, [Failure("invert <b>", "ValueError: it broke")])
-    page = page_of(report)
+    wave = WaveSummary("invert", failures=[Failure("invert <b>", "ValueError: it broke")])
+    page = page_of(gather(store, published.plan, RunRecord(waves=(wave,))))
     assert "Nothing is published yet" in page and "it broke" in page and "<b>" not in page
     assert "No row of this edit is published" in page
 
@@ -81,26 +87,13 @@ def test_a_bucket_gives_the_same_page(published: Any, store: Store) -> None:
     assert page_of(gather(store, published.plan)) == page_of(gather(published.store, published.plan))
 
 
-def test_a_page_is_put_beside_the_data_and_replaced(store: Store) -> None:
-    key = put_page(store, "20260101T000000-ab", "one")
-    assert put_page(store, "20260101T000000-ab", "two") == key == "reports/20260101T000000-ab/index.html"
-    assert store.read(key) == b"two"
-
-
-def test_a_page_whose_write_got_no_answer_is_written_again(store: Store) -> None:
-    class Silent:
-        """The first write happens, and nobody says so."""
-
-        def put_new(self, key: str, data: bytes) -> bool:
-            assert store.put_new(key, data)
-            raise CommitUnknown("timeout after send")
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(store, name)
-
-    silent: Any = Silent()
-    key = put_page(silent, "20260101T000000-ab", "one")
-    assert store.read(key) == b"one"
+def test_the_waves_are_on_the_page_of_a_run_that_ended(published: Any) -> None:
+    assert "it did not come to its end" in page_of(gather(published.store, published.plan))
+    waves = (WaveSummary("edit", done=3, reused=2, samples=50, seconds=20.0, left=4), WaveSummary("fit", done=1))
+    page = page_of(gather(published.store, published.plan, RunRecord(waves=waves, actor_hours=0.25, cost="1.50 EUR")))
+    cells = [re.findall(r">([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    assert ["edit", "20 s", "3", "2", "–", "50", "2.5"] in cells and ["fit", "0.0 s", "1", "0", "–", "–", "–"] in cells
+    assert "0.25 actor hours, 1.50 EUR" in page and "no time for 4 pieces of work" in page
 
 
 def test_a_run_is_found_by_its_id(published: Any, tmp_path: Path) -> None:
@@ -117,5 +110,5 @@ def test_the_gates_shown_are_those_the_rows_were_published_by(published: Any) ->
     strict = PublishRules(gates=Gates(min_identity=0.5))
     later = replace(plan, publish={edit.slug: strict for edit in plan.edits})
     snapshot = read_snapshot(published.store)
-    assert gates_in_force(snapshot, later) == gates_in_force(snapshot, plan)
-    assert Counter(gates_in_force(Snapshot(), later).values()) == {strict.gates: 2}
+    assert published_gates(snapshot, later) == published_gates(snapshot, plan)
+    assert Counter(published_gates(Snapshot(), later).values()) == {strict.gates: 2}
