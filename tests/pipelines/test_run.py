@@ -117,6 +117,15 @@ def test_the_commands_read_the_output(undisturbed: Place, coral: Coral) -> None:
     assert ["published", "8", "8", "0"] in [line.split() for line in coral.run("plan", undisturbed.job).splitlines()]
 
 
+def test_a_run_ends_with_its_report(undisturbed: Place) -> None:
+    (plan,) = undisturbed.store.list("plans/")
+    folder = plan.key.replace("plans/", "reports/").removesuffix(".json")
+    page = undisturbed.store.read(f"{folder}/index.html").decode()
+    assert f"<strong>{2 * SHARDS * SAMPLES}</strong> of {2 * SHARDS * SAMPLES} rows are good" in page
+    assert "data:image/" in page
+    assert json.loads(undisturbed.store.read(f"{folder}/run.json"))["waves"]
+
+
 def test_killed_at_any_moment_it_goes_on_and_does_nothing_twice(
     undisturbed: Place, make_place: Callable[..., Place], coral: Coral
 ) -> None:
