@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -31,7 +33,28 @@ Ask = Callable[[str], pa.Table]
 """The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
 
 
-def manifest_dataset(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
+class Unlocked(pads.FileSystemDataset):
+    """The dataset as DuckDB scans it, without holding Python's lock while Arrow's threads begin.
+
+    pyarrow 26 keeps the lock in Scanner.to_reader(), where Arrow may wait for a thread of its own that in turn waits
+    for that lock to let go of the bytes our Store has read: then nothing ever moves again.
+    """
+
+    def scanner(self, **given: Any) -> Any:
+        return _UnlockedScanner(super().scanner(**given))
+
+
+@dataclass(frozen=True)
+class _UnlockedScanner:
+    scanner: pads.Scanner
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self.scanner.projected_schema, self.scanner.to_batches())
+
+
+def manifest_dataset(
+    store: Store, snapshot: Snapshot | None = None, kind: type[pads.FileSystemDataset] = pads.FileSystemDataset
+) -> pads.Dataset:
     """The rows of a snapshot (None: the current one), in MANIFEST_SCHEMA; empty before the first publish."""
     keys = [part.key for part in (snapshot or read_snapshot(store)).parts]
     if not keys:
@@ -40,7 +63,7 @@ def manifest_dataset(store: Store, snapshot: Snapshot | None = None) -> pads.Dat
     fragments = [
         parquet.make_fragment(key, filesystem) for key in keys
     ]  # named one by one: nothing is listed or probed
-    return pads.FileSystemDataset(fragments, MANIFEST_SCHEMA, parquet, filesystem)
+    return kind(fragments, MANIFEST_SCHEMA, parquet, filesystem)
 
 
 def query(store: Store, sql: str) -> pa.Table:
@@ -53,7 +76,7 @@ def query(store: Store, sql: str) -> pa.Table:
 def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
     """For several questions about the same rows, whatever is published meanwhile."""
     with duckdb.connect(":memory:", config=_SEALED) as connection:
-        connection.register("manifest", manifest_dataset(store, snapshot))
+        connection.register("manifest", manifest_dataset(store, snapshot, Unlocked))
 
         def ask(sql: str) -> pa.Table:
             try:

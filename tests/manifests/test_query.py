@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from manifests.query import manifest_dataset, query
 from manifests.schema import MANIFEST_SCHEMA
 from manifests.snapshot import ManifestPart, put_part, swap_snapshot
-from manifests.store import Store
+from manifests.store import Store, open_store
 from manifests.writer import PartWriter
 
 
@@ -34,6 +36,21 @@ def test_queries_see_the_rows_of_every_part(store: Store, tmp_path: Path) -> Non
     assert query(store, "SELECT key FROM manifest WHERE direction = 3").to_pylist() == [{"key": "r2-3"}]
     whole = query(store, "FROM manifest")
     assert whole.column_names == MANIFEST_SCHEMA.names and whole.num_rows == 7
+
+
+def test_many_queries_of_many_parts_all_end(tmp_path: Path) -> None:
+    """In a process of its own: where Arrow's threads and ours wait for each other, nothing in it moves any more."""
+    store = open_store(tmp_path / "out")
+    publish(store, *(part_of(store, tmp_path, f"r{number}", rows=200) for number in range(12)))
+    again = f"""
+from manifests.query import asking
+from manifests.store import open_store
+with asking(open_store({str(store)!r})) as ask:
+    for _ in range(200):
+        assert ask("SELECT count(DISTINCT key) AS n FROM manifest").to_pylist() == [{{"n": 2400}}]
+        assert ask("SELECT * FROM manifest LIMIT 3").num_rows == 3
+"""
+    subprocess.run([sys.executable, "-c", again], check=True, timeout=120)
 
 
 def test_only_parts_of_the_snapshot_count(store: Store, tmp_path: Path) -> None:
