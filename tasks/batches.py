@@ -7,9 +7,10 @@ always hold `batch_size` samples (the last one repeated), because the last bits 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,15 @@ from manifests.reader import open_parquet
 from manifests.schema import ws_shape
 from manifests.store import Store
 from tasks.geometry import Geometry, OutputSize
-from tasks.images import Picture, UnusableError, decode, tensor_of
+from tasks.images import MAX_PIXELS, Picture, UnusableError, decode, pixel_count, tensor_of
 from tasks.inputs import ShardChangedError, local_copy
-from tasks.overlap import ahead
+from tasks.overlap import Room, ahead
 from tasks.requests import InvertRequest
-from tasks.shards import Sample, count_samples, read_samples
+from tasks.shards import Sample, read_archive, read_samples
 
 ROWS_AT_ONCE = 256
-WHOLE_BUDGET = 64 * 2**20
-"""Bytes of whole sources after which a batch takes no further sample: several batches are under way at once."""
+WHOLE_PIXELS = MAX_PIXELS
+"""Pixels of whole sources in all batches that are under way: one of the largest images, or many of an ordinary size."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,7 @@ class Item:
     picture: Picture | None = None  # of a usable sample
     ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
     inversion_error: float | None = None
-
-    @property
-    def whole_bytes(self) -> int:
-        """What the whole source takes, where it is kept."""
-        return 3 * self.picture.width * self.picture.height if self.picture and self.picture.whole else 0
+    whole_pixels: int = 0  # that its whole source takes of WHOLE_PIXELS, where it is kept
 
     def failed(self, unusable: UnusableError) -> Item:
         """The same sample with the reason why it is not used; its pixels are dropped."""
@@ -88,17 +85,24 @@ class Reading:
 
     total: int  # samples
     batches: Iterator[Batch]
+    room: Room  # for the pixels of whole sources
+
+    def finish(self, batch: Batch) -> None:
+        """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
+        for item in batch.items:
+            if item.picture is not None and item.picture.whole is not None:
+                item.picture.whole.close()
+        self.room.give(sum(item.whole_pixels for item in batch.items))
 
 
 @contextmanager
 def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
     """The shard for the invert wave, read ahead; images of `size` px. ShardChangedError if it was changed."""
     with local_copy(request.shard) as path:
-        limit = request.shard.limit
-        samples = read_samples(path, limit)
-        items = (_decoded(Item(sample), request.spec.geometry, size, "generator") for sample in samples)
-        with ahead(_batched(items, request.spec.batch_size)) as batches:
-            yield Reading(min(count_samples(path), limit or sys.maxsize), batches)
+        archive, limit = read_archive(path), request.shard.limit
+        items = map(Item, archive.samples(limit))
+        with _read_ahead(items, request, size, "generator", min(archive.count, limit or sys.maxsize)) as reading:
+            yield reading
 
 
 @contextmanager
@@ -107,7 +111,7 @@ def open_inverted(
 ) -> Iterator[Reading]:
     """The shard for the edit wave, joined with its stored inversion sample by sample.
 
-    `output` "source" keeps the whole pictures too, for as long as their batch lives.
+    `output` "source" keeps the whole pictures too, until their batch is finished.
 
     Errors: ValueError while it is not inverted; ShardChangedError when its samples are not those that were inverted.
     """
@@ -115,21 +119,34 @@ def open_inverted(
     if record is None:
         raise ValueError(f"{request.shard.uri} is not inverted yet; run the invert wave first")
     with local_copy(request.shard) as path:
-        items = (_decoded(item, request.spec.geometry, size, output) for item in _joined(store, record, request, path))
-        with ahead(_batched(items, request.spec.batch_size)) as batches:
-            yield Reading(sum(record.counts.values()), batches)
+        items = _joined(store, record, request, path)
+        with _read_ahead(items, request, size, output, sum(record.counts.values())) as reading:
+            yield reading
+
+
+@contextmanager
+def _read_ahead(
+    items: Iterable[Item], request: InvertRequest, size: int, output: OutputSize, total: int
+) -> Iterator[Reading]:
+    room = Room(WHOLE_PIXELS)
+    cutter = Cutter(request.spec.geometry, size, output, request.spec.batch_size, room)
+    with ahead(cutter.batches(items)) as batches, closing(room):
+        yield Reading(total, batches, room)
 
 
 def _joined(store: Store, record: CommitRecord, request: InvertRequest, path: Path) -> Iterator[Item]:
-    """Each sample of the tar with its stored row; its bytes only where they are wanted."""
+    """Each sample of the tar with its stored row; its bytes only where they are wanted, and only until the next."""
     stored = stored_inversions(store, record)
-    for sample in read_samples(path, request.shard.limit):
-        row = next(stored, None)
-        if row is None or (row.sample.key, row.sample.sha256) != (sample.key, sample.sha256):
-            raise ShardChangedError(f"{request.shard.uri}: sample {sample.key!r} is not the one that was inverted")
-        yield replace(row, sample=sample) if row.sample.status == "ok" else row
+    yield from map(partial(_join, stored, request.shard.uri), read_samples(path, request.shard.limit))
     if next(stored, None) is not None:
         raise ShardChangedError(f"{request.shard.uri} has fewer samples than were inverted")
+
+
+def _join(stored: Iterator[Item], uri: str, sample: Sample) -> Item:
+    row = next(stored, None)
+    if row is None or (row.sample.key, row.sample.sha256) != (sample.key, sample.sha256):
+        raise ShardChangedError(f"{uri}: sample {sample.key!r} is not the one that was inverted")
+    return replace(row, sample=sample) if row.sample.status == "ok" else row
 
 
 def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
@@ -153,31 +170,56 @@ def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
                     yield Item(sample, ws_LD=ws_LD, inversion_error=row["inversion_error"])
 
 
-def _decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> Item:
-    if item.sample.status != "ok":
-        return item
-    try:
-        picture = decode(item.sample.image, geometry, size)
-    except UnusableError as unusable:
-        return item.failed(unusable)
-    if output == "generator":
-        picture = replace(picture, whole=None)
-    return replace(item, picture=picture, sample=replace(item.sample, image=b""))
+@dataclass(frozen=True)
+class Cutter:
+    """Decodes samples and cuts them into batches."""
 
+    geometry: Geometry
+    size: int  # px a side, of the generator
+    output: OutputSize
+    batch_size: int
+    room: Room  # for the pixels of whole sources
 
-def _batched(items: Iterable[Item], batch_size: int) -> Iterator[Batch]:
-    """Cut the items so that no stretch has more than batch_size usable ones, nor many times more useless ones.
+    def batches(self, items: Iterable[Item]) -> Iterator[Batch]:
+        """No batch has more than batch_size usable samples, nor many times more useless ones.
 
-    Nor more whole sources than fit into their budget: fewer samples in a batch change none of them.
-    """
-    stretch: list[Item] = []
-    usable = held = 0
-    for item in items:
-        stretch.append(item)
-        usable += item.sample.status == "ok"
-        held += item.whole_bytes
-        if usable == batch_size or len(stretch) == 4 * batch_size or held >= WHOLE_BUDGET:
-            yield Batch(tuple(stretch), batch_size)
-            stretch, usable, held = [], 0, 0
-    if stretch:
-        yield Batch(tuple(stretch), batch_size)
+        Nor whole sources that take more than half the room, unless it is one: others are read while they are edited.
+        Fewer samples in a batch change none of them. None is read while it would have to wait for most of the room,
+        because what waits is in memory as well, as it is in the tar.
+        """
+        stretch: list[Item] = []
+        held = 0
+        for item in items:
+            pixels = self._kept_pixels(item)
+            if held and held + pixels > self.room.size // 2:
+                yield Batch(tuple(stretch), self.batch_size)
+                stretch, held = [], 0
+            self.room.take(pixels)
+            item = self._decoded(item, pixels)
+            stretch.append(item)
+            held += item.whole_pixels
+            if held > self.room.size // 2 or self._is_full(stretch):
+                yield Batch(tuple(stretch), self.batch_size)
+                stretch, held = [], 0
+            self.room.wait(self.room.size // 4)
+        if stretch:
+            yield Batch(tuple(stretch), self.batch_size)
+
+    def _is_full(self, stretch: Sequence[Item]) -> bool:
+        usable = sum(item.sample.status == "ok" for item in stretch)
+        return usable == self.batch_size or len(stretch) == 4 * self.batch_size
+
+    def _kept_pixels(self, item: Item) -> int:
+        return pixel_count(item.sample.image) if self.output == "source" and item.sample.status == "ok" else 0
+
+    def _decoded(self, item: Item, pixels: int) -> Item:
+        if item.sample.status != "ok":
+            return item
+        try:
+            picture = decode(item.sample.image, self.geometry, self.size)
+        except UnusableError as unusable:
+            self.room.give(pixels)
+            return item.failed(unusable)
+        if self.output == "generator":
+            picture = replace(picture, whole=None)
+        return replace(item, picture=picture, sample=replace(item.sample, image=b""), whole_pixels=pixels)

@@ -7,7 +7,8 @@ EXIF says, 16-bit levels scaled, colours brought to sRGB by an embedded profile,
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ from tasks.requests import ImageFormat
 READABLE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Formats whose decoders only decode: none that starts another program."""
 MAX_PIXELS = 2**26
+STRIP_PIXELS = 2**20
+"""Pixels whose colours are converted at once; each step makes another image of them."""
 QUALITY = {"png": {"compress_level": 1}, "jpeg": {"quality": 95, "subsampling": 0}, "webp": {"quality": 95}}
 """PNG is lossless at any level, and level 1 is several times faster for a tenth more bytes."""
 LONGEST = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
@@ -40,6 +43,8 @@ UPRIGHT: Mapping[object, Image.Transpose] = {
 BYTE_OF_16_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
 """The nearest 8-bit level of every 16-bit one."""
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+Image.core.set_block_size(4 * MAX_PIXELS)
+"""A large image is one block, which goes back to the system when it is freed. Blocks of 16 MB stay with the thread."""
 
 
 class UnusableError(Exception):
@@ -71,6 +76,15 @@ def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
     return Picture(_square(whole, placement), placement, whole.width, whole.height, whole)
 
 
+def pixel_count(data: bytes) -> int:
+    """How many pixels decode will have to hold, by the header; 0 for what it refuses."""
+    try:
+        with _explained(), _opened(data) as image:
+            return image.width * image.height
+    except UnusableError:
+        return 0
+
+
 def pixels_of(data: bytes) -> np.ndarray:
     """uint8 [H,W,3] of an image of ours, or [H,W] of a mask."""
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
@@ -94,55 +108,62 @@ def to_levels(mask_B1HW: Tensor) -> np.ndarray:
     return mask_B1HW[:, 0].float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
-def encode(pixels: np.ndarray, image_format: ImageFormat) -> bytes:
+def encode(image: np.ndarray | Image.Image, image_format: ImageFormat) -> bytes:
     """A file of uint8 [H,W,3] or, for masks, [H,W]. UnusableError where the format does not hold so many."""
-    height, width = pixels.shape[:2]
-    if max(width, height) > LONGEST[image_format]:
-        raise UnusableError(
-            "failed", f"{width} x {height} pixels; {image_format} holds {LONGEST[image_format]} a side, png any number"
-        )
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    if max(image.size) > LONGEST[image_format]:
+        most = f"{image_format} holds {LONGEST[image_format]} a side, png any number"
+        raise UnusableError("failed", f"{image.width} x {image.height} pixels; {most}")
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, image_format, **QUALITY[image_format])
+    image.save(buffer, image_format, **QUALITY[image_format])
     return buffer.getvalue()
 
 
-def as_edited(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def as_edited(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[Image.Image, Image.Image]:
     """Image and mask as they are, at the generator's size."""
-    return pixels_HWC, levels_HW
+    return Image.fromarray(pixels_HWC), Image.fromarray(levels_HW)
 
 
-def laid_back(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The edited square under its mask in the whole source, [height, width, 3], and the mask there, [height, width].
+def laid_back(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[Image.Image, Image.Image]:
+    """The edited square under its mask in the whole source, and the mask there, both at the source's size.
 
     Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit.
     """
     assert picture.whole is not None, "an edit is laid back into a source that was not kept"
     left, top, right, bottom = picture.placement.region
     size, square = (right - left, bottom - top), picture.placement.square
-    edited = Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square)
     levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
     whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
-    whole.paste(edited, (left, top), levels)
+    whole.paste(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square), (left, top), levels)
     mask.paste(levels, (left, top))
-    return np.asarray(whole), np.asarray(mask)
+    return whole, mask
 
 
-GIVEN_BACK: Mapping[OutputSize, Callable[[Picture, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+GIVEN_BACK: Mapping[OutputSize, Callable[[Picture, np.ndarray, np.ndarray], tuple[Image.Image, Image.Image]]] = {
     "generator": as_edited,
     "source": laid_back,
 }
 
 
 def _read(data: bytes) -> Image.Image:
-    """The upright image in 8-bit sRGB."""
-    if not data:
-        raise UnusableError("undecodable", "the file is empty: 0 bytes")
+    """The upright image in 8-bit sRGB, a strip at a time: beside what the file has, only the result is in memory."""
+    with _explained():
+        stored = _upright_as_stored(data)
+        transform = _to_srgb(stored)
+        whole = Image.new("RGB", stored.size, None)
+        rows = max(1, STRIP_PIXELS // stored.width)
+        for top in range(0, stored.height, rows):
+            strip = _eight_bits(stored.crop((0, top, stored.width, min(top + rows, stored.height))))
+            whole.paste(_opaque(strip if transform is None else transform.apply(strip)), (0, top))
+        return whole
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Whatever a decoder raises, as UnusableError."""
     try:
-        with Image.open(io.BytesIO(data), formats=READABLE) as opened:
-            _check_header(opened)
-            opened.load()  # the first frame
-            profile = opened.info.get("icc_profile")
-            return _opaque(_srgb(_eight_bits(_upright(opened)), profile))
+        yield
     except (UnusableError, MemoryError):  # the machine is to blame for the second
         raise
     except BOMBS as error:
@@ -153,11 +174,26 @@ def _read(data: bytes) -> Image.Image:
         raise UnusableError("undecodable", f"{type(error).__name__}: {error}".splitlines()[0]) from None
 
 
+def _opened(data: bytes) -> Image.Image:
+    """A file of which only the header was read, and found to be acceptable."""
+    if not data:
+        raise UnusableError("undecodable", "the file is empty: 0 bytes")
+    image = Image.open(io.BytesIO(data), formats=READABLE)
+    _check_header(image)
+    return image
+
+
 def _check_header(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise UnusableError("too_large", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} in all")
     if image.mode == "F" or (image.mode, image.format) == ("I", "TIFF"):
         raise UnusableError("undecodable", "its levels have 32 bits, for which no white is defined; give 8 or 16")
+
+
+def _upright_as_stored(data: bytes) -> Image.Image:
+    with _opened(data) as image:
+        image.load()  # the first frame
+        return _upright(image)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -178,19 +214,20 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours as the embedded profile means them. A profile that is broken or of another kind of image is ignored."""
+def _to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    """What makes its colours those its profile means; None if nothing has to, or a broken profile does not say it."""
+    profile = image.info.get("icc_profile")
     if not profile:
-        return image
+        return None
+    mode = _eight_bits(image.crop((0, 0, 1, 1))).mode
     try:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if ImageCms.getProfileDescription(given).startswith("sRGB"):
-            return image  # exactly: the transform would move levels by one
-        mode = "RGBA" if image.mode == "RGBA" else "RGB"
-        turned = ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=mode)
-        return image if turned is None else turned
+            return None  # exactly: the transform would move levels by one
+        srgb, turned = ImageCms.createProfile("sRGB"), "RGBA" if mode == "RGBA" else "RGB"
+        return ImageCms.buildTransform(given, srgb, mode, turned)
     except (ImageCms.PyCMSError, OSError, ValueError):
-        return image
+        return None
 
 
 def _opaque(image: Image.Image) -> Image.Image:

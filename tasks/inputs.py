@@ -45,7 +45,7 @@ def find_shards(patterns: Sequence[str], known: Mapping[str, Shard], s3: S3Optio
 
 def expand(pattern: str, s3: S3Options = AMBIENT) -> list[Shard]:
     """What a pattern names, without digests; nothing is read. Braces and globs are those of tasks.patterns."""
-    addresses = expand_braces(pattern)
+    addresses = expand_braces(check_address(pattern))
     schemes = {_scheme(address) for address in addresses}
     if len(schemes) > 1 or not schemes <= LISTINGS.keys() or "::" in pattern:
         refused = "'::'" if "::" in pattern else " and ".join(repr(each) for each in sorted(schemes))
@@ -142,10 +142,12 @@ def _listed(path: Path) -> Shard:
 
 
 def _glob(address: str) -> list[Path]:
+    """What a path names; of a glob no folders, which a bucket does not have. A link to nowhere is named, and missed."""
     path = _path_of(address)
     if not is_glob(str(path)) or path.is_file():
         return [path]
-    return [Path(found) for found in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  Path.glob takes no absolute one
+    found = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  Path.glob takes no absolute one
+    return [each for each in found if not each.is_dir()]
 
 
 def _path_of(address: str) -> Path:

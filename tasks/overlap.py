@@ -1,4 +1,8 @@
-"""Threads beside the one that computes: one reads ahead, one finishes what was computed, several fetch small things."""
+"""Threads beside the one that computes: one reads ahead, one finishes what was computed, several fetch small things.
+
+What they hold between them may be limited: one takes room for something large, and whoever is done with it gives it
+back.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +79,42 @@ def in_flight(work: Callable[[Item], Result], items: Iterable[Item], width: int)
             yield waiting.popleft().result()
 
 
+class Room:
+    """So much that threads share: who wants more than is left waits until others have given theirs back.
+
+    Who wants more than there is waits until nobody has any.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._left = size
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def wait(self, size: int) -> None:
+        """Wait until so much is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._left >= min(size, self.size))
+
+    def take(self, size: int) -> None:
+        """Wait for so much, and take it."""
+        with self._changed:
+            self.wait(size)
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._changed:
+            self._left += size
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let everybody pass, because nobody gives anything back any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
 class Behind:
     """Runs calls in order on one thread, at most `depth` of them waiting. Leaving the block waits for all of them.
 
@@ -82,7 +122,7 @@ class Behind:
     """
 
     def __init__(self, depth: int = 4) -> None:
-        self._calls: queue.Queue[Callable[[], object] | None] = queue.Queue(depth)
+        self._calls: queue.Queue[tuple[Callable[[], object], bool] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
 
@@ -101,15 +141,20 @@ class Behind:
             raise self._error
 
     def call(self, work: Callable[[], object]) -> None:
-        """Have `work` done soon."""
+        """Have `work` done soon, if all before it succeeds."""
         if self._error is not None:
             raise self._error
-        self._calls.put(work)
+        self._calls.put((work, False))
+
+    def call_anyway(self, work: Callable[[], object]) -> None:
+        """Have `work` done soon, whatever became of the work before it: others may wait for it."""
+        self._calls.put((work, True))
 
     def _run(self) -> None:
-        while (work := self._calls.get()) is not None:
-            if self._error is None:
+        while (call := self._calls.get()) is not None:
+            work, anyway = call
+            if anyway or self._error is None:
                 try:
                     work()
                 except BaseException as error:
-                    self._error = error
+                    self._error = self._error or error

@@ -5,10 +5,13 @@ hidden and __meta__ names are no samples). Where webdataset would give half samp
 adjacent) the members are brought together, because the headers are read first and the data at their offsets; where it
 would raise (one name twice) the second becomes a sample of its own with the status duplicate_key. Nothing in a tar is
 ever executed: members are bytes, and only JSON and text are parsed. docs/input.md has the rules in full.
+
+A row says something about the tar. What the disk says, such as an input/output error, is an OSError, and no row.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import re
@@ -20,20 +23,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manifests.schema import Status
+from tasks.groups import IMAGE_SUFFIXES, Group, Member, doubt, grouped, some
 from tasks.sidecars import MAX_BYTES, PROBLEM, SIDECARS, to_text
 
-IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm")
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 2**20
 SETTLED = ("incomplete", "duplicate_key")  # not made worse by an archive that ends in the sample
 GARBAGE = "what follows the last file is no header"
-NAMES_SHOWN = 8  # of members, in a reason
 END_OF_ARCHIVE = bytes(1024)
 BLOCK = 512
 OTHERS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 """First bytes of what is often taken for a tar."""
 BROKEN_TAR = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError)
 """What tarfile raises on hostile headers."""
+HOSTILE_SEEKS = (errno.EINVAL, errno.EOVERFLOW)
+"""What the system says of an offset that no file has."""
 
 
 @dataclass(frozen=True)
@@ -50,72 +54,64 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Member:
-    """Where one file of a sample lies in the tar."""
-
-    name: str
-    offset: int
-    size: int
-    regular: bool  # a plain file; links and devices are not followed, sparse files not put together
-
-
-@dataclass
-class Group:
-    """The members of one sample, by their suffix in lower case."""
-
-    key: str
-    members: dict[str, Member] = field(default_factory=dict)
-    duplicate: bool = False  # another sample of the shard had this key, and a member of this suffix, first
-
-
-@dataclass(frozen=True)
 class Archive:
     """What the headers of a tar say."""
 
+    path: Path
     groups: tuple[Group, ...]
     damage: str  # what is wrong with it; empty if nothing
     unread: int  # bytes after the damage that nobody could make sense of
-    whole: bool  # whether the archive ends where it should, so that its last sample lacks nothing
+
+    @property
+    def count(self) -> int:
+        """How many rows its samples have."""
+        return len(self.groups) + self._has_rest
+
+    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+        """Every sample in the order of first appearance, at most `limit` of them.
+
+        What is broken is a row too: a sample that lacks something, and one row for a stretch that cannot be read.
+        """
+        return islice(self._samples(), limit)
+
+    def _samples(self) -> Iterator[Sample]:
+        with self.path.open("rb") as file:
+            for group in self.groups:
+                yield _sample(file, group)
+        if self._has_rest:
+            key = f"{self.path.name}@end" if self.groups else self.path.name
+            yield Sample(key, status="undecodable", reason=f"{self.damage}; {self.unread} bytes not read")
+
+    @property
+    def _has_rest(self) -> bool:
+        """Whether one more row stands for what could not be read."""
+        return bool(self.damage) and (self.unread > 0 or not self.groups)
 
 
 def read_samples(path: Path, limit: int | None = None) -> Iterator[Sample]:
-    """Every sample of a local tar in the order of first appearance, at most `limit` of them.
-
-    What is broken is a row too: a sample that the archive ends in, and one row for a stretch that cannot be read.
-    """
-    return islice(_all_samples(path), limit)
+    """Every sample of a local tar, at most `limit` of them. Errors: OSError when the disk, and not the tar, is bad."""
+    return read_archive(path).samples(limit)
 
 
 def count_samples(path: Path) -> int:
     """How many rows read_samples gives, from the headers alone."""
-    archive = read_archive(path)
-    return len(archive.groups) + _has_rest(archive)
+    return read_archive(path).count
 
 
 def read_archive(path: Path) -> Archive:
-    """Groups the members of a tar without reading their data."""
-    groups: list[Group] = []
-    newest: dict[str, Group] = {}
-    broken, position = "", 0
+    """Group the members of a tar without reading their data. Errors: OSError when the disk, and not the tar, is bad."""
     with _HeaderReader(path.open("rb", buffering=0)) as file:
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                while (info := tar.next()) is not None:
-                    if info.size < 0 or tar.offset <= position:
-                        raise ValueError("a header says that its file ends before it begins")
-                    _add(groups, newest, info)
-                    position = tar.offset
-                    tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
-        except BROKEN_TAR as error:
-            broken = str(error)
+        members, position, broken = _read_headers(file)
+        groups = grouped(members)
         ended, unread = _rest(file, min(position, path.stat().st_size))
         if ended and not broken:
             damage = "the archive goes on after its end, as concatenated tars do" if unread else ""
-            return Archive(tuple(groups), damage, unread, whole=True)
+            return Archive(path, groups, damage, unread)
         damage = (
             ("" if groups else _known_as(file)) or _check_end(path) or f"the archive is damaged: {broken or GARBAGE}"
         )
-        return Archive(tuple(groups), damage, unread, whole=False)
+        doubt(groups, damage)
+        return Archive(path, groups, damage, unread)
 
 
 def read_member(file: BinaryIO, member: Member) -> bytes:
@@ -142,22 +138,23 @@ def write_shard(path: Path, samples: Iterable[Mapping[str, object]]) -> None:
             writer.write(dict(sample))
 
 
-def _all_samples(path: Path) -> Iterator[Sample]:
-    archive = read_archive(path)
-    with path.open("rb") as file:
-        for number, group in enumerate(archive.groups):
-            sample = _sample(file, group)
-            if not archive.whole and number == len(archive.groups) - 1 and sample.status not in SETTLED:
-                sample = replace(sample, status="incomplete", reason=archive.damage, image=b"")
-            yield sample
-    if _has_rest(archive):
-        key = f"{path.name}@end" if archive.groups else path.name
-        yield Sample(key, status="undecodable", reason=f"{archive.damage}; {archive.unread} bytes not read")
-
-
-def _has_rest(archive: Archive) -> bool:
-    """Whether one more row stands for what could not be read."""
-    return bool(archive.damage) and (archive.unread > 0 or not archive.groups)
+def _read_headers(file: BinaryIO) -> tuple[list[Member], int, str]:
+    """The members up to the end or to the first broken header; where the last one ends; what is broken."""
+    members: list[Member] = []
+    position = 0
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (info := tar.next()) is not None:
+                if info.size < 0 or tar.offset <= position:
+                    raise ValueError("a header says that its file ends before it begins")
+                members += _members(info)
+                position = tar.offset
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
+    except BROKEN_TAR as error:
+        if isinstance(error, OSError) and error.errno not in (None, *HOSTILE_SEEKS):
+            raise
+        return members, position, str(error)
+    return members, position, ""
 
 
 def _rest(file: BinaryIO, position: int) -> tuple[bool, int]:
@@ -194,19 +191,16 @@ def _known_as(file: BinaryIO) -> str:
     return f"the archive is {names[0]} and no plain tar; unpack it, and give the tar itself" if names else ""
 
 
-def _add(groups: list[Group], newest: dict[str, Group], info: tarfile.TarInfo) -> None:
+def _members(info: tarfile.TarInfo) -> list[Member]:
+    """The entry as a member of a sample; none if it is no part of one."""
     from webdataset.tariterators import base_plus_ext
 
     name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     key, suffix = base_plus_ext(name)
     if key is None or info.isdir() or re.match(r"__[^/]*__($|/)", name):
-        return
-    suffix = suffix.lower()
-    group = newest.get(key)
-    if group is None or suffix in group.members:
-        newest[key] = group = Group(key, duplicate=group is not None)
-        groups.append(group)
-    group.members[suffix] = Member(name, info.offset_data, info.size, info.isreg() and not info.issparse())
+        return []
+    regular = info.isreg() and not info.issparse()
+    return [Member(name, key, suffix.lower(), info.offset_data, info.size, regular)]
 
 
 def _images_of(group: Group) -> list[str]:
@@ -216,6 +210,13 @@ def _images_of(group: Group) -> list[str]:
 
 
 def _sample(file: BinaryIO, group: Group) -> Sample:
+    sample = _as_found(file, group)
+    if not group.doubt or sample.status in SETTLED:
+        return sample
+    return replace(sample, status="incomplete", reason=group.doubt, image=b"")
+
+
+def _as_found(file: BinaryIO, group: Group) -> Sample:
     """Of several plain suffixes the first in the tar is the image; of several dotted ones none is."""
     images = _images_of(group)
     image = group.members[images[0]] if images else None
@@ -223,9 +224,9 @@ def _sample(file: BinaryIO, group: Group) -> Sample:
     if group.duplicate:
         return replace(sample, status="duplicate_key", reason="an earlier sample of this shard has the same key")
     if image is None:
-        return replace(sample, status="incomplete", reason=f"no image among its members: {_some(group.members)}")
+        return replace(sample, status="incomplete", reason=f"no image among its members: {some(group.members)}")
     if len(images) > 1 and "." in images[0]:
-        why = f"several images, none with a plain suffix: {_some(images)}; a key ends at the first dot of the name"
+        why = f"several images, none with a plain suffix: {some(images)}; a key ends at the first dot of the name"
         return replace(sample, status="incomplete", reason=why)
     if not image.regular:
         why = f"{image.name} is a link, a device or a sparse file, which are not read"
@@ -263,9 +264,7 @@ def _read_sidecar(file: BinaryIO, member: Member) -> bytes:
         raise ValueError("a link, a device or a sparse file, which are not read")
     if member.size > MAX_BYTES:
         raise ValueError(f"{member.size} bytes; at most {MAX_BYTES}")
-    return read_member(file, member)
-
-
-def _some(names: Iterable[str]) -> str:
-    shown = list(islice(names, NAMES_SHOWN + 1))
-    return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")
+    data = read_member(file, member)
+    if len(data) != member.size:
+        raise ValueError(f"the archive ends inside it: {len(data)} of {member.size} bytes")
+    return data

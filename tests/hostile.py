@@ -52,12 +52,18 @@ class Defect:
     rows: tuple[Row, ...]
 
 
+ONE_BY_ONE = ("a.png", "a.json", "a.txt", "b.png", "b.json", "b.txt")
+IMAGES_FIRST = ("a.png", "b.png", "a.json", "b.json", "a.txt", "b.txt")
+NESTED = ("a.png", "b.png", "b.json", "b.txt", "a.json", "a.txt")
+
+
 @dataclass(frozen=True)
 class Damage:
     """What happens to a good tar of the samples a and b, and the rows that remain."""
 
     apply: Callable[[bytes], bytes]
     rows: tuple[Row, ...]
+    order: tuple[str, ...] = ONE_BY_ONE  # of the members
 
 
 class Trap:
@@ -156,6 +162,10 @@ MEMBERS: Mapping[str, Callable[[str], Defect]] = {
         files((f"{key}.png", GOOD), (f"{key}.json", b"{}"), (f"{key}.json", b"{}")),
         of(key) + of(key, "duplicate_key", "the same key"),
     ),
+    "duplicate-image": lambda key: Defect(
+        files((f"{key}.png", GOOD), (f"{key}.png", GOOD), (f"{key}.json", b"{}")),
+        of(key) + of(key, "duplicate_key", "the same key"),
+    ),
     "dotted": lambda key: Defect(files((f"{key}.v1.png", GOOD)), of(key)),
     "several-dotted": lambda key: Defect(
         files((f"{key}.v1.png", GOOD), (f"{key}.v2.png", GOOD)), of(key, "incomplete", "none with a plain suffix")
@@ -230,7 +240,25 @@ ARCHIVES: Mapping[str, Damage] = {
         lambda data: data[: start_of(data, "b.png") + 100], WHOLE + of("b", "incomplete", "ends inside b.png")
     ),
     "cut-in-a-sidecar": Damage(lambda data: data[: start_of(data, "b.txt") + 3], CUT),
+    "cut-in-a-sidecar-far-from-its-image": Damage(
+        lambda data: data[: start_of(data, "a.txt") + 3], of("a", "incomplete", "truncated") + of("b"), NESTED
+    ),
+    "cut-before-a-sidecar-far-from-its-image": Damage(
+        lambda data: data[: start_of(data, "b.json") - 512],
+        of("a", "incomplete", "truncated") + of("b", "incomplete", "this one lacks json"),
+        IMAGES_FIRST,
+    ),
+    "cut-before-the-last-sidecar": Damage(
+        lambda data: data[: start_of(data, "b.txt") - 512],
+        of("a", "incomplete", "truncated") + of("b", "incomplete", "this one lacks txt"),
+        IMAGES_FIRST,
+    ),
     "no-end": Damage(lambda data: data.rstrip(b"\0").ljust(-len(data.rstrip(b"\0")) % 512, b"\0"), CUT),
+    "no-end-of-members-that-are-not-adjacent": Damage(
+        lambda data: data[: start_of(data, "a.txt") + 512],
+        of("a", "incomplete", "truncated") + of("b"),
+        NESTED,
+    ),
     "odd-size": Damage(lambda data: data + b"\0", WHOLE + of("b")),
     "no-bytes": Damage(lambda data: b"", of("no-bytes.tar", "undecodable", "0 bytes")),
     "no-members": Damage(lambda data: bytes(10240), ()),
@@ -252,6 +280,9 @@ ARCHIVES: Mapping[str, Damage] = {
     "endless-size": Damage(
         lambda data: size_of_first(data, b"\x80" + b"\x7f" * 11), of("a", "incomplete", "the archive is damaged")
     ),
+    "size-beyond-every-file": Damage(
+        lambda data: size_of_first(data, b"\x80" + (2**62).to_bytes(11)), of("a", "incomplete", "Invalid argument")
+    ),
 }
 """What may happen to a whole tar."""
 
@@ -261,8 +292,9 @@ def write_hostile(folder: Path) -> dict[str, tuple[Row, ...]]:
     folder.mkdir(parents=True, exist_ok=True)
     expected = {"images.tar": _write_defects(folder / "images.tar", IMAGES)}
     expected["members.tar"] = _write_defects(folder / "members.tar", MEMBERS)
+    contents = dict([*members_of(1, "a"), *members_of(2, "b")])
     for name, damage in ARCHIVES.items():
-        path = write_tar(folder / f"{name}.tar", [*members_of(1, "a"), *members_of(2, "b")])
+        path = write_tar(folder / f"{name}.tar", [(each, contents[each]) for each in damage.order])
         path.write_bytes(damage.apply(path.read_bytes()))
         expected[path.name] = damage.rows
     return expected

@@ -4,9 +4,10 @@
 
     big-tar      2 GB of photos of 12 megapixels, inverted and edited once
     laid-back    the same, each edit laid back into its photo at full size
+    largest      images as large as they may be, with transparency; edits laid back
     many-edits   a shard of 1,000 small samples with 20 edits
 
-Each case has a process of its own, which does what an actor does and reports its peak after every wave.
+Each case has a process of its own, which does what an actor does and reports its peak after every wave. On Linux only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import resource
 import subprocess
 import sys
 import tarfile
@@ -52,13 +52,16 @@ class Case:
     distinct: int  # images; the rest are the same under other keys
     edits: int
     output: OutputSize
+    channels: int = 3  # 4 with transparency
 
 
 METHODS = ("coral-direction-attention", "coral-mapper-attention")
 PHOTO = (4000, 3000)
+LARGEST = (8190, 8190)  # just within MAX_PIXELS, and within MAX_IMAGE_BYTES with four channels
 CASES: Mapping[str, Case] = {
     "big-tar": Case(samples=56, size=PHOTO, distinct=4, edits=1, output="generator"),
     "laid-back": Case(samples=56, size=PHOTO, distinct=4, edits=1, output="source"),
+    "largest": Case(samples=7, size=LARGEST, distinct=2, edits=1, output="source", channels=4),
     "many-edits": Case(samples=1000, size=(64, 64), distinct=50, edits=20, output="generator"),
 }
 
@@ -89,7 +92,7 @@ def run_case(name: str, bundle: str, folder: Path) -> int:
 
 def write_tar(path: Path, case: Case) -> int:
     """The case's samples as a tar; its bytes."""
-    files = [photo(number, case.size) for number in range(case.distinct)]
+    files = [photo(number, case.size, case.channels) for number in range(case.distinct)]
     with tarfile.open(path, "w") as tar:
         for number in range(case.samples):
             data = files[number % case.distinct]
@@ -99,10 +102,11 @@ def write_tar(path: Path, case: Case) -> int:
     return path.stat().st_size
 
 
-def photo(seed: int, size: tuple[int, int]) -> bytes:
+def photo(seed: int, size: tuple[int, int], channels: int) -> bytes:
     """Soft colours with the grain that makes photos large; not compressed, because that is quickly read."""
     rng = np.random.default_rng(seed)
-    soft = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    coarse = rng.integers(0, 256, (6, 8, channels), dtype=np.uint8)
+    soft = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
     grain = rng.integers(-14, 15, (size[1], size[0], 1), dtype=np.int16)
     pixels = np.clip(np.asarray(soft, np.int16) + grain, 0, 255).astype(np.uint8)
     buffer = io.BytesIO()
@@ -129,8 +133,9 @@ def work(name: str, bundle: str, folder: Path) -> int:
 
 
 def report(wave: str) -> float:
-    """Print and return the peak of this process so far, in bytes."""
-    peak = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Print and return the peak of this process so far, in bytes; getrusage would give that of its parent if larger."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = 1024.0 * int(status["VmHWM"].removesuffix("kB"))
     print(
         f"  {time.perf_counter() - STARTED:7.0f} s  {wave}: peak {peak / 1e9:.2f} GB of {LIMIT / 1e9:.0f}", flush=True
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import pytest
 import torch
 
 from manifests.store import open_store
-from tasks import batches
-from tasks.batches import Batch, open_inverted, open_source
-from tasks.images import pixels_of
+from tasks import batches, images, work
+from tasks.artifacts import Editors
+from tasks.batches import Batch, Cutter, Item, open_inverted, open_source
+from tasks.geometry import Geometry
+from tasks.images import pixel_count, pixels_of
 from tasks.inputs import ShardChangedError
+from tasks.overlap import Room
 from tasks.plan import Plan, make_plan
-from tasks.work import invert_shard
+from tasks.shards import Sample
+from tasks.work import edit_shard, fit_editor, invert_shard
 from tests.tars import image_bytes, members_of, write_tar
 
 CPU = torch.device("cpu")
@@ -73,14 +78,78 @@ def test_whole_sources_are_kept_where_edits_are_laid_back(plan: Plan, models: An
         assert np.array_equal(np.asarray(item.picture.whole), pixels_of(image_bytes(int(item.sample.key))))
 
 
-def test_whole_sources_have_a_budget_and_batches_their_size(
-    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("room", "sizes"), [(4, [2, 2, 2, 2, 1]), (2, [1] * 9), (0.5, [1] * 9), (64, [4, 4, 1])])
+def test_whole_sources_have_a_room_and_batches_their_size(
+    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch, room: float, sizes: list[int]
 ) -> None:
-    monkeypatch.setattr(batches, "WHOLE_BUDGET", 2 * 3 * 64 * 64)
-    found = edit_batches(plan, models, output="source")
-    assert [len(batch.usable) for batch in found] == [2, 2, 2, 2, 1]
-    assert {batch.images(CPU).shape for batch in found} == {(4, 3, 64, 64)}
+    decoded = finished = most = 0
+
+    def decode(*arguments: Any) -> Any:
+        nonlocal decoded, most
+        decoded += 1
+        most = max(most, decoded - finished)
+        return images.decode(*arguments)
+
+    store, (request,) = open_store(plan.output), plan.invert_requests()
+    invert_shard(request, models, store)
+    monkeypatch.setattr(batches, "decode", decode)
+    monkeypatch.setattr(batches, "WHOLE_PIXELS", room * 64 * 64)
+    with open_inverted(store, request, 64, "source") as reading:
+        found = []
+        for batch in reading.batches:
+            found.append(len(batch.usable))
+            assert batch.images(CPU).shape == (4, 3, 64, 64)
+            finished += len(batch.usable)
+            reading.finish(batch)
+    assert found == sizes and most <= max(1, room)
     assert [len(batch.usable) for batch in edit_batches(plan, models)] == [4, 4, 1]
+
+
+def test_a_finished_batch_lets_go_of_its_sources_whoever_still_holds_it(plan: Plan, models: Any) -> None:
+    store, (request,) = open_store(plan.output), plan.invert_requests()
+    invert_shard(request, models, store)
+    with open_inverted(store, request, 64, "source") as reading:
+        batch = next(reading.batches)
+        reading.finish(batch)
+        for item in batch.usable:
+            assert item.picture is not None and item.picture.whole is not None
+            with pytest.raises(ValueError, match="closed image"):
+                item.picture.whole.load()
+
+
+def test_a_source_that_cannot_be_decoded_takes_no_room() -> None:
+    broken = image_bytes(1)[:-100]
+    assert pixel_count(broken) == 64 * 64
+    cutter = Cutter(Geometry(), 64, "source", batch_size=4, room=Room(64 * 64))
+    found = cutter.batches(Item(Sample(str(number), image=broken)) for number in range(9))
+    assert [item.sample.status for batch in found for item in batch.items] == ["undecodable"] * 9
+
+
+def test_who_leaves_early_waits_for_no_room(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, (request,) = open_store(plan.output), plan.invert_requests()
+    invert_shard(request, models, store)
+    monkeypatch.setattr(batches, "WHOLE_PIXELS", 64 * 64)
+    with pytest.raises(KeyError), open_inverted(store, request, 64, "source") as reading:
+        next(reading.batches)
+        raise KeyError
+    assert not any(thread.name == "read-ahead" for thread in threading.enumerate())
+
+
+def test_a_disk_that_is_full_ends_the_work_and_does_not_hold_it_up(
+    plan: Plan, models: Any, make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError("disk full")
+
+    plan = make_plan(make_job(geometry=Geometry(output="source")))
+    store, (requests,) = open_store(plan.output), plan.edit_requests()
+    invert_shard(requests[0].inversion, models, store)
+    for fit in plan.fits:
+        fit_editor(fit, models, store)
+    monkeypatch.setattr(batches, "WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setattr(work, "write_batch", fail)
+    with pytest.raises(OSError, match="disk full"):
+        edit_shard(requests, Editors(store, models), models, store)
 
 
 def test_many_useless_samples_do_not_pile_up(tmp_path: Path, make_job: Callable[..., Any]) -> None:

@@ -1,15 +1,32 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tasks import images
-from tasks.geometry import Geometry
-from tasks.images import GIVEN_BACK, Picture, UnusableError, decode, encode, pixels_of, tensor_of, to_levels, to_pixels
+from tasks.geometry import Geometry, OutputSize
+from tasks.images import (
+    GIVEN_BACK,
+    Picture,
+    UnusableError,
+    decode,
+    encode,
+    pixel_count,
+    pixels_of,
+    tensor_of,
+    to_levels,
+    to_pixels,
+)
 from tests import pictures
 from tests.pictures import BLUE, GREEN, RED, WHITE, Color
 from tests.tars import image_bytes
+
+ROOT = Path(__file__).parents[2]
 
 
 def decoded(data: bytes, fit: str = "resize", size: int = 64) -> Picture:
@@ -18,6 +35,11 @@ def decoded(data: bytes, fit: str = "resize", size: int = 64) -> Picture:
 
 def whole(data: bytes) -> np.ndarray:
     return np.asarray(decoded(data).whole)
+
+
+def given_back(output: OutputSize, picture: Picture, *edited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    image, mask = GIVEN_BACK[output](picture, *edited)
+    return np.asarray(image), np.asarray(mask)
 
 
 def refusal(data: bytes) -> UnusableError:
@@ -145,6 +167,53 @@ def test_what_is_no_image_has_a_status_and_a_reason(data: bytes, reason: str) ->
     assert refusal(data).status == "undecodable" and reason in refusal(data).reason
 
 
+def test_pixels_are_counted_by_the_header_and_only_of_what_is_read() -> None:
+    assert (
+        pixel_count(image_bytes(1, (50, 90))) == pixel_count(pictures.encoded(pictures.plain(size=(45, 100)))) == 4500
+    )
+    assert pixel_count(image_bytes(1)[:-100]) == 64 * 64
+    assert pixel_count(b"") == pixel_count(b"no image") == pixel_count(pictures.bomb()) == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(image_bytes(5, (90, 70), form) for form in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")),
+        *(pictures.in_mode(mode) for mode in ("L", "LA", "1", "P", "RGBA")),
+        pictures.in_mode("CMYK", "TIFF"),
+        pictures.half_transparent(),
+        pictures.half_transparent("WEBP"),
+        pictures.palette(transparent=True),
+        pictures.sixteen_bit_grey(),
+        pictures.with_profile("grb", (120, 60, 200)),
+        pictures.turned(6),
+    ],
+)
+def test_pixels_do_not_depend_on_how_many_are_converted_at_once(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = whole(data)
+    monkeypatch.setattr(images, "STRIP_PIXELS", 1)
+    assert np.array_equal(whole(data), at_once)
+
+
+def test_a_large_image_is_in_memory_twice_at_most(tmp_path: Path) -> None:
+    """In a process of its own, because memory that was freed before would be used again."""
+    size = (2000, 2000)
+    path = tmp_path / "a.png"
+    path.write_bytes(pictures.encoded(pictures.plain(size=size).convert("RGBA")))
+    code = f"""if True:
+        from pathlib import Path
+        from tasks.geometry import Geometry
+        from tasks.images import decode
+        def memory(key):
+            return 1024 * int(Path("/proc/self/status").read_text().partition(key)[2].split()[0])
+        data = Path({str(path)!r}).read_bytes()
+        before = memory("VmRSS:")
+        decode(data, Geometry(), 64)
+        print(memory("VmHWM:") - before)"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+    assert int(found.stdout) < 2.6 * 4 * size[0] * size[1] + 2**23
+
+
 def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MAX_PIXELS", 64 * 63)
     assert refusal(image_bytes(1)).status == "too_large"
@@ -179,7 +248,7 @@ def test_laid_back_only_the_mask_changes_the_source(fit: str, size: tuple[int, i
     picture = decoded(data, fit)
     levels_HW = np.zeros((64, 64), np.uint8)
     levels_HW[20:40, 20:50] = np.linspace(0, 255, 30).astype(np.uint8)
-    image, mask = GIVEN_BACK["source"](picture, 255 - picture.pixels_HWC, levels_HW)
+    image, mask = given_back("source", picture, 255 - picture.pixels_HWC, levels_HW)
     source = pixels_of(data)
     assert image.shape == source.shape and mask.shape == source.shape[:2]
     assert np.array_equal(image[mask == 0], source[mask == 0])
@@ -191,7 +260,7 @@ def test_laid_back_only_the_mask_changes_the_source(fit: str, size: tuple[int, i
 def test_laid_back_the_square_falls_where_it_was_cut_from(fit: str, size: tuple[int, int]) -> None:
     data = image_bytes(5, size)
     picture = decoded(data, fit)
-    image, mask = GIVEN_BACK["source"](picture, picture.pixels_HWC, np.full((64, 64), 255, np.uint8))
+    image, mask = given_back("source", picture, picture.pixels_HWC, np.full((64, 64), 255, np.uint8))
     left, top, right, bottom = picture.placement.region
     assert mask[top:bottom, left:right].min() == 255 and mask.sum() == 255 * (right - left) * (bottom - top)
     assert np.abs(image.astype(int) - pixels_of(data)).mean() < 3
@@ -201,7 +270,7 @@ def test_a_point_of_the_square_is_laid_back_where_the_inverse_says() -> None:
     picture = decoded(image_bytes(5, (160, 90)), "pad")
     levels_HW = np.zeros((64, 64), np.uint8)
     levels_HW[31:33, 40:42] = 255  # around the point (41, 32)
-    _, mask = GIVEN_BACK["source"](picture, picture.pixels_HWC, levels_HW)
+    _, mask = given_back("source", picture, picture.pixels_HWC, levels_HW)
     a, _, c, _, e, f = picture.placement.inverse
     rows, columns = np.nonzero(mask > 128)
     assert (columns.mean() + 0.5, rows.mean() + 0.5) == pytest.approx((a * 41 + c, e * 32 + f), abs=0.5)
@@ -209,8 +278,8 @@ def test_a_point_of_the_square_is_laid_back_where_the_inverse_says() -> None:
 
 def test_at_the_generators_size_nothing_is_resampled() -> None:
     picture, levels_HW = decoded(image_bytes(5, (150, 41))), np.full((64, 64), 7, np.uint8)
-    image, mask = GIVEN_BACK["generator"](picture, picture.pixels_HWC, levels_HW)
-    assert image is picture.pixels_HWC and mask is levels_HW
+    image, mask = given_back("generator", picture, picture.pixels_HWC, levels_HW)
+    assert np.array_equal(image, picture.pixels_HWC) and np.array_equal(mask, levels_HW)
 
 
 def test_tensors_and_pixels_are_inverse() -> None:

@@ -36,6 +36,28 @@ def test_patterns_are_paths_urls_globs_and_ranges(tmp_path: Path) -> None:
     assert uris_of(expand(f"file://{tmp_path}/in-00?.tar")) == uris
 
 
+@pytest.mark.parametrize("pattern", ["*", "**", "{in,deep}*", "**/*"])
+def test_a_glob_names_files_and_no_folders(tmp_path: Path, pattern: str) -> None:
+    write_shards(tmp_path, 1, 1)
+    (tmp_path / "deep.tar").mkdir()
+    write_shards(tmp_path / "deep.tar", 1, 1)
+    deeper = [tmp_path / "deep.tar" / "in-000.tar"] if "**" in pattern else []
+    assert uris_of(expand(f"{tmp_path}/{pattern}")) == [path.as_uri() for path in [*deeper, tmp_path / "in-000.tar"]]
+
+
+def test_a_link_to_nowhere_is_no_shard_that_may_be_left_out(tmp_path: Path) -> None:
+    write_shards(tmp_path, 1, 1)
+    (tmp_path / "in-001.tar").symlink_to(tmp_path / "gone.tar")
+    with pytest.raises(ValueError, match=r"in-001.tar is not there"):
+        expand(f"{tmp_path}/*.tar")
+
+
+def test_a_folder_without_files_is_nothing(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    with pytest.raises(ValueError, match="nothing matches"):
+        expand(f"{tmp_path}/*")
+
+
 def test_patterns_name_objects_as_they_name_files(bucket: S3Store) -> None:
     def names(pattern: str) -> list[str]:
         return [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.overlap import Behind, ahead, in_flight
+from tasks.overlap import Behind, Room, ahead, in_flight
 
 
 def test_ahead_keeps_the_order() -> None:
@@ -63,6 +63,62 @@ def test_behind_drops_what_waits_when_the_block_fails() -> None:
         threading.Timer(0.1, gate.set).start()
         raise KeyError
     assert not done
+
+
+def test_what_others_wait_for_is_done_although_something_failed() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"), Behind() as behind:
+        behind.call(fail)
+        behind.call_anyway(lambda: done.append(1))
+    with pytest.raises(KeyError), Behind() as behind:
+        behind.call_anyway(lambda: done.append(2))
+        raise KeyError
+    assert done == [1, 2]
+
+
+def test_a_room_holds_no_more_than_its_size() -> None:
+    room, lock = Room(10), threading.Lock()
+    held = most = 0
+
+    def work(size: int) -> None:
+        nonlocal held, most
+        room.take(size)
+        with lock:
+            held += size
+            most = max(most, held)
+        time.sleep(0.001)
+        with lock:
+            held -= size
+        room.give(size)
+
+    assert len(list(in_flight(work, [1, 4, 9, 10, 3, 3, 3] * 8, width=6))) == 56
+    assert 4 < most <= 10
+
+
+def test_what_is_larger_than_a_room_has_it_alone() -> None:
+    room = Room(10)
+    room.take(25)
+    other = threading.Thread(target=room.take, args=(1,), daemon=True)
+    other.start()
+    other.join(0.1)
+    assert other.is_alive()
+    room.give(25)
+    other.join(5)
+    assert not other.is_alive()
+
+
+def test_nobody_waits_for_a_closed_room() -> None:
+    room = Room(10)
+    room.take(10)
+    other = threading.Thread(target=room.take, args=(1,), daemon=True)
+    other.start()
+    room.close()
+    other.join(5)
+    assert not other.is_alive()
 
 
 def test_what_is_in_flight_comes_in_order_and_is_bounded() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import pickle
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +50,14 @@ def test_members_that_are_not_adjacent_are_brought_together(tmp_path: Path) -> N
 def test_a_second_sample_of_one_key_is_a_row_of_its_own(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "in.tar", [*members_of(1, "a"), *members_of(2, "b"), *members_of(3, "a")])
     assert statuses(path) == [("a", "ok"), ("b", "ok"), ("a", "duplicate_key")]
+
+
+def test_labels_belong_to_the_first_sample_of_their_key(tmp_path: Path) -> None:
+    a = members_of(1, "a")
+    path = write_tar(tmp_path / "in.tar", [a[0], ("a.png", image_bytes(2)), *a[1:]])
+    first, second = read_samples(path)
+    assert (first.image, json.loads(first.metadata)) == (image_bytes(1), {"label": 1, "caption": "number 1"})
+    assert (second.status, second.metadata) == ("duplicate_key", "{}")
 
 
 def test_a_sample_without_image_is_incomplete(tmp_path: Path) -> None:
@@ -136,6 +147,64 @@ def test_a_tar_cut_inside_a_member_is_noticed(tmp_path: Path, member: str) -> No
         cut = tar.getmember(member).offset_data + 10
     path.write_bytes(data[:cut])
     assert statuses(path) == [("a", "ok"), ("b", "incomplete")]
+
+
+def test_a_caption_that_is_cut_says_something_else_and_is_not_taken(tmp_path: Path) -> None:
+    said = ("a.txt", b"a person who is NOT smiling")
+    path = write_tar(
+        tmp_path / "in.tar", [("a.png", image_bytes(1)), ("b.png", image_bytes(2)), ("b.txt", b"a smile"), said]
+    )
+    path.write_bytes(path.read_bytes().partition(b" who is NOT")[0])
+    first, second = read_samples(path)
+    assert first.status == "incomplete" and "caption" not in json.loads(first.metadata)
+    assert (second.status, json.loads(second.metadata)) == ("ok", {"caption": "a smile"})
+
+
+def test_labels_that_lay_behind_the_cut_are_missed(tmp_path: Path) -> None:
+    names = [f"{key}.{suffix}" for suffix in ("png", "json") for key in "abc"]
+    members = [(name, image_bytes(1) if name.endswith("png") else b'{"label": 1}') for name in names]
+    path = write_tar(tmp_path / "in.tar", members)
+    with tarfile.open(path) as tar:
+        cut = tar.getmember("c.json").offset
+    path.write_bytes(path.read_bytes()[:cut])
+    assert statuses(path) == [("a", "ok"), ("b", "incomplete"), ("c", "incomplete")]
+    assert list(read_samples(path))[2].reason.endswith("lacks json")
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
+    """Every read after the first good ones fails, of whatever file."""
+    left = iter(range(good))
+
+    class Disk(io.FileIO):
+        def readinto(self, buffer: Any, /) -> int | None:
+            if next(left, None) is None:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().readinto(buffer)
+
+    def opened(path: Path, mode: str, buffering: int = -1) -> Any:
+        return Disk(str(path)) if buffering == 0 else io.BufferedReader(Disk(str(path)))
+
+    monkeypatch.setattr(Path, "open", opened)
+
+
+@pytest.mark.parametrize("read", [count_samples, lambda path: list(read_samples(path))], ids=["count", "read"])
+@pytest.mark.parametrize("cut", [0, 700], ids=["whole", "cut"])
+def test_what_the_disk_says_is_no_verdict_on_the_tar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any], cut: int
+) -> None:
+    path, data = whole_tar(tmp_path)
+    path.write_bytes(data[: len(data.rstrip(b"\0")) - cut] if cut else data)
+    expected, failures = read(path), 0
+    for good in range(100):
+        fail_after(monkeypatch, good)
+        try:
+            found = read(path)
+        except OSError as error:
+            assert error.errno == errno.EIO
+            failures += 1
+        else:
+            break
+    assert found == expected and failures == good > 3
 
 
 def test_a_damaged_header_loses_nothing_silently(tmp_path: Path) -> None:
