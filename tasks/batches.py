@@ -183,9 +183,9 @@ class Cutter:
     def batches(self, items: Iterable[Item]) -> Iterator[Batch]:
         """No batch has more than batch_size usable samples, nor many times more useless ones.
 
-        Nor whole sources that take more than half the room, unless it is one: others are read while they are edited.
-        Fewer samples in a batch change none of them. None is read while it would have to wait for most of the room,
-        because what waits is in memory as well, as it is in the tar.
+        Nor whole sources that take more than half the room, unless it is a single one: the other half is for those that
+        are decoded meanwhile. Fewer samples in a batch change none of them. While the room is nearly full nothing is
+        read from the tar, because the file of a source that waits is in memory as well.
         """
         stretch: list[Item] = []
         held = 0

@@ -2,9 +2,10 @@
 
 Samples are grouped by webdataset's own key rule (everything before the first dot of the base name; names without one,
 hidden and __meta__ names are no samples). Where webdataset would give half samples (members of one key that are not
-adjacent) the members are brought together, because the headers are read first and the data at their offsets; where it
-would raise (one name twice) the second becomes a sample of its own with the status duplicate_key. Nothing in a tar is
-ever executed: members are bytes, and only JSON and text are parsed. docs/input.md has the rules in full.
+adjacent) the members are brought together (tasks.groups), because the headers are read first and the data at their
+offsets; where it would raise (one name twice) the second becomes a sample of its own with the status duplicate_key.
+Nothing in a tar is ever executed: members are bytes, and only JSON and text are parsed. docs/input.md has the rules in
+full.
 
 A row says something about the tar. What the disk says, such as an input/output error, is an OSError, and no row.
 """

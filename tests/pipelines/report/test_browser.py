@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from pipelines.report.heatmap import layer_sizes
 from pipelines.report.page import save
@@ -70,6 +70,7 @@ def test_a_filter_shows_what_it_says(opened: Callable[..., Page]) -> None:
     control(page, "gate").select_option("")
     assert shown(page) == [BROKEN]
     page.get_by_role("button", name="Reset").click()
+    expect(page.locator("figure.sample:visible")).to_have_count(18)  # as soon as the controls have their first values
     assert len(shown(page)) == 9 and len(shown(page, 1)) == 9
 
 
