@@ -178,6 +178,7 @@ class _OpenPart:
     def write_group(self, table: pa.Table) -> None:
         self._writer.write_table(table, row_group_size=table.num_rows)
         self.row_groups.append(table.num_rows)
+        pa.default_memory_pool().release_unused()  # a group of images is large, and the next may be a while
 
     def finish(self) -> LocalPart:
         """Close, read the footer back, and give the file its name. OSError when the disk holds something else."""

@@ -109,13 +109,13 @@ def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
     if not done.finite_B[index]:
         raise UnusableError("failed", "the edit gave pixels that are not finite")
     assert item.picture is not None
-    pixels_HWC, levels_HW = GIVEN_BACK[edit.output](item.picture, done.pixels_BHWC[index], done.levels_BHW[index])
+    image, mask = GIVEN_BACK[edit.output](item.picture, done.pixels_BHWC[index], done.levels_BHW[index])
     name = _file_name(item.sample.key)
     return {
         **{name: float(values[index]) for name, values in done.scores.items()},
         "layer_areas": done.layer_areas_BL[index],
-        "image": {"bytes": encode(pixels_HWC, edit.image_format), "path": f"{name}.{edit.image_format}"},
-        "mask": {"bytes": encode(levels_HW, "png"), "path": f"{name}.mask.png"},
+        "image": {"bytes": encode(image, edit.image_format), "path": f"{name}.{edit.image_format}"},
+        "mask": {"bytes": encode(mask, "png"), "path": f"{name}.mask.png"},
     }
 
 

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--samples", type=int, default=64, help="in each shard")
     given = parser.parse_args(arguments)
-    os.environ |= ENVIRONMENT
+    os.environ |= ENVIRONMENT | {"RAY_worker_niceness": "0"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_demo_data(folder / "data", given.shards, given.samples, "test", 64, "png")
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for nodes in (1, 2):
             with cluster(nodes) as address:
                 coral = Coral(folder / "prefect")
-                coral.environment |= ENVIRONMENT | {"RAY_ADDRESS": address, "RAY_worker_niceness": "0"}
+                coral.environment["RAY_ADDRESS"] = address
                 for run_in in (in_a_folder, in_a_bucket):
                     place = f"{run_in.__name__}-on-{nodes}-nodes"
                     found[place] = run_in(coral, folder, place, given.fit_steps)
