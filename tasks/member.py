@@ -25,6 +25,9 @@ class Deadlines:
     fit_minutes: float = 1440.0  # for training one editor
 
 
+SHARD_ATTEMPTS = 3
+FIT_ATTEMPTS = 8
+"""A fit reads nothing of the user's that could kill a worker, and takes long enough to lose several to other causes."""
 PATIENCE = Deadlines()
 """What a job has that does not say otherwise."""
 
@@ -38,6 +41,7 @@ class Work:
     method: str
     arguments: tuple[Any, ...]
     minutes: float = math.inf  # that one attempt may take
+    attempts: int = SHARD_ATTEMPTS  # after which it is given up
 
 
 @dataclass(eq=False)

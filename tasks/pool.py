@@ -1,10 +1,10 @@
 """Our own pool of Ray actors: no shard is ever lost, whatever dies.
 
 A call that fails because of the machine (a dead or stuck actor, a full disk or memory, a lost answer) is tried again,
-at most ATTEMPTS times counted per piece of work, after a few others had their turn; an error of the code or of the
-caller is an outcome, with its traceback. ray.util.ActorPool is not used because it drops queued work when its actors
-die. Actors are replaced by us (max_restarts=0): a fresh one is asked for work only when it is ready, so one that waits
-for resources holds nothing up, and a death before that is never blamed on a shard.
+as often as each piece of work allows, after a few others had their turn; an error of the code or of the caller is an
+outcome, with its traceback. ray.util.ActorPool is not used because it drops queued work when its actors die. Actors are
+replaced by us (max_restarts=0): a fresh one is asked for work only when it is ready, so one that waits for resources
+holds nothing up, and a death before that is never blamed on a shard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from tasks.member import PATIENCE, Deadlines, Member, Work
 from tasks.signals import answered_later
 from tasks.timelimit import UNLIMITED, TimeLimit
 
-ATTEMPTS = 3
 LOSSES_IN_A_ROW = 6
 TICK_SECONDS = 0.25
 MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
@@ -73,7 +72,7 @@ class Backlog:
         tries = self.tries[work.key]
         tries.append(blame)
         log.warning("%s: attempt %d failed: %s", work.name, len(tries), reason)
-        if len(tries) >= ATTEMPTS:
+        if len(tries) >= work.attempts:
             error = f"given up after {len(tries)} attempts: {reason}"
             return Outcome(work, error=error, attempts=len(tries), deadly=set(tries) == {Blame.WORK})
         self.waiting.insert(turns, work)

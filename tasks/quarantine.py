@@ -1,9 +1,9 @@
 """Shards that are given up: rows without a result for every sample, by a path that runs no decoder and no network.
 
-A shard whose work killed its worker ATTEMPTS times, or brought it to a standstill, is not tried again. Its samples are
-committed as quarantined, with the reason, so that rows out are still samples in, and later runs pass it by. What was
-known before of a sample (it has no image, its bytes are no picture) is kept: that is its status, whatever happened to
-the shard. Nothing is computed, so that all of it counts as a transfer.
+A shard whose work killed its worker SHARD_ATTEMPTS times, or stood still in it, is not tried again. Its samples
+are committed as quarantined, with the reason, so that rows out are still samples in, and later runs pass it by. What
+was known before of a sample (it has no image, its bytes are no picture) is kept: that is its status, whatever happened
+to the shard. Nothing is computed, so that all of it counts as a transfer.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from manifests.commit import committed
 from tasks.artifacts import fitted
-from tasks.member import Work
+from tasks.member import FIT_ATTEMPTS, Work
 from tasks.outputs import ShardReport
 from tasks.pool import Outcome
 from tasks.run import Run
@@ -82,7 +82,7 @@ def fit(run: Run) -> WaveSummary:
     requests, done = run.plan.fits, fitted(run.store)
     limit = run.deadlines.fit_minutes
     works = [
-        Work(each.id, f"fit {each.target or each.method}", "fit", (each,), limit)
+        Work(each.id, f"fit {each.target or each.method}", "fit", (each,), limit, FIT_ATTEMPTS)
         for each in requests
         if each.id not in done
     ]

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,6 +174,14 @@ def test_work_that_kills_every_actor_is_given_up_and_nothing_else_is_lost(make_p
         assert "given up after 3 attempts: ActorDiedError" in found[key].error
         assert found[key].deadly
     assert results(found) == [0, 2, 4, 6, 8, 10]
+
+
+def test_work_is_tried_as_often_as_it_allows(make_pool: Callable[..., Pool]) -> None:
+    patient = replace(work("patient", "die", "patient", 4), attempts=5)
+    hopeless = replace(work("hopeless", "die", "hopeless", 99), attempts=1)
+    found = run(make_pool(2), [patient, hopeless, *doubles(2)])
+    assert (found["patient"].result, found["patient"].attempts) == ("patient", 5)
+    assert "given up after 1 attempts" in found["hopeless"].error
 
 
 def test_bad_work_after_bad_work_does_not_stop_the_run(make_pool: Callable[..., Pool]) -> None:
