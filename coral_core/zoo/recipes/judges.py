@@ -49,7 +49,7 @@ class JudgeRecipe(ReaderRecipe):
 class SecondJudgeRecipe(ReaderRecipe):
     """Another network; train it with another seed as well, so that it meets the scenes in another order."""
 
-    default_steps = 450
+    default_steps = 1500
 
     def build(self) -> None:
         self.config = SecondJudgeConfig()
