@@ -76,7 +76,7 @@ class ResourcesSection(Section):
 
 
 class DeadlinesSection(Section):
-    """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried three times."""
+    """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried again."""
 
     start_minutes: Annotated[float, Field(gt=0)] = PATIENCE.start_minutes  # until it is ready
     stall_minutes: Annotated[float, Field(gt=0)] = PATIENCE.stall_minutes  # without any sign of progress

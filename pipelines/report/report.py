@@ -27,7 +27,7 @@ from tasks.layermaps import LayerMap
 from tasks.plan import Plan, read_plans
 from tasks.requests import EditSpec
 from tasks.rules import PublishRules
-from tasks.status import WorkStatus, plan_status
+from tasks.status import WorkStatus, plan_status, published_requests
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,9 @@ def find_plan(store: Store, run_id: str | None) -> Plan:
 def gather(store: Store, plan: Plan, run: RunRecord | None = None) -> Report:
     """Everything a page about the plan says. Reads sums of the manifest, and pictures of a few of its rows."""
     snapshot = read_snapshot(store)
-    requests = frozenset(request.id for shard in plan.edit_requests() for request in shard)
-    replaced = {each.by for each in snapshot.superseded if each.request_id in requests}
     gates = published_gates(snapshot, plan)
     with asking(store, snapshot) as ask:
-        rows = chosen_rows(ask, [edit.edit_id for edit in plan.edits], requests | replaced)
+        rows = chosen_rows(ask, [edit.edit_id for edit in plan.edits], published_requests(store, plan))
         figures = edit_figures(ask, rows, _thresholds(gates.values()))
         chosen = picks(ask, rows, figures)
         reasons = tuple(failure_reasons(ask, rows))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from tasks.plan import Plan, record_plan
 from tasks.rules import PublishRules
 from tasks.waves import Failure, WaveSummary
 from tests.pipelines.report.publishedrows import GOOD
+from tests.tars import write_shards
 
 
 def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(published: Any) -> None:
@@ -36,6 +37,17 @@ def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(publishe
     assert not hostile.where.missing and hostile.where.samples == GOOD
     (gated,) = [panel for panel in hostile.panels if panel.gates]
     assert gated.score.column == "direction" and gated.gates[0].rejected == GOOD // 2
+
+
+def test_what_stands_for_the_requests_of_a_run_is_reported(
+    tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
+) -> None:
+    """A run with a limit after one without: the whole shard speaks for its first samples."""
+    write_shards(tmp_path, 1, 3)
+    run_job(make_job())
+    plan, _ = run_job(make_job(), limit_samples=2)
+    report = gather(open_store(plan.output), plan)
+    assert [dict(edit.figures.statuses) for edit in report.edits] == [{"ok": 3}, {"ok": 3}]
 
 
 def test_the_work_is_accounted_for(published: Any) -> None:
