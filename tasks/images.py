@@ -108,10 +108,13 @@ def to_levels(mask_B1HW: Tensor) -> np.ndarray:
     return mask_B1HW[:, 0].float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
 
 
-def encode(image: np.ndarray | Image.Image, image_format: ImageFormat) -> bytes:
+def encode(pixels: np.ndarray, image_format: ImageFormat) -> bytes:
     """A file of uint8 [H,W,3] or, for masks, [H,W]. UnusableError where the format does not hold so many."""
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
+    return file_of(Image.fromarray(pixels), image_format)
+
+
+def file_of(image: Image.Image, image_format: ImageFormat) -> bytes:
+    """The same of what is a Pillow image already, whose pixels are not copied once more."""
     if max(image.size) > LONGEST[image_format]:
         most = f"{image_format} holds {LONGEST[image_format]} a side, png any number"
         raise UnusableError("failed", f"{image.width} x {image.height} pixels; {most}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coral_core.types import Edit, Scores
 from tasks.batches import Batch, Item
-from tasks.images import GIVEN_BACK, UnusableError, encode, to_levels, to_pixels
+from tasks.images import GIVEN_BACK, UnusableError, file_of, to_levels, to_pixels
 from tasks.requests import EditRequest, EditSpec, Shard
 
 Row = dict[str, object]
@@ -114,8 +114,8 @@ def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
     return {
         **{name: float(values[index]) for name, values in done.scores.items()},
         "layer_areas": done.layer_areas_BL[index],
-        "image": {"bytes": encode(image, edit.image_format), "path": f"{name}.{edit.image_format}"},
-        "mask": {"bytes": encode(mask, "png"), "path": f"{name}.mask.png"},
+        "image": {"bytes": file_of(image, edit.image_format), "path": f"{name}.{edit.image_format}"},
+        "mask": {"bytes": file_of(mask, "png"), "path": f"{name}.mask.png"},
     }
 
 

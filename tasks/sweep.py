@@ -17,7 +17,7 @@ from tasks.inputs import expand, local_copy
 from tasks.plan import JobSpec
 from tasks.requests import EditSpec
 from tasks.rows import EditedPixels
-from tasks.shards import Sample, count_samples, read_samples
+from tasks.shards import Sample, read_archive
 from tasks.tiles import SIDE, Tile, difference, shrunk, tile_of
 from tasks.work import edit_batch
 
@@ -62,10 +62,10 @@ def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[It
         wanted = count - len(found) if rng is None else -(-(count - len(found)) // (len(shards) - number))
         if wanted > 0:
             with local_copy(shard) as path:
-                total = count_samples(path)
+                archive = read_archive(path)
+                total = archive.count
                 chosen = set(range(wanted) if rng is None else rng.sample(range(total), min(wanted, total)))
-                last = max(chosen, default=-1)
-                samples = enumerate(read_samples(path, last + 1))
+                samples = enumerate(archive.samples(max(chosen, default=-1) + 1))
                 found += [_decoded(sample, job, size) for index, sample in samples if index in chosen]
     return found
 
