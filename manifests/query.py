@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 
 from manifests.filesystem import filesystem_of
 from manifests.schema import MANIFEST_SCHEMA
@@ -33,28 +34,7 @@ Ask = Callable[[str], pa.Table]
 """The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
 
 
-class Unlocked(pads.FileSystemDataset):
-    """The dataset as DuckDB scans it, without holding Python's lock while Arrow's threads begin.
-
-    pyarrow 26 keeps the lock in Scanner.to_reader(), where Arrow may wait for a thread of its own that in turn waits
-    for that lock to let go of the bytes our Store has read: then nothing ever moves again.
-    """
-
-    def scanner(self, **given: Any) -> Any:
-        return _UnlockedScanner(super().scanner(**given))
-
-
-@dataclass(frozen=True)
-class _UnlockedScanner:
-    scanner: pads.Scanner
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(self.scanner.projected_schema, self.scanner.to_batches())
-
-
-def manifest_dataset(
-    store: Store, snapshot: Snapshot | None = None, kind: type[pads.FileSystemDataset] = pads.FileSystemDataset
-) -> pads.Dataset:
+def _manifest(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
     """The rows of a snapshot (None: the current one), in MANIFEST_SCHEMA; empty before the first publish."""
     keys = [part.key for part in (snapshot or read_snapshot(store)).parts]
     if not keys:
@@ -63,7 +43,60 @@ def manifest_dataset(
     fragments = [
         parquet.make_fragment(key, filesystem) for key in keys
     ]  # named one by one: nothing is listed or probed
-    return kind(fragments, MANIFEST_SCHEMA, parquet, filesystem)
+    return _Steady(fragments, MANIFEST_SCHEMA, parquet, filesystem)
+
+
+class _Steady(pads.FileSystemDataset):
+    """The dataset as DuckDB scans it, read by the thread that asks and by no other.
+
+    Arrow's own scanner reads ahead in threads of its own. Those call our Store, and so need Python's lock, while
+    to_reader() holds it (pyarrow 26: nothing ever moves again), and still do so for a query that had its rows and
+    ended, up to an interpreter that ends as well (the process aborts).
+    """
+
+    def scanner(self, *, columns: list[str] | None = None, filter: pads.Expression | None = None, **rest: Any) -> Any:
+        return _Scan(self, list(self.schema.names) if columns is None else columns, filter)
+
+
+@dataclass(frozen=True)
+class _Scan:
+    dataset: pads.FileSystemDataset
+    columns: list[str]
+    condition: pads.Expression | None
+
+    @property
+    def projected_schema(self) -> pa.Schema:
+        return pa.schema([self.dataset.schema.field(name) for name in self.columns])
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(self.projected_schema, self._batches())
+
+    @property
+    def _read(self) -> list[str]:
+        """The columns that are asked for or that the condition looks at."""
+        empty, names = self.dataset.schema.empty_table(), list(self.dataset.schema.names)
+        return [name for name in names if name in self.columns or not self._holds_without(name, empty)]
+
+    def _holds_without(self, name: str, empty: pa.Table) -> bool:
+        if self.condition is None:
+            return True
+        try:
+            empty.drop_columns([name]).filter(self.condition)
+        except pa.ArrowInvalid:  # "No match for FieldRef": an expression does not tell its fields in another way
+            return False
+        return True
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        columns = self._read
+        for fragment in self.dataset.get_fragments():
+            found = fragment if self.condition is None else fragment.subset(self.condition, self.dataset.schema)
+            groups = [group.id for group in found.row_groups]
+            with fragment.filesystem.open_input_file(fragment.path) as source:
+                file = pq.ParquetFile(source, metadata=fragment.metadata, pre_buffer=False)
+                for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
+                    table = pa.Table.from_batches([batch])
+                    kept = table if self.condition is None else table.filter(self.condition)
+                    yield from kept.select(self.columns).to_batches()
 
 
 def query(store: Store, sql: str) -> pa.Table:
@@ -76,7 +109,7 @@ def query(store: Store, sql: str) -> pa.Table:
 def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
     """For several questions about the same rows, whatever is published meanwhile."""
     with duckdb.connect(":memory:", config=_SEALED) as connection:
-        connection.register("manifest", manifest_dataset(store, snapshot, Unlocked))
+        connection.register("manifest", _manifest(store, snapshot))
 
         def ask(sql: str) -> pa.Table:
             try:

@@ -128,7 +128,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
     invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=_digests(bundle, INVERT_READS))
     resolved = [_resolve(job, entry, bundle, invert) for entry in job.edits]
-    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     return Plan(
         run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
         code_version=importlib.metadata.version("coral-edit"),
