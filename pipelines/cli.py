@@ -11,6 +11,7 @@ import typer
 
 from pipelines.bench.cli import bench_app
 from pipelines.report.cli import preview, report
+from pipelines.zoo_cli import zoo_app
 
 if TYPE_CHECKING:
     from pipelines.flows import RunSummary
@@ -25,8 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-zoo = typer.Typer(help="Train and check the embedded networks.", no_args_is_help=True)
-app.add_typer(zoo, name="zoo")
+app.add_typer(zoo_app, name="zoo")
 app.add_typer(bench_app, name="bench")
 app.command()(preview)
 app.command()(report)
@@ -243,36 +243,6 @@ def gc(
     if delete:
         remove(store, found)
     print(*leftover_lines(found, delete), sep="\n")
-
-
-@zoo.command()
-def train(
-    name: Annotated[str, typer.Argument(help="Which network; an unknown name lists them.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights and batches.")] = 0,
-    warm_start: Annotated[bool, typer.Option(help="Begin from the shipped weights.")] = True,
-    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
-    folder: Annotated[Path, typer.Option(help="For corpora, checkpoints and loss curves.")] = Path("runs/zoo"),
-) -> None:
-    """Train an embedded network and write its weights."""
-    from coral_core.zoo.train import TrainConfig
-    from coral_core.zoo.train import train as train_network
-    from pipelines.tables import training_line
-
-    config = TrainConfig(steps=steps, seed=seed, warm_start=warm_start, device=device, folder=folder)
-    report = train_network(name, config, training_line)
-    print(f"{report.name}: {report.steps} steps in {report.seconds:.0f} s; {dict(report.metrics)}")
-
-
-@zoo.command()
-def check(bundle: Annotated[str, typer.Argument(help="A name of the catalogue or a folder.")] = "portraits") -> None:
-    """Load every network of a bundle, strictly, and show what its files say of their quality."""
-    from coral_core.models import load_models
-    from coral_core.zoo.catalog import read_bundle
-    from pipelines.tables import bundle_table, show
-
-    load_models(bundle)
-    show(bundle_table(read_bundle(bundle)))
 
 
 def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable, ...] = ()) -> RunSummary:

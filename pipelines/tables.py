@@ -175,3 +175,20 @@ def training_line(step: int, steps: int, losses: Mapping[str, float]) -> None:
     if step % 50 == 0 or step == steps:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print(f"{step}/{steps}: {terms}", file=sys.stderr, flush=True)
+
+
+def curve_chart(name: str, points: Sequence[tuple[int, float]]) -> str:
+    """A loss curve as Mermaid's xychart. ValueError without two points to draw a line through."""
+    if len(points) < 2:
+        raise ValueError(f"the training of {name} has {len(points)} points, one per checkpoint; it was too short")
+    losses = ", ".join(f"{loss:.4g}" for _, loss in points)
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            f'    x-axis "steps of {name}" {points[0][0]} --> {points[-1][0]}',
+            '    y-axis "loss"',
+            f"    line [{losses}]",
+            "```",
+        ]
+    )

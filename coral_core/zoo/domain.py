@@ -20,7 +20,7 @@ from PIL import Image
 from coral_core.zoo.canvas import SUPERSAMPLING
 from coral_core.zoo.headwear import HIDDEN_BY_HAT
 from coral_core.zoo.lexicon import LEXICON, check, choose_facts, say
-from coral_core.zoo.nuisance import Nuisance, draw_nuisance
+from coral_core.zoo.nuisance import Nuisance, draw_nuisance, numbers_of
 from coral_core.zoo.palette import MATERIAL_SEGMENTS, SEGMENTS, palette
 from coral_core.zoo.portrait import draw
 
@@ -108,6 +108,12 @@ class Scene:
         facts = choose_facts({name: self.attributes[name] for name in LEXICON if name in visible}, rng)
         return Caption(say(facts, rng), facts)
 
+    def numbers(self) -> np.ndarray:
+        """The independent numbers, even in [0,1], that draw such a scene: each as the interval [start, end] that leads
+        to this very scene, float64 [K,2]. K is the same for all scenes."""
+        values = [_interval(name, self.attributes[name]) for name in LEXICON]
+        return np.array([*values, *numbers_of(self.nuisance)])
+
     def record(self) -> dict[str, object]:
         """What a JSON file must hold for `recall` to bring the scene back."""
         return {"seed": self.seed, "attributes": dict(self.attributes)}
@@ -143,6 +149,14 @@ def _draw_value(attribute: str, rng: random.Random) -> str:
     values = tuple(LEXICON[attribute])
     weights = MARGINALS.get(attribute)
     return rng.choices(values, None if weights is None else [weights[value] for value in values])[0]
+
+
+def _interval(attribute: str, value: str) -> tuple[float, float]:
+    """The part of [0,1] that stands for a value, as long as the value is likely."""
+    values = tuple(LEXICON[attribute])
+    weights = MARGINALS.get(attribute, dict.fromkeys(values, 1 / len(values)))
+    start = sum(weights[other] for other in values[: values.index(value)])
+    return start, start + weights[value]
 
 
 def _labelled(canvas: Image.Image) -> np.ndarray:

@@ -26,25 +26,52 @@ class Nuisance:
     tints: Mapping[str, tuple[float, float, float]]  # colour family -> offset of its red, green, blue in 0..255
 
 
+RANGES: Mapping[str, tuple[float, float]] = {
+    "x": (0.0, 2.0),
+    "y": (0.0, 1.2),
+    "tilt": (0.0, 10.0),
+    "scale": (1.0, 0.08),
+    "width": (1.0, 0.035),
+    "height": (1.0, 0.03),
+    "eye_spacing": (1.0, 0.06),
+    "light_strength": (0.08, 0.04),
+}
+"""Centre and radius of what is drawn evenly."""
+
+TINT_RADII = (7.0, 4.0, 4.0)
+"""Of brightness, redness and blueness, around 0."""
+
+
 def draw_nuisance(seed: int) -> Nuisance:
     """The nuisances of a seed, from a stream of their own: they do not depend on the attributes."""
     rng = random.Random(f"nuisance:{seed}")
 
-    def within(radius: float, centre: float = 0.0) -> float:
+    def within(centre: float, radius: float) -> float:
         return centre + radius * (2.0 * rng.random() - 1.0)
 
+    shape = {name: within(*RANGES[name]) for name in RANGES if name != "light_strength"}
     return Nuisance(
-        x=within(2.0),
-        y=within(1.2),
-        tilt=within(10.0),
-        scale=within(0.08, 1.0),
-        width=within(0.035, 1.0),
-        height=within(0.03, 1.0),
-        eye_spacing=within(0.06, 1.0),
+        **shape,
         light_side=1 if rng.random() < 0.5 else -1,
-        light_strength=within(0.04, 0.08),
-        tints={family: _tint(within(7.0), within(4.0), within(4.0)) for family in TINTED},
+        light_strength=within(*RANGES["light_strength"]),
+        tints={family: _tint(*(within(0.0, radius) for radius in TINT_RADII)) for family in TINTED},
     )
+
+
+def numbers_of(nuisance: Nuisance) -> list[tuple[float, float]]:
+    """The independent numbers, even in [0,1], that a nuisance was drawn from: each as the interval it lies in, which is
+    one point but for the side of the light."""
+    evenly = [_place(getattr(nuisance, name), *RANGES[name]) for name in RANGES]
+    for red, middle, blue in nuisance.tints.values():
+        parts = (middle, red - middle, blue - middle)
+        evenly += [_place(part, 0.0, radius) for part, radius in zip(parts, TINT_RADII, strict=True)]
+    side = (0.0, 0.5) if nuisance.light_side == 1 else (0.5, 1.0)
+    return [side, *((place, place) for place in evenly)]
+
+
+def _place(value: float, centre: float, radius: float) -> float:
+    """Where a value lies in its range, 0 to 1."""
+    return ((value - centre) / radius + 1.0) / 2.0
 
 
 def _tint(brightness: float, red: float, blue: float) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from coral_core.zoo.catalog import BUNDLES
 from coral_core.zoo.recipes import RECIPES
 from coral_core.zoo.recipes.base import Recipe, RecipeContext
 
+CURVE = "losses.jsonl"
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -65,15 +66,18 @@ def train(name: str, config: TrainConfig, progress: Progress | None = None) -> T
     }
     done = _resume(recipe, place / "checkpoint.pt", identity)
     if done == 0:
-        (place / "losses.jsonl").unlink(missing_ok=True)
+        (place / CURVE).unlink(missing_ok=True)
+    recent: list[Mapping[str, float]] = []
     for step in range(done, recipe.context.steps):
         recipe.train()
         terms = recipe.step(step, np.random.default_rng((config.seed, step)))
+        recent.append(terms)
         if progress is not None:
             progress(step + 1, recipe.context.steps, terms)
         if (step + 1) % config.checkpoint_every == 0:
             _checkpoint(recipe, place / "checkpoint.pt", identity, step + 1)
-            _log(place / "losses.jsonl", step + 1, terms)
+            _log(place / CURVE, step + 1, recent)
+            recent.clear()
     seconds = time.monotonic() - started
     metrics = _measure(recipe)
     files = _export(recipe, config.weights, {"name": name, **identity}, metrics)
@@ -131,6 +135,14 @@ def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> int:
     return int(stored["step"])
 
 
-def _log(path: Path, step: int, terms: Mapping[str, float]) -> None:
+def _log(path: Path, step: int, recent: Sequence[Mapping[str, float]]) -> None:
+    """Every term's mean over the steps since the last line."""
+    means = {name: round(sum(terms[name] for terms in recent) / len(recent), 5) for name in recent[0]}
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **{name: round(value, 5) for name, value in terms.items()}}) + "\n")
+        file.write(json.dumps({"step": step, **means}) + "\n")
+
+
+def read_curve(folder: Path, name: str) -> list[tuple[int, float]]:
+    """(step, mean loss of the steps before it) of the last training in a folder. FileNotFoundError without one."""
+    lines = (folder / name / CURVE).read_text(encoding="utf-8").splitlines()
+    return [(entry.pop("step"), sum(entry.values())) for entry in map(json.loads, lines)]

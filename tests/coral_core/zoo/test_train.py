@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from coral_core.weights import read_header
 from coral_core.zoo.recipes import base
-from coral_core.zoo.train import Progress, TrainConfig, train
+from coral_core.zoo.train import Progress, TrainConfig, read_curve, train
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +70,12 @@ def test_the_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None
         train("segmenter", config(tmp_path / "changed", seed=0), stop_after(2))
     train("segmenter", config(tmp_path / "changed", seed=1))
     assert same(weights(tmp_path / "calm"), weights(tmp_path / "changed"))
+
+
+def test_the_curve_holds_the_mean_of_the_steps_before_each_point(tmp_path: Path) -> None:
+    seen: list[float] = []
+    train("segmenter", config(tmp_path), lambda step, steps, terms: seen.append(sum(terms.values())))
+    wanted = [(2, sum(seen[:2]) / 2), (4, sum(seen[2:]) / 2)]
+    assert [(step, pytest.approx(loss, abs=1e-4)) for step, loss in wanted] == read_curve(
+        tmp_path / "work", "segmenter"
+    )

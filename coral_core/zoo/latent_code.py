@@ -1,0 +1,93 @@
+"""A scene's independent numbers as coordinates of z, and layers of a mapping network that find them there again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping as Weights
+from statistics import NormalDist
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from coral_core.nets.layers import EqualLinear
+from coral_core.nets.stylegan2 import Mapping
+
+EDGE_LAYERS = 3
+SLOPES = (40.0, 8.0)  # of the first and the second layer; more is more than float16 holds
+FARTHEST = 4.5  # standard deviations of a number that count
+
+
+def code_numbers(numbers_BK2: np.ndarray, z_dim: int, rng: np.random.Generator) -> Tensor:
+    """z of scenes, [B,z_dim], as the network sees it behind pixel norm: the normal quantiles of the scenes' numbers
+    (`Scene.numbers`), each anywhere in its interval, then noise of the length that is missing. ValueError where z has
+    no room for the numbers."""
+    count = numbers_BK2.shape[1]
+    if count >= z_dim:
+        raise ValueError(f"z_dim is {z_dim}; a scene is drawn from {count} numbers and needs more than that")
+    start_BK, end_BK = numbers_BK2[..., 0], numbers_BK2[..., 1]
+    point_BK = torch.from_numpy(start_BK + (end_BK - start_BK) * rng.random(start_BK.shape))
+    told_BK = torch.special.ndtri(point_BK).clamp(-FARTHEST, FARTHEST).float()
+    noise_BR = torch.from_numpy(rng.standard_normal((len(told_BK), z_dim - count), dtype=np.float32))
+    missing_B1 = (z_dim - told_BK.square().sum(1, keepdim=True)).clamp(min=1.0)
+    return torch.cat([told_BK, F.normalize(noise_BR, dim=1) * missing_B1.sqrt()], dim=1)
+
+
+@torch.no_grad()
+def set_edges(mapping: Mapping, numbers_NK2: np.ndarray) -> None:
+    """Make the first three layers tell for every edge between two intervals whether z lies beyond it, 0 or sqrt 2, and
+    pass on the numbers without edges. Those layers are not trained after it.
+
+    Two leaky rectifiers side by side make a slope between two floors: lrelu(x + 1/2) - lrelu(x - 1/2) is 0.2 up to
+    x = -1/2 and 1 from x = 1/2 on. The first layer makes one of z, the second a steeper one of that, the third takes
+    the difference. ValueError where the layers are too few or too narrow.
+    """
+    columns = [inner_edges(numbers_N2) for numbers_N2 in numbers_NK2.swapaxes(0, 1)]
+    edges = [(k, NormalDist().inv_cdf(edge)) for k, column in enumerate(columns) for edge in column]
+    even = [k for k, column in enumerate(columns) if not column]
+    width, needed = cleared(mapping.layers[0]).bias.numel(), 2 * len(edges) + len(even)
+    if len(mapping.layers) <= EDGE_LAYERS or width < needed:
+        raise ValueError(
+            f"{len(mapping.layers)} layers of {width} units; {len(edges)} edges and {len(even)} numbers without any "
+            f"need more than {EDGE_LAYERS} layers of {needed}"
+        )
+    first, second, third = (cleared(layer) for layer in mapping.layers[:EDGE_LAYERS])
+    for unit, (k, edge) in enumerate(edges):
+        low, high = 2 * unit, 2 * unit + 1
+        for row, shift in ((low, 0.5), (high, -0.5)):
+            set_unit(first, row, {k: SLOPES[0]}, shift - SLOPES[0] * edge)
+            set_unit(second, row, floors(low, high, SLOPES[1]), shift - SLOPES[1] * (0.25 + 0.5))
+        set_unit(third, unit, floors(low, high, 1.0), -0.25)
+    for unit, k in enumerate(even):
+        row = 2 * len(edges) + unit
+        set_unit(first, row, {k: 1.0}, FARTHEST)  # never below 0, so that rectifiers let it pass
+        set_unit(second, row, {row: math.sqrt(0.5)}, 0.0)
+        set_unit(third, len(edges) + unit, {row: math.sqrt(0.5) / FARTHEST}, 0.0)
+    mapping.layers[:EDGE_LAYERS].requires_grad_(False)
+
+
+def cleared(layer: nn.Module) -> EqualLinear:
+    """A layer that computes 0."""
+    assert isinstance(layer, EqualLinear)
+    layer.weight.zero_()
+    layer.bias.zero_()
+    return layer
+
+
+def floors(low: int, high: int, slope: float) -> dict[int, float]:
+    """Weights that turn the floors 0.2 and 1 of two units' difference into floors that lie `slope` apart."""
+    return {low: slope / 0.8 * math.sqrt(0.5), high: -slope / 0.8 * math.sqrt(0.5)}
+
+
+def set_unit(layer: EqualLinear, unit: int, weights: Weights[int, float], bias: float) -> None:
+    """One output of an equalised layer, by what it computes before its leaky rectifier."""
+    for source, weight in weights.items():
+        layer.weight[unit, source] = weight / layer.scale
+    layer.bias[unit] = bias / layer.lr_mul
+
+
+def inner_edges(numbers_N2: np.ndarray) -> list[float]:
+    """Where one interval ends and another begins; none for a number that is known to the point."""
+    starts_N, ends_N = numbers_N2.T
+    return sorted(set(ends_N[(ends_N > starts_N) & (ends_N < 1 - 1e-9)].tolist()))
