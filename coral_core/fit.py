@@ -39,13 +39,13 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 class FitConfig:
     """How long a fit runs and on what. Learning rates belong to the editor's stages."""
 
-    steps: int = 300  # optimiser steps over all stages
+    steps: int = 200  # optimiser steps over all stages
     batch_size: int = 8  # samples per step
     source_samples: int = 512  # generator samples that make the default training source
     source_seed: int = 0  # their seed
     source_truncation: float = 1.0  # their truncation; 1 keeps the generator's full variety
     seed: int = 0  # initial parameters and order of the minibatches
-    precision: Precision = "float32"  # bfloat16 runs the networks under autocast; parameters and losses stay float32
+    precision: Precision = "bfloat16"  # the networks run under autocast; parameters and losses stay float32 either way
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "source_samples"):

@@ -42,7 +42,7 @@ class EditorSpec:
         changes = dict(options)
         fit = changes.pop("fit", {})
         if not isinstance(fit, Mapping):
-            raise ValueError(f"{self.name}: fit is {fit!r}; give a mapping such as {{steps: 300}}")
+            raise ValueError(f"{self.name}: fit is {fit!r}; give a mapping such as {{steps: 200}}")
         config = override(self.config, changes, self.name, also=("fit",))
         return {**_plain(config), "fit": _plain(override(self.fit, fit, f"{self.name}: fit"))}
 

@@ -37,7 +37,7 @@ class GeneratorConfig:
     image_size: int = 64  # output pixels, a power of two
     z_dim: int = 128  # width of the Gaussian input
     w_dim: int = 192  # width of the intermediate latent
-    mapping_layers: int = 4  # fully connected layers between z and w
+    mapping_layers: int = 8  # fully connected layers between z and w
     channels: tuple[int, ...] = (192, 192, 128, 64, 32)  # feature maps at 4, 8, ... image_size pixels
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from coral_core.nets.layers import EqualLinear
 from coral_core.nets.stylegan2 import Mapping
@@ -46,13 +46,17 @@ def set_edges(mapping: Mapping, numbers_NK2: np.ndarray) -> None:
     columns = [inner_edges(numbers_N2) for numbers_N2 in numbers_NK2.swapaxes(0, 1)]
     edges = [(k, NormalDist().inv_cdf(edge)) for k, column in enumerate(columns) for edge in column]
     even = [k for k, column in enumerate(columns) if not column]
-    width, needed = cleared(mapping.layers[0]).bias.numel(), 2 * len(edges) + len(even)
-    if len(mapping.layers) <= EDGE_LAYERS or width < needed:
+    layers = [layer for layer in mapping.layers if isinstance(layer, EqualLinear)]
+    width, needed = len(layers[0].bias), 2 * len(edges) + len(even)
+    if len(layers) <= EDGE_LAYERS or width < needed:
         raise ValueError(
-            f"{len(mapping.layers)} layers of {width} units; {len(edges)} edges and {len(even)} numbers without any "
+            f"{len(layers)} layers of {width} units; {len(edges)} edges and {len(even)} numbers without any "
             f"need more than {EDGE_LAYERS} layers of {needed}"
         )
-    first, second, third = (cleared(layer) for layer in mapping.layers[:EDGE_LAYERS])
+    first, second, third = layers[:EDGE_LAYERS]
+    for layer in (first, second, third):
+        layer.weight.zero_()
+        layer.bias.zero_()
     for unit, (k, edge) in enumerate(edges):
         low, high = 2 * unit, 2 * unit + 1
         for row, shift in ((low, 0.5), (high, -0.5)):
@@ -65,14 +69,6 @@ def set_edges(mapping: Mapping, numbers_NK2: np.ndarray) -> None:
         set_unit(second, row, {row: math.sqrt(0.5)}, 0.0)
         set_unit(third, len(edges) + unit, {row: math.sqrt(0.5) / FARTHEST}, 0.0)
     mapping.layers[:EDGE_LAYERS].requires_grad_(False)
-
-
-def cleared(layer: nn.Module) -> EqualLinear:
-    """A layer that computes 0."""
-    assert isinstance(layer, EqualLinear)
-    layer.weight.zero_()
-    layer.bias.zero_()
-    return layer
 
 
 def floors(low: int, high: int, slope: float) -> dict[int, float]:

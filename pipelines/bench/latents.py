@@ -50,14 +50,17 @@ def unit_of(inversion: Inversion) -> Tensor:
 def _moved(
     models: Models, inversion: Inversion, rate_D: Tensor, steps: int, loss_B: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Adam on W+; samples do not influence each other."""
+    """Adam on W+ with the networks in bfloat16, the last image in full precision; samples do not influence each
+    other."""
     generator = models.generator
     delta_BLD = torch.zeros_like(inversion.ws_BLD, requires_grad=True)
     optimiser = torch.optim.Adam([delta_BLD], lr=1.0, betas=BETAS)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = ramp((step + 0.5) / steps)
-        image_BCHW = generator.render(generator.styles(inversion.ws_BLD + rate_D * delta_BLD)).clamp(-1, 1)
-        (delta_BLD.grad,) = torch.autograd.grad(loss_B(image_BCHW).sum(), [delta_BLD])
+        with torch.autocast(models.device.type, torch.bfloat16):
+            image_BCHW = generator.render(generator.styles(inversion.ws_BLD + rate_D * delta_BLD)).clamp(-1, 1)
+            loss = loss_B(image_BCHW).sum()
+        (delta_BLD.grad,) = torch.autograd.grad(loss, [delta_BLD])
         optimiser.step()
     with torch.no_grad():
         return generator.render(generator.styles(inversion.ws_BLD + rate_D * delta_BLD)).clamp(-1, 1)

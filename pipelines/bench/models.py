@@ -18,7 +18,7 @@ from coral_core.zoo.attributes import AttributeReader
 from coral_core.zoo.catalog import Bundle, read_bundle
 from coral_core.zoo.corpus import ATTRIBUTES, VALUES, Corpus, CorpusBatch, load_corpus
 from coral_core.zoo.coverage import precision_recall
-from coral_core.zoo.domain import SEGMENTS, SPLITS, sample
+from coral_core.zoo.domain import SEGMENTS
 from coral_core.zoo.legibility import load_legible
 from coral_core.zoo.measure import succeeded
 from coral_core.zoo.recipes.autoencoder import psnr
@@ -153,12 +153,13 @@ def _guidance(subject: Subject) -> Figures:
 
 @torch.no_grad()
 def of_generator(subject: Subject) -> Figures:
-    """Judged frequencies against the domain's, precision and recall in judge features."""
+    """Judged frequencies against those of renders, judged as well, because a judge guesses at hair that a hat hides;
+    precision and recall in judge features."""
     judge, count = subject.judges.first, subject.config.samples
     made_NCHW = generated(subject.models, count)
     real_NCHW = subject.scenes(count).image_BCHW
-    domain = frequencies(visible_values(sample(seed).attributes for seed in SPLITS["dev"][:20_000]))
-    found = ratios(frequencies(visible_values(judge.read(made_NCHW))), domain)
+    made, domain = (frequencies(visible_values(judge.read(images))) for images in (made_NCHW, real_NCHW))
+    found = ratios(made, domain)
     precision, recall = precision_recall(judge.features(made_NCHW), judge.features(real_NCHW))
     worst = {f"frequency_ratio:{name}": value for name, value in found.items()}
     return {"frequency_ratio_worst": max(found.values()), "precision": precision, "recall": recall, **worst}

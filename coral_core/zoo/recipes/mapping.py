@@ -14,7 +14,6 @@ itself what z stands for: here the domain's random numbers are known.
 from __future__ import annotations
 
 import collections.abc
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,6 @@ from coral_core.zoo.corpus import Corpus
 from coral_core.zoo.domain import SPLITS, sample
 from coral_core.zoo.latent_code import code_numbers, set_edges
 from coral_core.zoo.recipes.base import Recipe
-
-LAYERS = 8  # as published
 
 
 class MappingRecipe(Recipe):
@@ -47,7 +44,7 @@ class MappingRecipe(Recipe):
         encoder = load_network(self.context.weights / "encoder.safetensors", "encoder")
         assert isinstance(generator, Generator) and isinstance(encoder, Encoder)
         self.generator = generator.requires_grad_(False)
-        self.generator.config = sizes = replace(generator.config, mapping_layers=LAYERS)
+        sizes = generator.config
         self.generator.mapping = Mapping(sizes.z_dim, sizes.w_dim, sizes.mapping_layers)
         self.latents_ND, self.dev_latents_ND = (encode_corpus(encoder, c) for c in (self.train_corpus, self.dev_corpus))
         self.numbers_NK2, self.dev_numbers_NK2 = (
@@ -74,6 +71,12 @@ class MappingRecipe(Recipe):
 
     def exports(self) -> collections.abc.Mapping[str, tuple[nn.Module, Any]]:
         return {"generator": (self.generator, self.generator.config)}
+
+    def warm_start(self) -> list[str]:
+        """The shipped mapping may be one without edges."""
+        loaded = super().warm_start()
+        set_edges(self.generator.mapping, self.numbers_NK2)
+        return loaded
 
     def metrics(self) -> dict[str, float]:
         rng = np.random.default_rng(0)

@@ -1,0 +1,41 @@
+"""The pictures show what they say they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coral_core.models import load_models
+from pipelines import gallery
+from pipelines.sheet import GAP
+from pipelines.tables import curve_chart
+
+
+def test_every_network_has_its_picture(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "POOL", 12)
+    monkeypatch.setattr(gallery, "GUIDE_STEPS", 2)
+    monkeypatch.setattr(gallery, "REFINE_STEPS", 2)
+    lines = {"generator": 4, "encoder": 3, "segmenter": 3, "clip": 4, "perceptual": 3, "identity": 4, "judge": 2}
+    tile = gallery.ZOOM * load_models(str(bundle)).image_size + 2 * GAP
+    for path in gallery.write_gallery(str(bundle), tmp_path / "pictures"):
+        width, height = Image.open(path).size
+        columns = 4 if path.stem == "identity" else gallery.COLUMNS
+        assert (width, height) == (columns * tile, lines.pop(path.stem) * tile)
+    assert not lines
+
+
+def test_a_render_is_its_own_nearest_neighbour(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "POOL", 12)
+    models = load_models(str(bundle))
+    first = [row[0] for row in gallery.of_perceptual(models)]
+    assert np.array_equal(first, [scene.image(models.image_size) for scene in gallery.scenes(3)])
+
+
+def test_a_curve_names_its_steps_and_losses() -> None:
+    chart = curve_chart("clip", [(200, 1.5), (400, 0.75), (600, 0.5)])
+    assert '"steps of clip" 200 --> 600' in chart and "line [1.5, 0.75, 0.5]" in chart
+    with pytest.raises(ValueError, match="1 points"):
+        curve_chart("clip", [(200, 1.5)])
