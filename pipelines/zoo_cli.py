@@ -46,7 +46,7 @@ def gallery(
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
 ) -> None:
     """Draw what every network of a bundle makes of held-out scenes."""
-    from pipelines.gallery import write_gallery
+    from pipelines.bench.gallery import write_gallery
 
     for path in write_gallery(bundle, to):
         print(path)

@@ -33,9 +33,10 @@ def frequencies(seen: Iterable[tuple[str, str]]) -> Frequencies:
 
 
 def ratios(made: Frequencies, domain: Frequencies, least: float = 1e-3) -> dict[str, float]:
-    """Per attribute: the worst factor, 1 or more, between a value's two frequencies. A vanished value has `least`."""
+    """Per attribute: the worst factor, 1 or more, between a value's two frequencies, of which none counts as less than
+    `least`."""
     worst: dict[str, float] = {}
-    for (name, value), wanted in domain.items():
-        found = max(made[name, value], least)
+    for name, value in domain:
+        found, wanted = max(made[name, value], least), max(domain[name, value], least)
         worst[name] = max(worst.get(name, 1.0), found / wanted, wanted / found)
     return worst

@@ -37,7 +37,7 @@ AVERAGE_DECAY = 0.995  # of the exponential moving average that is exported
 class AutoencoderRecipe(Recipe):
     """Writes generator and encoder; the mapping network comes from the `mapping` recipe."""
 
-    default_steps = 9000
+    default_steps = 12000
     default_batch_size = 16
 
     def build(self) -> None:

@@ -43,7 +43,7 @@ CAPTIONED = 2  # one image in this many gets a caption
 class ClipRecipe(Recipe):
     """open_clip's own classes: a modified ResNet on 128 px and a small causal text transformer."""
 
-    default_steps = 900
+    default_steps = 1500
     default_batch_size = 96
     learning_rate = 1.5e-3
     weight_decay = 0.05

@@ -14,7 +14,7 @@ def test_what_the_user_did_not_write_is_there_with_what_it_was(published: Any) -
     hostile, tame = found["edits"]
     assert hostile["options"]["total_variation"] == 0.1 and hostile["options"]["region_rate"] == 0.01
     assert (
-        hostile["options"]["fit"] | {"steps": 2, "source_samples": 8, "precision": "float32"}
+        hostile["options"]["fit"] | {"steps": 2, "source_samples": 8, "precision": "bfloat16"}
         == (hostile["options"]["fit"])
     )
     assert tame["options"]["latent_rate"] == 2.0 and tame["strength"] == 1.0

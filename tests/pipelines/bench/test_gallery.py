@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from coral_core.models import load_models
-from pipelines import gallery
+from pipelines.bench import gallery
 from pipelines.sheet import GAP
 from pipelines.tables import curve_chart
 
