@@ -47,11 +47,12 @@ def _manifest(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
 
 
 class _Steady(pads.FileSystemDataset):
-    """The dataset as DuckDB scans it, read by the thread that asks and by no other.
+    """The dataset as DuckDB scans it: by DuckDB's threads, never by Arrow's.
 
     Arrow's own scanner reads ahead in threads of its own. Those call our Store, and so need Python's lock, while
     to_reader() holds it (pyarrow 26: nothing ever moves again), and still do so for a query that had its rows and
-    ended, up to an interpreter that ends as well (the process aborts).
+    ended, up to an interpreter that ends as well (the process aborts). The price: nothing is fetched ahead, and
+    every column of a row group is a request of its own to a bucket.
     """
 
     def scanner(self, *, columns: list[str] | None = None, filter: pads.Expression | None = None, **rest: Any) -> Any:
@@ -94,9 +95,17 @@ class _Scan:
             with fragment.filesystem.open_input_file(fragment.path) as source:
                 file = pq.ParquetFile(source, metadata=fragment.metadata, pre_buffer=False)
                 for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
-                    table = pa.Table.from_batches([batch])
+                    table = conformed(batch, self.dataset.schema, columns)
                     kept = table if self.condition is None else table.filter(self.condition)
                     yield from kept.select(self.columns).to_batches()
+
+
+def conformed(batch: pa.RecordBatch, schema: pa.Schema, columns: list[str]) -> pa.Table:
+    """The columns in their types; nulls for those that a file of an earlier version lacks."""
+    there, count = set(batch.schema.names), batch.num_rows
+    schema = pa.schema([schema.field(name) for name in columns])
+    arrays = [batch[f.name].cast(f.type) if f.name in there else pa.nulls(count, f.type) for f in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def query(store: Store, sql: str) -> pa.Table:

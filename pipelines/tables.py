@@ -180,8 +180,8 @@ def training_line(step: int, steps: int, losses: Mapping[str, float]) -> None:
 def curve_chart(name: str, points: Sequence[tuple[int, float]]) -> str:
     """A loss curve as Mermaid's xychart. ValueError without two points to draw a line through."""
     if len(points) < 2:
-        raise ValueError(f"the training of {name} has {len(points)} points, one per checkpoint; it was too short")
-    losses = ", ".join(f"{loss:.4g}" for _, loss in points)
+        raise ValueError(f"the training of {name} was {len(points)} step long; a curve takes 2 or more")
+    losses = ", ".join(f"{loss:.5f}" for _, loss in points)  # Mermaid reads no exponents
     return "\n".join(
         [
             "```mermaid",

@@ -45,7 +45,7 @@ def gallery(
     to: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
 ) -> None:
-    """Draw what every network of a bundle makes of held-out scenes."""
+    """Draw a picture for each kind of network: what it makes of held-out scenes, or what it learns from."""
     from pipelines.bench.gallery import write_gallery
 
     for path in write_gallery(bundle, to):

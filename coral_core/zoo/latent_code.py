@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping as Weights
 from statistics import NormalDist
 
 import numpy as np
@@ -15,17 +14,17 @@ from coral_core.nets.layers import EqualLinear
 from coral_core.nets.stylegan2 import Mapping
 
 EDGE_LAYERS = 3
-SLOPES = (40.0, 8.0)  # of the first and the second layer; more is more than float16 holds
+SLOPES = (40.0, 8.0)  # of the first and the second layer
 FARTHEST = 4.5  # standard deviations of a number that count
 
 
 def code_numbers(numbers_BK2: np.ndarray, z_dim: int, rng: np.random.Generator) -> Tensor:
     """z of scenes, [B,z_dim], as the network sees it behind pixel norm: the normal quantiles of the scenes' numbers
     (`Scene.numbers`), each anywhere in its interval, then noise of the length that is missing. ValueError where z has
-    no room for the numbers."""
+    no room for the numbers: their own length varies and must stay below that of all of z."""
     count = numbers_BK2.shape[1]
-    if count >= z_dim:
-        raise ValueError(f"z_dim is {z_dim}; a scene is drawn from {count} numbers and needs more than that")
+    if 2 * count > z_dim:
+        raise ValueError(f"z_dim is {z_dim}; a scene is drawn from {count} numbers and needs twice as many or more")
     start_BK, end_BK = numbers_BK2[..., 0], numbers_BK2[..., 1]
     point_BK = torch.from_numpy(start_BK + (end_BK - start_BK) * rng.random(start_BK.shape))
     told_BK = torch.special.ndtri(point_BK).clamp(-FARTHEST, FARTHEST).float()
@@ -76,10 +75,12 @@ def floors(low: int, high: int, slope: float) -> dict[int, float]:
     return {low: slope / 0.8 * math.sqrt(0.5), high: -slope / 0.8 * math.sqrt(0.5)}
 
 
-def set_unit(layer: EqualLinear, unit: int, weights: Weights[int, float], bias: float) -> None:
+def set_unit(layer: EqualLinear, unit: int, weights: dict[int, float], bias: float) -> None:
     """One output of an equalised layer, by what it computes before its leaky rectifier."""
     for source, weight in weights.items():
         layer.weight[unit, source] = weight / layer.scale
+        if abs(weight / layer.scale) > torch.finfo(torch.float16).max:
+            raise ValueError(f"a slope of {weight:.3g} from {layer.weight.shape[1]} inputs is more than float16 holds")
     layer.bias[unit] = bias / layer.lr_mul
 
 

@@ -1,7 +1,7 @@
 """An edit against its exact right answer: what it should change, and which values the output shows.
 
 `wants` maps attributes to the values an edit asks for, `read` is what a judge reads off one output (Judge.read). A
-rendered scene that lacks a wanted value is a case of the edit when its exact answer differs from it visibly.
+rendered scene that lacks a wanted value is a case of the edit when its exact answer shows it and looks different.
 """
 
 from __future__ import annotations
@@ -42,9 +42,12 @@ def lacks(scene: Scene, wants: Values) -> bool:
 
 
 def is_case(scene: Scene, wants: Values, size: int = 64) -> bool:
-    """Whether the edit is scored on this scene: it lacks a wanted value, and its answer at `size` px shows it."""
+    """Whether the edit is scored on this scene: it lacks a wanted value, its answer at `size` px looks different, and
+    every wanted value can be seen in it: nobody can tell a bald head from short hair under a beanie."""
     answer = answer_of(scene, wants)
-    return lacks(scene, wants) and int(true_region(scene.image(size), answer.image(size)).sum()) >= LEAST_PIXELS
+    if not (lacks(scene, wants) and set(wants) <= answer.visible()):
+        return False
+    return int(true_region(scene.image(size), answer.image(size)).sum()) >= LEAST_PIXELS
 
 
 def succeeded(read: Values, wants: Values) -> bool:

@@ -20,7 +20,8 @@ from coral_core.zoo.catalog import BUNDLES
 from coral_core.zoo.recipes import RECIPES
 from coral_core.zoo.recipes.base import Recipe, RecipeContext
 
-CURVE = "losses.jsonl"
+CURVE, POINTS = "losses.jsonl", 40
+"""The loss curve's file, and its points: each the mean of the steps since the one before."""
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
 
@@ -51,11 +52,10 @@ class TrainReport:
 
 def train(name: str, config: TrainConfig, progress: Progress | None = None) -> TrainReport:
     """Train one recipe to the end and write its weight files; ValueError lists the recipes."""
-    if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    recipe_class = known(name)
     started = time.monotonic()
     torch.manual_seed(config.seed)
-    recipe = _make(RECIPES[name], config)
+    recipe = _make(recipe_class, config)
     place = config.folder / name
     warm = recipe.warm_start() if config.warm_start else []
     identity = {
@@ -64,23 +64,23 @@ def train(name: str, config: TrainConfig, progress: Progress | None = None) -> T
         "seed": config.seed,
         "warm_started": warm,
     }
-    done = _resume(recipe, place / "checkpoint.pt", identity)
-    if done == 0:
-        (place / CURVE).unlink(missing_ok=True)
-    recent: list[Mapping[str, float]] = []
+    done, curve = _resume(recipe, place / "checkpoint.pt", identity)
+    recent: list[float] = []
     for step in range(done, recipe.context.steps):
         recipe.train()
         terms = recipe.step(step, np.random.default_rng((config.seed, step)))
-        recent.append(terms)
+        recent.append(sum(terms.values()))
         if progress is not None:
             progress(step + 1, recipe.context.steps, terms)
-        if (step + 1) % config.checkpoint_every == 0:
-            _checkpoint(recipe, place / "checkpoint.pt", identity, step + 1)
-            _log(place / CURVE, step + 1, recent)
+        if (step + 1) % max(1, recipe.context.steps // POINTS) == 0:
+            curve.append((step + 1, sum(recent) / len(recent)))
             recent.clear()
+        if (step + 1) % config.checkpoint_every == 0:
+            _checkpoint(recipe, place / "checkpoint.pt", {**identity, "step": step + 1, "curve": curve})
     seconds = time.monotonic() - started
     metrics = _measure(recipe)
     files = _export(recipe, config.weights, {"name": name, **identity}, metrics)
+    _write_curve(place / CURVE, curve)
     (place / "checkpoint.pt").unlink(missing_ok=True)
     return TrainReport(name, recipe.context.steps, seconds, metrics, files)
 
@@ -113,36 +113,48 @@ def _export(
     return tuple(files)
 
 
-def _checkpoint(recipe: Recipe, path: Path, identity: Mapping[str, object], step: int) -> None:
+def _checkpoint(recipe: Recipe, path: Path, notes: Mapping[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     optimisers = {name: optimiser.state_dict() for name, optimiser in recipe.optimisers.items()}
-    state = {"step": step, **identity, "networks": recipe.state_dict(), "optimisers": optimisers}
+    state = {**notes, "networks": recipe.state_dict(), "optimisers": optimisers}
     torch.save(state, temporary)
     temporary.replace(path)
 
 
-def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> int:
-    """Steps already done; the checkpoint of another training (length, batch, seed, start) is not continued."""
+def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> tuple[int, list[tuple[int, float]]]:
+    """Steps already done and their curve; the checkpoint of another training (length, batch, seed, start) does not
+    count."""
     if not path.exists():
-        return 0
+        return 0, []
     stored = torch.load(path, map_location=recipe.context.device, weights_only=True)
     if any(stored.get(key) != value for key, value in identity.items()):
-        return 0
+        return 0, []
     recipe.load_state_dict(stored["networks"])
     for name, optimiser in recipe.optimisers.items():
         optimiser.load_state_dict(stored["optimisers"][name])
-    return int(stored["step"])
+    return int(stored["step"]), list(stored["curve"])
 
 
-def _log(path: Path, step: int, recent: Sequence[Mapping[str, float]]) -> None:
-    """Every term's mean over the steps since the last line."""
-    means = {name: round(sum(terms[name] for terms in recent) / len(recent), 5) for name in recent[0]}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **means}) + "\n")
+def _write_curve(path: Path, curve: Sequence[tuple[int, float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps([step, round(loss, 5)]) + "\n" for step, loss in curve), encoding="utf-8")
 
 
 def read_curve(folder: Path, name: str) -> list[tuple[int, float]]:
-    """(step, mean loss of the steps before it) of the last training in a folder. FileNotFoundError without one."""
-    lines = (folder / name / CURVE).read_text(encoding="utf-8").splitlines()
-    return [(entry.pop("step"), sum(entry.values())) for entry in map(json.loads, lines)]
+    """(step, mean loss of the steps since the last point) of the last training that ended in a folder.
+
+    ValueError for an unknown name and where nothing was trained.
+    """
+    known(name)
+    path = folder / name / CURVE
+    if not path.exists():
+        raise ValueError(f"no training of {name} has ended in {folder}; run `coral zoo train {name}`")
+    return [(step, loss) for step, loss in map(json.loads, path.read_text(encoding="utf-8").splitlines())]
+
+
+def known(name: str) -> type[Recipe]:
+    """The recipe of a network; ValueError lists them."""
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]

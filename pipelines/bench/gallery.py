@@ -1,4 +1,7 @@
-"""A picture for each embedded network: what it makes of held-out scenes, for the eye that figures cannot replace."""
+"""A picture for each kind of embedded network, for the eye that figures cannot replace.
+
+What the network makes of held-out scenes or, where that is no picture, what it learns from.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from coral_core.inversion import invert
 from coral_core.models import Models, load_models
 from coral_core.types import Inversion, Prompt, SampleRng
 from coral_core.zoo.augment import degrade
-from coral_core.zoo.domain import SPLITS, Scene, sample
+from coral_core.zoo.domain import SEGMENTS, SPLITS, Scene, sample
 from coral_core.zoo.recipes.identity import render_views
 from pipelines.bench.latents import guided, refined, unit_of
 from pipelines.sheet import contact_sheet
@@ -28,7 +31,7 @@ Rows = Sequence[Sequence[np.ndarray]]
 
 
 def write_gallery(bundle: str, folder: Path) -> Iterator[Path]:
-    """One PNG per network; a file is there when its path is yielded."""
+    """One PNG per kind of network; a file is there when its path is yielded."""
     models = load_models(bundle)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows_of in NETWORKS.items():
@@ -65,12 +68,13 @@ def of_encoder(models: Models) -> Rows:
 
 @torch.no_grad()
 def of_segmenter(models: Models) -> Rows:
-    """Renders, the true segments, the segments found."""
+    """Renders, the true segments if the network knows the same ones, the segments found."""
     images, labels = zip(*(scene.render(models.image_size) for scene in scenes()), strict=True)
     found = models.segmenter(tensor_of(images)).argmax(1).numpy()
     hues = np.array([colorsys.hsv_to_rgb(k / 12, 0.7, 0.9) for k in range(12)])
     palette = (255 * np.vstack([[0.9] * 3, hues])).astype(np.uint8)
-    return [list(images), *([palette[one] for one in part] for part in (labels, found))]
+    shown = (labels, found) if tuple(models.segmenter.segments) == SEGMENTS else (found,)
+    return [list(images), *([palette[one] for one in part] for part in shown)]
 
 
 def of_clip(models: Models) -> Rows:
@@ -90,14 +94,14 @@ def of_perceptual(models: Models) -> Rows:
 
 
 def of_identity(models: Models) -> Rows:
-    """What counts as the same person, a row per person."""
+    """What the network learns to be the same person, a row per person."""
     size = models.image_size
     views = [render_views(seed)[:, :size, :size] for seed in SPLITS["dev"][:4]]
     return [list(view) for view in views]
 
 
 def of_judge(models: Models) -> Rows:
-    """Renders, and how both judges are shown such renders in training."""
+    """Renders, and such renders as both judges learn from."""
     images = tensor_of([scene.image(models.image_size) for scene in scenes()])
     return [list(to_pixels(part)) for part in (images, degrade(images, np.random.default_rng(0)))]
 

@@ -35,7 +35,7 @@ from tasks.images import to_pixels
 from tasks.requests import EDIT_VERSION, FitRequest, content_id
 from tasks.work import fit_editor
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 """Raised when the measuring changes its figures."""
 SHOWN = 6
 """Scenes kept as pictures."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from manifests.query import query
@@ -103,6 +104,18 @@ def test_describe_and_explain_are_reading(store: Store) -> None:
 def test_what_is_wrong_or_not_reading_is_a_value_error(store: Store, sql: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         query(store, sql)
+
+
+def test_a_part_without_a_later_column_has_nulls_there(store: Store, tmp_path: Path) -> None:
+    earlier = pa.schema([field for field in MANIFEST_SCHEMA if field.name != "direction"])
+    with PartWriter(earlier, tmp_path, "r1") as writer:
+        writer.write([{"key": "a", "status": "ok", "request_id": "r1"}])
+        (part,) = writer.close()
+    publish(store, put_part(store, part, ["r1"]), part_of(store, tmp_path, "r2", rows=2))
+    assert query(store, "SELECT key, direction FROM manifest WHERE direction IS NULL").to_pylist() == [
+        {"key": "a", "direction": None}
+    ]
+    assert query(store, "SELECT sum(direction) AS total FROM manifest").to_pylist() == [{"total": 1.0}]
 
 
 def publish(store: Store, *parts: ManifestPart) -> None:

@@ -35,6 +35,8 @@ def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
         (("query", "{tmp}", "DROP TABLE manifest"), "coral: a query is one SELECT"),
         (("demo-data", "{tmp}/data", "--split", "trian"), "coral: no split 'trian'; choose one of train"),
         (("zoo", "train", "everything"), "coral: no recipe 'everything'; the recipes are"),
+        (("zoo", "curve", "everything"), "coral: no recipe 'everything'; the recipes are"),
+        (("zoo", "curve", "clip", "--folder", "{tmp}"), "coral: no training of clip has ended in"),
     ],
 )
 def test_what_the_user_has_to_put_right_is_one_line(

@@ -120,6 +120,13 @@ def test_an_unknown_bundle_is_refused(job: Any) -> None:
         make_plan(replace(job, bundle="portrait"))
 
 
+def test_plans_of_one_second_are_read_newest_first(job: Any) -> None:
+    store, plans = open_store(job.output), [make_plan(job) for _ in range(5)]
+    for plan in plans:
+        record_plan(store, plan)
+    assert [each.run_id for each in read_plans(store)] == [plan.run_id for plan in reversed(plans)]
+
+
 def test_plans_of_another_format_are_passed_over_and_damaged_ones_are_not(job: Any) -> None:
     store, plan = open_store(job.output), make_plan(job)
     record_plan(store, plan)

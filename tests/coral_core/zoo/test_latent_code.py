@@ -44,8 +44,13 @@ def test_codes_are_normal_and_as_long_as_pixel_norm_makes_them() -> None:
 
 
 def test_a_z_without_room_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"z_dim is 40; a scene is drawn from \d+ numbers"):
-        codes(40)
+    with pytest.raises(ValueError, match=r"z_dim is 100; a scene is drawn from 56 numbers and needs twice as many"):
+        codes(100)
+
+
+def test_slopes_that_no_weight_file_holds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"a slope of 40 from 512 inputs is more than float16 holds"):
+        set_edges(Mapping(512, 192, 8), NUMBERS)
 
 
 def test_layers_tell_the_side_of_every_edge_and_pass_on_the_rest() -> None:

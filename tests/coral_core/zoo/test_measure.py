@@ -43,8 +43,9 @@ def test_a_case_lacks_a_wanted_value_and_shows_its_answer(wants: dict[str, str])
     cases = [scene for scene in SCENES if is_case(scene, wants)]
     assert 0 < len(cases) < len(SCENES)
     for scene in SCENES:
-        region = true_region(scene.image(), answer_of(scene, wants).image())
-        assert (scene in cases) == (lacks(scene, wants) and region.sum() >= LEAST_PIXELS)
+        answer = answer_of(scene, wants)
+        differs = true_region(scene.image(), answer.image()).sum() >= LEAST_PIXELS
+        assert (scene in cases) == (lacks(scene, wants) and differs and set(wants) <= answer.visible())
     for scene in cases:
         assert not succeeded(scene.attributes, wants)
         assert unchanged(scene.attributes, scene, wants) == 1.0
@@ -54,6 +55,14 @@ def test_an_edit_of_hidden_hair_is_no_case() -> None:
     bald = SCENES[0].edited("hat", "none").edited("hair_style", "bald").edited("hair_color", "blue")
     assert lacks(bald, {"hair_color": "red"})
     assert not is_case(bald, {"hair_color": "red"})
+
+
+def test_an_answer_that_hides_what_was_asked_for_is_no_case() -> None:
+    hatted = SCENES[0].edited("hat", "beanie").edited("hair_style", "long")
+    bald = {"hair_style": "bald"}
+    assert true_region(hatted.image(), answer_of(hatted, bald).image()).sum() >= LEAST_PIXELS
+    assert not is_case(hatted, bald)
+    assert is_case(hatted.edited("hat", "none"), bald)
 
 
 def test_bystanders_are_seen_before_and_after_and_not_asked_for() -> None:

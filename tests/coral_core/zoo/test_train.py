@@ -1,5 +1,6 @@
 """Training with the smallest corpus: what matters is that it can be killed, resumed and repeated."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from coral_core.weights import read_header
+from coral_core.zoo.catalog import BUNDLES
 from coral_core.zoo.recipes import base
 from coral_core.zoo.train import Progress, TrainConfig, read_curve, train
 
@@ -72,10 +74,37 @@ def test_the_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None
     assert same(weights(tmp_path / "calm"), weights(tmp_path / "changed"))
 
 
-def test_the_curve_holds_the_mean_of_the_steps_before_each_point(tmp_path: Path) -> None:
+def test_the_curve_of_a_killed_training_is_that_of_an_undisturbed_one(tmp_path: Path) -> None:
+    seen: list[float] = []
+    train("segmenter", config(tmp_path / "calm"), lambda step, steps, terms: seen.append(sum(terms.values())))
+    assert read_curve(tmp_path / "calm" / "work", "segmenter") == [
+        (step, pytest.approx(loss, abs=1e-5)) for step, loss in enumerate(seen, 1)
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        train("segmenter", config(tmp_path / "killed"), stop_after(2))
+    with pytest.raises(ValueError, match=r"no training of segmenter has ended in .*coral zoo train segmenter"):
+        read_curve(tmp_path / "killed" / "work", "segmenter")
+    train("segmenter", config(tmp_path / "killed"))
+    assert read_curve(tmp_path / "killed" / "work", "segmenter") == read_curve(tmp_path / "calm" / "work", "segmenter")
+
+
+def test_a_curve_has_few_points_and_each_is_a_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coral_core.zoo.train.POINTS", 2)
     seen: list[float] = []
     train("segmenter", config(tmp_path), lambda step, steps, terms: seen.append(sum(terms.values())))
-    wanted = [(2, sum(seen[:2]) / 2), (4, sum(seen[2:]) / 2)]
-    assert [(step, pytest.approx(loss, abs=1e-4)) for step, loss in wanted] == read_curve(
-        tmp_path / "work", "segmenter"
-    )
+    means = [(2, pytest.approx(sum(seen[:2]) / 2, abs=1e-5)), (4, pytest.approx(sum(seen[2:]) / 2, abs=1e-5))]
+    assert read_curve(tmp_path / "work", "segmenter") == means
+
+
+def test_the_mapping_learns_and_its_set_layers_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for part in ("generator", "encoder"):
+        shutil.copy(BUNDLES["portraits"] / f"{part}.safetensors", folder)
+    before = load_file(folder / "generator.safetensors")
+    train("mapping", config(tmp_path, batch_size=64))
+    after = load_file(folder / "generator.safetensors")
+    moved = {key for key in after if not torch.equal(before[key], after[key])}
+    assert moved and all(key.startswith("mapping.layers.") for key in moved)
+    assert {int(key.split(".")[2]) for key in moved} <= {3, 4, 5, 6, 7}
+    assert read_header(folder / "generator.safetensors").metrics["error"] < 1

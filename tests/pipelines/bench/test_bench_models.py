@@ -86,6 +86,7 @@ def test_a_value_that_never_occurs_is_far_from_the_domain() -> None:
     found = ratios(bald, domain)
     assert found["hair_style"] > 100
     assert found["background"] == 1.0
+    assert ratios(domain, bald)["hair_style"] == found["hair_style"]
 
 
 def test_a_summary_names_mean_worst_and_parts() -> None:
