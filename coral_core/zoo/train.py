@@ -20,6 +20,8 @@ from coral_core.zoo.catalog import BUNDLES
 from coral_core.zoo.recipes import RECIPES
 from coral_core.zoo.recipes.base import Recipe, RecipeContext
 
+Progressed = tuple[int, list[tuple[int, float]], list[float]]
+"""Steps done, the points of their curve, and the losses since the last point."""
 CURVE, POINTS = "losses.jsonl", 40
 """The loss curve's file, and its points: each the mean of the steps since the one before."""
 Progress = Callable[[int, int, Mapping[str, float]], None]
@@ -64,8 +66,7 @@ def train(name: str, config: TrainConfig, progress: Progress | None = None) -> T
         "seed": config.seed,
         "warm_started": warm,
     }
-    done, curve = _resume(recipe, place / "checkpoint.pt", identity)
-    recent: list[float] = []
+    done, curve, recent = _resume(recipe, place / "checkpoint.pt", identity)
     for step in range(done, recipe.context.steps):
         recipe.train()
         terms = recipe.step(step, np.random.default_rng((config.seed, step)))
@@ -76,7 +77,8 @@ def train(name: str, config: TrainConfig, progress: Progress | None = None) -> T
             curve.append((step + 1, sum(recent) / len(recent)))
             recent.clear()
         if (step + 1) % config.checkpoint_every == 0:
-            _checkpoint(recipe, place / "checkpoint.pt", {**identity, "step": step + 1, "curve": curve})
+            notes = {**identity, "step": step + 1, "curve": curve, "recent": recent}
+            _checkpoint(recipe, place / "checkpoint.pt", notes)
     seconds = time.monotonic() - started
     metrics = _measure(recipe)
     files = _export(recipe, config.weights, {"name": name, **identity}, metrics)
@@ -122,18 +124,17 @@ def _checkpoint(recipe: Recipe, path: Path, notes: Mapping[str, object]) -> None
     temporary.replace(path)
 
 
-def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> tuple[int, list[tuple[int, float]]]:
-    """Steps already done and their curve; the checkpoint of another training (length, batch, seed, start) does not
-    count."""
+def _resume(recipe: Recipe, path: Path, identity: Mapping[str, object]) -> Progressed:
+    """What was done already; nothing of another training (length, batch, seed, start) counts."""
     if not path.exists():
-        return 0, []
+        return 0, [], []
     stored = torch.load(path, map_location=recipe.context.device, weights_only=True)
     if any(stored.get(key) != value for key, value in identity.items()):
-        return 0, []
+        return 0, [], []
     recipe.load_state_dict(stored["networks"])
     for name, optimiser in recipe.optimisers.items():
         optimiser.load_state_dict(stored["optimisers"][name])
-    return int(stored["step"]), list(stored["curve"])
+    return int(stored["step"]), stored.get("curve", []), stored.get("recent", [])
 
 
 def _write_curve(path: Path, curve: Sequence[tuple[int, float]]) -> None:
