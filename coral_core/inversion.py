@@ -55,4 +55,5 @@ def take(inversion: Inversion, index: Tensor | slice) -> Inversion:
         ws_BLD=inversion.ws_BLD[index],
         recon_BCHW=inversion.recon_BCHW[index],
         labels_BHW=inversion.labels_BHW[index],
+        user_mask_B1HW=None if inversion.user_mask_B1HW is None else inversion.user_mask_B1HW[index],
     )

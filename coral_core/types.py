@@ -40,6 +40,7 @@ class Inversion:
     recon_BCHW: Tensor  # the generator's image of ws_BLD
     labels_BHW: Tensor  # int64 segment of each source pixel
     taps: tuple[Tensor, ...] = ()  # the encoder's feature maps; live in a batch, never stored
+    user_mask_B1HW: Tensor | None = None  # [0,1] at generator size: where the user lets edits act; None: everywhere
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,12 @@ def concat_inversions(batches: Sequence[Inversion]) -> Inversion:
         ws_BLD=torch.cat([batch.ws_BLD for batch in batches]),
         recon_BCHW=torch.cat([batch.recon_BCHW for batch in batches]),
         labels_BHW=torch.cat([batch.labels_BHW for batch in batches]),
+        user_mask_B1HW=_concat_user_masks(batches),
     )
+
+
+def _concat_user_masks(batches: Sequence[Inversion]) -> Tensor | None:
+    if all(batch.user_mask_B1HW is None for batch in batches):
+        return None
+    given = [(batch.user_mask_B1HW, torch.ones_like(batch.image_BCHW[:, :1])) for batch in batches]
+    return torch.cat([ones_B1HW if mask_B1HW is None else mask_B1HW for mask_B1HW, ones_B1HW in given])

@@ -9,10 +9,11 @@ from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
+from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.editors.regions import ConvAttention, WholeImage
 from coral_core.fit import FitConfig
 
-__all__ = ["EDITORS", "Editor", "EditorSpec", "FitScope", "ParameterGroup", "Stage", "spec"]
+__all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 
 
 EDITORS: Mapping[str, EditorSpec] = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
+from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.fit import FitConfig, FitReport, Progress, fit
 from coral_core.types import Edit, Inversion, Prompt
 
@@ -73,9 +74,20 @@ class Editor(nn.Module):
         """Named, weighted, batch-mean terms; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} has no losses: it is not fitted by gradients")
 
-    def edit(self, inversion: Inversion, prompts: Sequence[Prompt], *, strength: float = 1.0, seed: int = 0) -> Edit:
+    def edit(
+        self,
+        inversion: Inversion,
+        prompts: Sequence[Prompt],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        limits: Limits = UNLIMITED,
+    ) -> Edit:
         """Edit each sample towards its prompt. Samples do not influence each other; strength 0 changes nothing.
 
-        Errors: ValueError unless there is one prompt per sample and this artifact was fitted for each of them.
+        `limits` and the inversion's user masks are obeyed by ending in limits.blend().
+
+        Errors: ValueError unless there is one prompt per sample, this artifact was fitted for each of them, and the
+        generator has the layers of `limits`.
         """
         raise NotImplementedError

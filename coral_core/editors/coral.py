@@ -25,7 +25,8 @@ from torch import Tensor
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.latent import LEVELS, GlobalDirection, LevelMapper
-from coral_core.editors.regions import ConvAttention, Region, WholeImage, claimed
+from coral_core.editors.limits import UNLIMITED, Limits, blend
+from coral_core.editors.regions import ConvAttention, Region, WholeImage
 from coral_core.types import Edit, Inversion, Masks, Prompt
 
 if TYPE_CHECKING:
@@ -145,17 +146,21 @@ class CoralEditor(Editor):
         return {name: weight * TERMS[name](self, attempt).mean() for name, weight in weights.items()}
 
     @torch.no_grad()
-    def edit(self, inversion: Inversion, prompts: Sequence[Prompt], *, strength: float = 1.0, seed: int = 0) -> Edit:
+    def edit(
+        self,
+        inversion: Inversion,
+        prompts: Sequence[Prompt],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        limits: Limits = UNLIMITED,
+    ) -> Edit:
         """Blend the edit at `strength` into each sample. `seed` is unused: nothing here is drawn."""
         self._check(prompts, len(inversion.keys))
         generator = self.models.generator
         masks = self.region(inversion, generator)
         edited = generator.styles(inversion.ws_BLD + strength * self.unit_D * self.latent(inversion.ws_BLD))
-        image_BCHW = generator.render(generator.styles(inversion.ws_BLD), edited, masks).clamp(-1, 1)
-        if masks is None:
-            ones = tuple(image_BCHW.new_ones(len(image_BCHW), 1, size, size) for size in generator.conv_sizes)
-            return Edit(image_BCHW, claimed(ones, generator.image_size), losses.layer_areas(ones))
-        return Edit(image_BCHW, claimed(masks, generator.image_size), losses.layer_areas(masks), masks)
+        return blend(edited, masks, limits, inversion, generator)
 
     def _attempt(self, batch: Inversion) -> Attempt:
         """Both images as two renders: in one batch of twice the size, Ibar* would pay for a second branch as well."""
