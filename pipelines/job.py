@@ -19,12 +19,14 @@ from pydantic import (
     model_validator,
 )
 
+from coral_core.editors import Limits
 from manifests.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
 from pipelines.storage import s3_options
 from tasks.actors import Resources
 from tasks.cost import Price
 from tasks.gates import Gates
 from tasks.geometry import Geometry
+from tasks.groups import IMAGE_SUFFIXES
 from tasks.labels import flat_labels
 from tasks.member import PATIENCE, Deadlines
 from tasks.plan import EditEntry, JobSpec
@@ -129,6 +131,35 @@ class GatesSection(Section):
         return Gates(**{**common.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)})
 
 
+class RegionsSection(Section):
+    """Where an edit may act, of all that its method would change."""
+
+    threshold: float = 0.0  # what the method's masks have below it becomes 0
+    layers: list[int] = []  # of the generator's convolutions, the coarsest is 0; empty: all of them
+    mask: str | None = None  # the samples' members <key>.<mask> are white where the edit may act
+
+    @field_validator("mask")
+    @classmethod
+    def _be_no_image(cls, given: str | None) -> str | None:
+        if given is None:
+            return None
+        suffix = given.lower().removeprefix(".")
+        if not suffix or "/" in suffix:
+            raise ValueError(f"{given!r} is no suffix; give what follows the key: mask.png of <key>.mask.png")
+        if suffix in IMAGE_SUFFIXES:
+            raise ValueError(f"{given!r} may be the image itself; give a suffix of its own, such as mask.{suffix}")
+        return suffix
+
+    @model_validator(mode="after")
+    def _be_in_range(self) -> RegionsSection:
+        self.limits()
+        return self
+
+    def limits(self) -> Limits:
+        """What holds for every sample."""
+        return Limits(threshold=self.threshold, layers=tuple(self.layers))
+
+
 class EditSection(Section):
     """One edit."""
 
@@ -140,6 +171,7 @@ class EditSection(Section):
     strength: float = 1.0
     composite: Literal["source", "reconstruction"] = "source"
     format: Literal["png", "jpeg", "webp"] = "png"
+    regions: RegionsSection = RegionsSection()
     gates: GatesSection = GatesSection()  # over the job's, key by key; null switches one off
     labels: dict[str, Any] = {}  # what the edit changes in the source's labels; keys may be dotted paths
 
@@ -267,6 +299,8 @@ def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
         strength=edit.strength,
         onto=edit.composite,
         image_format=edit.format,
+        limits=edit.regions.limits(),
+        mask=edit.regions.mask or "",
         rules=PublishRules(gates=_gates(edit, gates), labels=edit.labels),
     )
 

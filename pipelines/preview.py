@@ -74,6 +74,7 @@ class EditPreview:
     gates: Mapping[str, float]
     strengths: tuple[Strength, ...]
     samples: tuple[Swept, ...]
+    unmasked: Mapping[tuple[str, str], int]  # status and reason of samples that lack the mask it asks for -> how many
 
     @property
     def shown(self) -> int:
@@ -108,7 +109,7 @@ def preview(job: Job, options: PreviewOptions, tell: Tell) -> str:
     tell(f"{len(items)} samples")
     with _editors_store(plan, options) as store:
         edits = [_edit(store, plan, edit, models, items, options, tell) for edit in plan.edits]
-    unusable = Counter((item.sample.status, item.sample.reason) for item in items if item.sample.status != "ok")
+    unusable = _unusable(items)
     return render(
         "preview.html", plan=plan, edits=edits, items=items, unusable=unusable, options=options, scores=SCORES
     )
@@ -148,7 +149,13 @@ def _edit(
     tell(f"{edit.slug}: editing at strengths {', '.join(f'{each:g}' for each in strengths)}")
     samples = tuple(sweep(edit, load_editor(store, edit, models), items, strengths, gates, models))
     found = tuple(_strength(index, strengths[index], edit, samples) for index in range(len(strengths)))
-    return EditPreview(spec=edit, gates=gates.active, strengths=found, samples=samples)
+    unmasked = _unusable([item.within(edit.mask) for item in items if item.sample.status == "ok"])
+    return EditPreview(spec=edit, gates=gates.active, strengths=found, samples=samples, unmasked=unmasked)
+
+
+def _unusable(items: Sequence[Item]) -> Counter[tuple[str, str]]:
+    """How many have which status and reason."""
+    return Counter((item.sample.status, item.sample.reason) for item in items if item.sample.status != "ok")
 
 
 def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, tell: Tell) -> None:

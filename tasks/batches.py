@@ -7,11 +7,12 @@ always hold `batch_size` samples (the last one repeated), because the last bits 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,11 +23,23 @@ from manifests.reader import open_parquet
 from manifests.schema import ws_shape
 from manifests.store import Store
 from tasks.geometry import Geometry, OutputSize
-from tasks.images import MAX_PIXELS, Picture, UnusableError, decode, pixel_count, tensor_of
+from tasks.images import (
+    MAX_PIXELS,
+    Picture,
+    Stencil,
+    UnusableError,
+    decode,
+    decode_stencil,
+    masks_of,
+    pixel_count,
+    tensor_of,
+)
 from tasks.inputs import ShardChangedError, local_copy
 from tasks.overlap import Room, ahead
 from tasks.requests import InvertRequest
 from tasks.shards import Sample, read_archive, read_samples
+
+Pixels = TypeVar("Pixels", Picture, Stencil)
 
 ROWS_AT_ONCE = 256
 WHOLE_PIXELS = MAX_PIXELS
@@ -42,10 +55,18 @@ class Item:
     ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
     inversion_error: float | None = None
     whole_pixels: int = 0  # that its whole source takes of WHOLE_PIXELS, where it is kept
+    stencils: Mapping[str, Stencil] = field(default_factory=dict)  # suffix -> the mask, whatever its status
 
     def failed(self, unusable: UnusableError) -> Item:
         """The same sample with the reason why it is not used; its pixels are dropped."""
-        return Item(replace(self.sample, status=unusable.status, reason=unusable.reason, image=b""))
+        return Item(replace(self.sample, status=unusable.status, reason=unusable.reason, image=b"", masks={}))
+
+    def within(self, mask: str) -> Item:
+        """The sample as an edit has it that asks for this mask, or for none: not usable if the mask is not."""
+        stencil = self.stencils.get(mask)
+        if stencil is None or stencil.status == "ok":
+            return self
+        return replace(self, sample=replace(self.sample, status=stencil.status, reason=stencil.reason))
 
 
 @dataclass(frozen=True)
@@ -69,6 +90,10 @@ class Batch:
         """[batch_size, 3, H, W] in [-1,1]."""
         return tensor_of([item.picture.pixels_HWC for item in self._padded() if item.picture is not None]).to(device)
 
+    def masks(self, suffix: str, device: torch.device) -> Tensor:
+        """[batch_size, 1, H, W] in [0,1]; the users' masks of that suffix."""
+        return masks_of([item.stencils[suffix].levels_HW for item in self._padded()]).to(device)
+
     def latents(self, device: torch.device) -> Tensor:
         """[batch_size, L, D]; the stored latents."""
         stacked_BLD = np.stack([item.ws_LD for item in self._padded() if item.ws_LD is not None])
@@ -90,8 +115,9 @@ class Reading:
     def finish(self, batch: Batch) -> None:
         """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
         for item in batch.items:
-            if item.picture is not None and item.picture.whole is not None:
-                item.picture.whole.close()
+            for kept in (item.picture, *item.stencils.values()):
+                if kept is not None and kept.whole is not None:
+                    kept.whole.close()
         self.room.give(sum(item.whole_pixels for item in batch.items))
 
 
@@ -107,11 +133,12 @@ def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
 
 @contextmanager
 def open_inverted(
-    store: Store, request: InvertRequest, size: int, output: OutputSize = "generator"
+    store: Store, request: InvertRequest, size: int, output: OutputSize = "generator", masks: Collection[str] = ()
 ) -> Iterator[Reading]:
     """The shard for the edit wave, joined with its stored inversion sample by sample.
 
-    `output` "source" keeps the whole pictures too, until their batch is finished.
+    `output` "source" keeps the whole pictures too, until their batch is finished. `masks` are suffixes of the users'
+    masks that are read with them.
 
     Errors: ValueError while it is not inverted; ShardChangedError when its samples are not those that were inverted.
     """
@@ -119,7 +146,7 @@ def open_inverted(
     if record is None:
         raise ValueError(f"{request.shard.uri} is not inverted yet; run the invert wave first")
     with local_copy(request.shard) as path:
-        items = _joined(store, record, request, path)
+        items = _joined(store, record, request, path, masks)
         with _read_ahead(items, request, size, output, sum(record.counts.values())) as reading:
             yield reading
 
@@ -134,17 +161,20 @@ def _read_ahead(
         yield Reading(total, batches, room)
 
 
-def _joined(store: Store, record: CommitRecord, request: InvertRequest, path: Path) -> Iterator[Item]:
+def _joined(
+    store: Store, record: CommitRecord, request: InvertRequest, path: Path, masks: Collection[str]
+) -> Iterator[Item]:
     """Each sample of the tar with its stored row; its bytes only where they are wanted, and only until the next."""
     stored = stored_inversions(store, record)
-    yield from map(partial(_join, stored, request.shard.uri), read_samples(path, request.shard.limit))
+    yield from map(partial(_join, stored, request.shard.uri), read_samples(path, request.shard.limit, masks))
     if next(stored, None) is not None:
         raise ShardChangedError(f"{request.shard.uri} has fewer samples than were inverted")
 
 
 def _join(stored: Iterator[Item], uri: str, sample: Sample) -> Item:
+    """A row without a digest had no image when it was inverted; a reader that has learned to find one keeps to that."""
     row = next(stored, None)
-    if row is None or (row.sample.key, row.sample.sha256) != (sample.key, sample.sha256):
+    if row is None or row.sample.key != sample.key or row.sample.sha256 not in (sample.sha256, ""):
         raise ShardChangedError(f"{uri}: sample {sample.key!r} is not the one that was inverted")
     return replace(row, sample=sample) if row.sample.status == "ok" else row
 
@@ -210,16 +240,42 @@ class Cutter:
         return usable == self.batch_size or len(stretch) == 4 * self.batch_size
 
     def _kept_pixels(self, item: Item) -> int:
-        return pixel_count(item.sample.image) if self.output == "source" and item.sample.status == "ok" else 0
+        """A mask has one channel, and is kept at the size of its source."""
+        if self.output == "generator" or item.sample.status != "ok":
+            return 0
+        pixels = pixel_count(item.sample.image)
+        return pixels + len(item.sample.masks) * pixels // 3
 
     def _decoded(self, item: Item, pixels: int) -> Item:
         if item.sample.status != "ok":
             return item
-        try:
-            picture = decode(item.sample.image, self.geometry, self.size)
-        except UnusableError as unusable:
+        found = decoded(item, self.geometry, self.size, self.output)
+        if found.sample.status != "ok":
             self.room.give(pixels)
-            return item.failed(unusable)
-        if self.output == "generator":
-            picture = replace(picture, whole=None)
-        return replace(item, picture=picture, sample=replace(item.sample, image=b""), whole_pixels=pixels)
+            return found
+        return replace(found, whole_pixels=pixels)
+
+
+def decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> Item:
+    """A sample with its pixels, and those of its masks, in place of its bytes; failed if its image cannot be used."""
+    try:
+        picture = _kept(decode(item.sample.image, geometry, size), output)
+    except UnusableError as unusable:
+        return item.failed(unusable)
+    stencils = {suffix: _kept(_stencil(mask, picture), output) for suffix, mask in item.sample.masks.items()}
+    return replace(item, picture=picture, stencils=stencils, sample=replace(item.sample, image=b"", masks={}))
+
+
+def _kept(pixels: Pixels, output: OutputSize) -> Pixels:
+    return replace(pixels, whole=None) if output == "generator" else pixels
+
+
+def _stencil(mask: Sample, picture: Picture) -> Stencil:
+    """A mask that is not there, or is none, lets nothing through and says why."""
+    status, reason = mask.status, mask.reason
+    if status == "ok":
+        try:
+            return decode_stencil(mask.image, picture)
+        except UnusableError as unusable:
+            status, reason = unusable.status, f"its mask {mask.member}: {unusable.reason}"
+    return Stencil(np.zeros(picture.pixels_HWC.shape[:2], np.uint8), status=status, reason=reason)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
 from manifests.schema import Status
@@ -67,6 +67,16 @@ class Picture:
     whole: Image.Image | None = None  # the source itself, RGB; kept where edits are laid back into it
 
 
+@dataclass(frozen=True)
+class Stencil:
+    """What of a source image may be changed: a user's mask where the generator sees the image."""
+
+    levels_HW: np.ndarray  # uint8 [size, size]; 0: nothing may change, as it is everywhere unless the mask is ok
+    whole: Image.Image | None = None  # L, at the size of the source; kept where edits are laid back into it
+    status: Status = "ok"
+    reason: str = ""
+
+
 def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
     """The image as [size, size, 3], with the whole source. UnusableError gives status and reason."""
     whole = _read(data)
@@ -74,6 +84,21 @@ def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
     if placement is None:
         raise UnusableError("not_aligned", f"{whole.width} x {whole.height} pixels where {size} x {size} are asked for")
     return Picture(_square(whole, placement), placement, whole.width, whole.height, whole)
+
+
+def decode_stencil(data: bytes, picture: Picture) -> Stencil:
+    """The mask of a picture, cut from where that was cut, with the whole mask. UnusableError gives status and reason.
+
+    One of another size is scaled if it has the picture's shape, to the rounding of a pixel. However it is scaled, a
+    pixel is the mean of those it covers: where a mask is black, it stays black.
+    """
+    whole, size = _read_levels(data), (picture.width, picture.height)
+    if whole.size != size:
+        if abs(whole.width * size[1] - whole.height * size[0]) > max(size):
+            why = f"a mask of {whole.width} x {whole.height} pixels is of another shape than {size[0]} x {size[1]}"
+            raise UnusableError("not_aligned", why)
+        whole = whole.resize(size, Image.Resampling.BOX)
+    return Stencil(_square_levels(whole, picture.placement), whole)
 
 
 def pixel_count(data: bytes) -> int:
@@ -95,6 +120,11 @@ def tensor_of(pixels: Sequence[np.ndarray]) -> Tensor:
     """[B,3,H,W] in [-1,1] of uint8 [H,W,3] images of one size."""
     pixels_BHWC = torch.from_numpy(np.stack(pixels))
     return pixels_BHWC.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+def masks_of(levels: Sequence[np.ndarray]) -> Tensor:
+    """[B,1,H,W] in [0,1] of uint8 [H,W] masks of one size."""
+    return torch.from_numpy(np.stack(levels))[:, None].float().div(255)
 
 
 def to_pixels(image_BCHW: Tensor) -> np.ndarray:
@@ -123,30 +153,36 @@ def file_of(image: Image.Image, image_format: ImageFormat) -> bytes:
     return buffer.getvalue()
 
 
-def as_edited(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[Image.Image, Image.Image]:
+def as_edited(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+) -> tuple[Image.Image, Image.Image]:
     """Image and mask as they are, at the generator's size."""
     return Image.fromarray(pixels_HWC), Image.fromarray(levels_HW)
 
 
-def laid_back(picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray) -> tuple[Image.Image, Image.Image]:
+def laid_back(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+) -> tuple[Image.Image, Image.Image]:
     """The edited square under its mask in the whole source, and the mask there, both at the source's size.
 
-    Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit.
+    Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit; and it is nowhere
+    above the user's own, which is finer.
     """
     assert picture.whole is not None, "an edit is laid back into a source that was not kept"
     left, top, right, bottom = picture.placement.region
     size, square = (right - left, bottom - top), picture.placement.square
     levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
+    if stencil is not None:
+        assert stencil.whole is not None, "an edit is laid back under a mask that was not kept"
+        levels = ImageChops.darker(levels, stencil.whole.crop(picture.placement.region))
     whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
     whole.paste(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square), (left, top), levels)
     mask.paste(levels, (left, top))
     return whole, mask
 
 
-GIVEN_BACK: Mapping[OutputSize, Callable[[Picture, np.ndarray, np.ndarray], tuple[Image.Image, Image.Image]]] = {
-    "generator": as_edited,
-    "source": laid_back,
-}
+GiveBack = Callable[[Picture, np.ndarray, np.ndarray, Stencil | None], tuple[Image.Image, Image.Image]]
+GIVEN_BACK: Mapping[OutputSize, GiveBack] = {"generator": as_edited, "source": laid_back}
 
 
 def _read(data: bytes) -> Image.Image:
@@ -154,12 +190,22 @@ def _read(data: bytes) -> Image.Image:
     with _explained():
         stored = _upright_as_stored(data)
         transform = _to_srgb(stored)
-        whole = Image.new("RGB", stored.size, None)
-        rows = max(1, STRIP_PIXELS // stored.width)
-        for top in range(0, stored.height, rows):
-            strip = _eight_bits(stored.crop((0, top, stored.width, min(top + rows, stored.height))))
-            whole.paste(_opaque(strip if transform is None else transform.apply(strip)), (0, top))
-        return whole
+        return _by_strips(stored, "RGB", lambda strip: _opaque(strip if transform is None else transform.apply(strip)))
+
+
+def _read_levels(data: bytes) -> Image.Image:
+    """The upright image as one channel of 8 bits, its levels as they are stored; transparency does not count."""
+    with _explained():
+        return _by_strips(_upright_as_stored(data), "L", lambda strip: strip.convert("L"))
+
+
+def _by_strips(stored: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    whole = Image.new(mode, stored.size, None)
+    rows = max(1, STRIP_PIXELS // stored.width)
+    for top in range(0, stored.height, rows):
+        strip = _eight_bits(stored.crop((0, top, stored.width, min(top + rows, stored.height))))
+        whole.paste(convert(strip), (0, top))
+    return whole
 
 
 @contextmanager
@@ -250,3 +296,12 @@ def _square(whole: Image.Image, placement: Placement) -> np.ndarray:
         return seen_HWC
     around = ((top, placement.size - bottom), (left, placement.size - right), (0, 0))
     return np.pad(seen_HWC, around, mode="edge")
+
+
+def _square_levels(whole: Image.Image, placement: Placement) -> np.ndarray:
+    """uint8 [size, size]: the region where it lies in the square, and zeros around it."""
+    left, top, right, bottom = placement.square
+    levels_HW = np.zeros((placement.size, placement.size), np.uint8)
+    seen = whole.resize((right - left, bottom - top), Image.Resampling.BOX, box=placement.region)
+    levels_HW[top:bottom, left:right] = np.asarray(seen)
+    return levels_HW

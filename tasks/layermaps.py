@@ -21,7 +21,7 @@ from coral_core.models import Models, load_models
 from coral_core.types import Inversion, Masks, Prompt
 from manifests.store import Store
 from tasks.artifacts import Fitted, load_editor
-from tasks.images import tensor_of, to_levels
+from tasks.images import masks_of, tensor_of, to_levels
 from tasks.latents import Latents, Name, Row, name_of
 from tasks.plan import RESTORE_READS, Plan
 from tasks.reasons import reason_of
@@ -115,7 +115,7 @@ class LayerMaps:
         others = sorted(part for part in reads if self.models.digests.get(part) != edit.digests[part])
         if others:
             return LayerMap(missing=f"bundle {self.models.name} has another {', '.join(others)} than this run")
-        found = [_Sample.of(row, sources[name_of(row)], latents[name_of(row)]) for row in rows]
+        found = [_Sample.of(row, sources[name_of(row)], latents[name_of(row)], edit.mask) for row in rows]
         samples = [each for each in found if isinstance(each, _Sample)]
         if not samples:
             return LayerMap(missing=str(found[0]))
@@ -132,16 +132,20 @@ class _Sample:
     key: str
     square_HWC: np.ndarray
     ws_LD: np.ndarray
+    user_HW: np.ndarray | None = None  # its own mask, where the edit asks for one
 
     @classmethod
-    def of(cls, row: Row, source: FoundSource, ws_LD: Latents) -> _Sample | str:
+    def of(cls, row: Row, source: FoundSource, ws_LD: Latents, mask: str) -> _Sample | str:
         """Or what is missing."""
         if isinstance(source, str):
             return source
         if isinstance(ws_LD, str):
             return ws_LD
         assert source.square_HWC is not None, "the square of a chosen sample was not kept"
-        return cls(row["source_sha256"], source.square_HWC, ws_LD)
+        if not mask:
+            return cls(row["source_sha256"], source.square_HWC, ws_LD)
+        stencil = source.stencils[mask]
+        return stencil.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, stencil.levels_HW)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class _Look:
     def at(cls, edit: EditSpec, fitted: Fitted, source: Inversion, models: Models) -> _Look:
         """Edit the batch again."""
         prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
-        edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed)
+        edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
         masks = (*edited.masks, edited.mask_B1HW)
         return cls(masks, *by_segment(masks, source.labels_BHW, len(models.segmenter.segments)))
 
@@ -204,4 +208,7 @@ def _batches(edit: EditSpec, samples: Sequence[_Sample], models: Models) -> Iter
         source = restore(models, [sample.key for sample in part], image_BCHW, ws_BLD)
         if "encoder" in spec(edit.method).edit_reads:
             source = replace(source, taps=models.encoder(image_BCHW)[1])
+        if edit.mask:
+            levels = [sample.user_HW for sample in part if sample.user_HW is not None]
+            source = replace(source, user_mask_B1HW=masks_of(levels).to(models.device))
         yield source

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from coral_core.editors import FitScope, spec
+from coral_core.editors import UNLIMITED, FitScope, Limits, spec
 from coral_core.scoring import SCORE_READS
 from coral_core.zoo.catalog import BUNDLES, Bundle, read_bundle
 from manifests.s3_options import AMBIENT, S3Options
@@ -29,7 +29,7 @@ from tasks.shards import count_samples
 
 LIMITED = "-limit.json"
 """How the names of plans with a limit end."""
-FORMAT = 2
+FORMAT = 3
 """Of the plan file; to be raised when its fields change."""
 INVERT_READS = ("generator", "encoder")
 RESTORE_READS = ("generator", "segmenter")
@@ -48,6 +48,8 @@ class EditEntry:
     strength: float
     onto: Onto
     image_format: ImageFormat
+    limits: Limits = UNLIMITED
+    mask: str = ""  # suffix of the members that say where it may act
     rules: PublishRules = field(default_factory=PublishRules)  # part of no id: no other edit, only another publish
 
 
@@ -198,6 +200,7 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec)
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry)})
         _check_output(job, entry)
+        entry.limits.check(bundle.conv_sizes)
     except ValueError as error:
         raise ValueError(f"edit {entry.id!r}: {error}") from error
     one_prompt = method.scope is FitScope.PROMPT
@@ -224,6 +227,8 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec)
         digests=_digests(bundle, (*method.edit_reads, *RESTORE_READS, *SCORE_READS)),
         output=job.geometry.output,
         invert_id=invert.invert_id,
+        limits=entry.limits,
+        mask=entry.mask,
     )
     return kept, edit
 
@@ -260,7 +265,7 @@ def _parse(fields: dict[str, Any]) -> Plan:
             "shards": tuple(Shard(**shard, s3=s3) for shard in fields["shards"]),
             "invert": InvertSpec(**{**invert, "geometry": Geometry(**invert["geometry"])}),
             "fits": tuple(FitRequest(**fit) for fit in fields["fits"]),
-            "edits": tuple(EditSpec(**edit) for edit in fields["edits"]),
+            "edits": tuple(EditSpec(**{**edit, "limits": Limits(**edit["limits"])}) for edit in fields["edits"]),
             "publish": {slug: PublishRules.of(rules) for slug, rules in fields["publish"].items()},
         }
     )

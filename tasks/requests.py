@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
 
+from coral_core.editors.limits import UNLIMITED, Limits
 from manifests.s3_options import AMBIENT, S3Options
 from tasks.geometry import Geometry, OutputSize
 
@@ -129,11 +130,19 @@ class EditSpec:
     digests: Mapping[str, str]  # of the bundle parts that editing and scoring read
     output: OutputSize = "generator"  # the size it is given back in
     invert_id: str = ""  # how its sources are inverted: under one edit_id there is one image of every sample
+    limits: Limits = UNLIMITED  # what the user takes from the regions of the method
+    mask: str = ""  # suffix of the samples' members that say where the edit may act; empty: everywhere
 
     @cached_property
     def digest(self) -> str:
-        """One number for all of it, and the version of the computation."""
-        return content_id({"version": EDIT_VERSION, **asdict(self)})
+        """One number for all of it, and the version of the computation.
+
+        An edit that is limited by nothing has the number it had before there were limits.
+        """
+        content = {"version": EDIT_VERSION, **asdict(self)}
+        regions = {name: content.pop(name) for name in ("limits", "mask")}
+        limited = self.mask or self.limits != UNLIMITED
+        return content_id({**content, "regions": regions} if limited else content)
 
     @property
     def edit_id(self) -> str:

@@ -60,14 +60,15 @@ def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: Edit
     }
     index = 0
     for item in batch.items:
-        row = {**_source(item), **common}
-        if item.sample.status == "ok":
+        ours = item.within(edit.mask)
+        row = {**_source(ours), **common}
+        if ours.sample.status == "ok":
             assert done is not None, "a batch with usable samples was not edited"
             try:
                 row |= _result(edit, item, done, index)
             except UnusableError as unusable:
                 row |= {"status": unusable.status, "reason": unusable.reason}
-            index += 1
+        index += item.sample.status == "ok"  # those without their mask are in the tensors as well
         yield row
 
 
@@ -109,7 +110,8 @@ def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
     if not done.finite_B[index]:
         raise UnusableError("failed", "the edit gave pixels that are not finite")
     assert item.picture is not None
-    image, mask = GIVEN_BACK[edit.output](item.picture, done.pixels_BHWC[index], done.levels_BHW[index])
+    pixels_HWC, levels_HW = done.pixels_BHWC[index], done.levels_BHW[index]
+    image, mask = GIVEN_BACK[edit.output](item.picture, pixels_HWC, levels_HW, item.stencils.get(edit.mask))
     name = _file_name(item.sample.key)
     return {
         **{name: float(values[index]) for name, values in done.scores.items()},

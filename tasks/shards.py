@@ -17,7 +17,7 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from tasks.sidecars import MAX_BYTES, PROBLEM, SIDECARS, to_text
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 2**20
 SETTLED = ("incomplete", "duplicate_key")  # not made worse by an archive that ends in the sample
+MASK = "mask"
 GARBAGE = "what follows the last file is no header"
 END_OF_ARCHIVE = bytes(1024)
 BLOCK = 512
@@ -52,6 +53,7 @@ class Sample:
     status: Status = "ok"
     reason: str = ""
     image: bytes = field(default=b"", repr=False)  # encoded, as in the tar; empty unless ok
+    masks: Mapping[str, Sample] = field(default_factory=dict, repr=False)  # suffix -> what was asked for beside it
 
 
 @dataclass(frozen=True)
@@ -68,17 +70,22 @@ class Archive:
         """How many rows its samples have."""
         return len(self.groups) + self._has_rest
 
-    def samples(self, limit: int | None = None) -> Iterator[Sample]:
+    def samples(self, limit: int | None = None, masks: Collection[str] = ()) -> Iterator[Sample]:
         """Every sample in the order of first appearance, at most `limit` of them.
 
         What is broken is a row too: a sample that lacks something, and one row for a stretch that cannot be read.
+        `masks` are suffixes of members that are read as the image is; that one is broken is no matter of its sample.
         """
-        return islice(self._samples(), limit)
+        return islice(self._samples(masks), limit)
 
-    def _samples(self) -> Iterator[Sample]:
+    def _samples(self, masks: Collection[str]) -> Iterator[Sample]:
         with self.path.open("rb") as file:
             for group in self.groups:
-                yield _sample(file, group)
+                sample = _sample(file, group)
+                if sample.status == "ok" and masks:
+                    found = {suffix: read_mask(file, group, sample.member, suffix) for suffix in masks}
+                    sample = replace(sample, masks=found)
+                yield sample
         if self._has_rest:
             key = f"{self.path.name}@end" if self.groups else self.path.name
             yield Sample(key, status="undecodable", reason=f"{self.damage}; {self.unread} bytes not read")
@@ -89,9 +96,9 @@ class Archive:
         return bool(self.damage) and (self.unread > 0 or not self.groups)
 
 
-def read_samples(path: Path, limit: int | None = None) -> Iterator[Sample]:
+def read_samples(path: Path, limit: int | None = None, masks: Collection[str] = ()) -> Iterator[Sample]:
     """Every sample of a local tar, at most `limit` of them. Errors: OSError when the disk, and not the tar, is bad."""
-    return read_archive(path).samples(limit)
+    return read_archive(path).samples(limit, masks)
 
 
 def count_samples(path: Path) -> int:
@@ -119,6 +126,18 @@ def read_member(file: BinaryIO, member: Member) -> bytes:
     """A member's bytes; fewer where the archive ends in it, and of one that claims to be huge its beginning."""
     file.seek(member.offset)
     return file.read(min(member.size, MAX_IMAGE_BYTES))
+
+
+def read_mask(file: BinaryIO, group: Group, image: str, suffix: str) -> Sample:
+    """The member of a sample that holds a mask of its `image`: bytes in place of an image, or status and reason."""
+    member = group.members.get(suffix)
+    if member is None:
+        why = f"no mask {suffix} among its members: {some(group.members)}"
+        return Sample(group.key, status="incomplete", reason=why)
+    if member.name == image:
+        why = f"{member.name} is its only image, and no mask of another"
+        return Sample(group.key, member=image, status="incomplete", reason=why)
+    return _with_data(file, Sample(group.key, member=member.name), member)
 
 
 class _HeaderReader(io.BufferedReader):
@@ -205,9 +224,14 @@ def _members(info: tarfile.TarInfo) -> list[Member]:
 
 
 def _images_of(group: Group) -> list[str]:
-    """Suffixes of what may be the sample's image: the plain ones ("jpg"), or else the dotted ones ("v1.jpg")."""
+    """Suffixes of what may be the sample's image: the plain ones ("jpg"), or else the dotted ones ("v1.jpg").
+
+    Of the dotted ones those are left out that are masks by their name ("mask.png"), unless there is nothing else: it is
+    the tar, and not a job, that says which image a sample is, or two jobs would not share an inversion.
+    """
     images = [suffix for suffix in group.members if suffix.rpartition(".")[2] in IMAGE_SUFFIXES]
-    return [suffix for suffix in images if "." not in suffix] or images
+    plain = [suffix for suffix in images if "." not in suffix]
+    return plain or [suffix for suffix in images if suffix.split(".")[-2] != MASK] or images
 
 
 def _sample(file: BinaryIO, group: Group) -> Sample:
@@ -229,21 +253,20 @@ def _as_found(file: BinaryIO, group: Group) -> Sample:
     if len(images) > 1 and "." in images[0]:
         why = f"several images, none with a plain suffix: {some(images)}; a key ends at the first dot of the name"
         return replace(sample, status="incomplete", reason=why)
+    sample = _with_data(file, sample, image)
+    return replace(sample, metadata=to_text(_metadata(file, group))) if sample.status == "ok" else sample
+
+
+def _with_data(file: BinaryIO, sample: Sample, image: Member) -> Sample:
     if not image.regular:
         why = f"{image.name} is a link, a device or a sparse file, which are not read"
         return replace(sample, status="incomplete", reason=why)
     if image.size > MAX_IMAGE_BYTES:
         return replace(sample, status="too_large", reason=f"{image.size} bytes; at most {MAX_IMAGE_BYTES}")
-    return _with_data(file, group, sample, image)
-
-
-def _with_data(file: BinaryIO, group: Group, sample: Sample, image: Member) -> Sample:
     data = read_member(file, image)
     if len(data) != image.size:
         return replace(sample, status="incomplete", reason=f"the archive ends inside {image.name}")
-    return replace(
-        sample, sha256=hashlib.sha256(data).hexdigest(), metadata=to_text(_metadata(file, group)), image=data
-    )
+    return replace(sample, sha256=hashlib.sha256(data).hexdigest(), image=data)
 
 
 def _metadata(file: BinaryIO, group: Group) -> dict[str, object]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from tasks.batches import Item, decoded
 from tasks.geometry import OutputSize
-from tasks.groups import Member
-from tasks.images import Picture, UnusableError, decode
+from tasks.groups import Group, Member
+from tasks.images import Picture, Stencil
 from tasks.inputs import local_copy
 from tasks.latents import Name, Row, name_of
 from tasks.plan import Plan
 from tasks.reasons import reason_of
 from tasks.requests import Shard
-from tasks.shards import Archive, read_archive, read_member
+from tasks.shards import Archive, Sample, read_archive, read_mask, read_member
 from tasks.tiles import SIDE, shrunk
 
 MAX_FETCHED = 2**30
@@ -37,6 +38,7 @@ class Source:
 
     tile_HWC: np.ndarray  # in the geometry of the edits, at the size of tiles
     square_HWC: np.ndarray | None = None  # as the generator saw it; of those that are kept
+    stencils: Mapping[str, Stencil] = field(default_factory=dict)  # the same: the users' masks, by suffix
 
 
 FoundSource = Source | str
@@ -77,32 +79,40 @@ class SourceReader:
             with local_copy(shard) as path, path.open("rb") as file:
                 members = _members(read_archive(path))
                 for name, row in wanted.items():
-                    member = members.get(row["source_member"])
-                    data = b"" if member is None else read_member(file, member)
-                    found[name] = self._decoded(data, row, name in self.keep)
+                    place, kept = members.get(row["source_member"]), name in self.keep
+                    sample = Sample(row["key"]) if place is None else self._sample(file, *place, kept)
+                    found[name] = self._decoded(sample, row, kept)
         except Exception as error:
             return dict.fromkeys(wanted, reason_of(error))
         return found
 
-    def _decoded(self, data: bytes, row: Row, kept: bool) -> FoundSource:
+    def _sample(self, file: BinaryIO, group: Group, member: Member, kept: bool) -> Sample:
+        """The image's bytes, and those of the masks that edits ask for where the square is kept."""
+        wanted = {edit.mask for edit in self.plan.edits if edit.mask and kept}
+        masks = {suffix: read_mask(file, group, member.name, suffix) for suffix in wanted}
+        return Sample(group.key, image=read_member(file, member), masks=masks)
+
+    def _decoded(self, sample: Sample, row: Row, kept: bool) -> FoundSource:
         """The image as the edits show it: the square that the generator saw, or the whole source."""
-        if hashlib.sha256(data).hexdigest() != row["source_sha256"]:
+        if hashlib.sha256(sample.image).hexdigest() != row["source_sha256"]:
             return row["reason"] or "the tar does not hold this image any more"
         geometry = self.plan.invert.geometry
         size = row["height"] or self.size if geometry.fit == "refuse" else self.size
-        try:
-            picture = decode(data, geometry, size)
-        except UnusableError as unusable:
-            return unusable.reason
-        tile_HWC = shrunk(np.asarray(SEEN[geometry.output](picture)), SIDE)
-        return Source(tile_HWC, picture.pixels_HWC if kept else None)
+        item = decoded(Item(sample), geometry, size, geometry.output)
+        if item.picture is None:
+            return item.sample.reason
+        tile_HWC = shrunk(np.asarray(SEEN[geometry.output](item.picture)), SIDE)
+        if not kept:
+            return Source(tile_HWC)
+        stencils = {suffix: replace(stencil, whole=None) for suffix, stencil in item.stencils.items()}
+        return Source(tile_HWC, item.picture.pixels_HWC, stencils)
 
 
-def _members(archive: Archive) -> dict[str, Member]:
-    """By name; of several with one name the first."""
-    found: dict[str, Member] = {}
+def _members(archive: Archive) -> dict[str, tuple[Group, Member]]:
+    """By name, each with its sample; of several with one name the first."""
+    found: dict[str, tuple[Group, Member]] = {}
     for group in archive.groups:
         for member in group.members.values():
             if member.regular:
-                found.setdefault(member.name, member)
+                found.setdefault(member.name, (group, member))
     return found

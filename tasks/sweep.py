@@ -10,16 +10,16 @@ from coral_core.inversion import invert
 from coral_core.models import Models
 from coral_core.types import Inversion
 from tasks.artifacts import Fitted
-from tasks.batches import Batch, Item
+from tasks.batches import Batch, Item, decoded
 from tasks.gates import Gates
-from tasks.images import Picture, UnusableError, decode, to_pixels
+from tasks.images import Picture, to_pixels
 from tasks.inputs import expand, local_copy
 from tasks.plan import JobSpec
 from tasks.requests import EditSpec
 from tasks.rows import EditedPixels
 from tasks.shards import Sample, read_archive
 from tasks.tiles import SIDE, Tile, difference, shrunk, tile_of
-from tasks.work import edit_batch
+from tasks.work import edit_batch, within
 
 RANDOM_SHARDS = 4
 """Random samples come from this many shards, because each of them may have to be downloaded."""
@@ -53,6 +53,7 @@ def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[It
     Samples that cannot be used are among them, with their status and reason. Errors: ValueError for inputs that are not
     there.
     """
+    masks = {entry.mask for entry in job.edits if entry.mask}
     shards = [shard for pattern in job.inputs for shard in expand(pattern, job.s3)]
     rng = None if seed is None else random.Random(seed)
     if rng is not None:
@@ -65,7 +66,7 @@ def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[It
                 archive = read_archive(path)
                 total = archive.count
                 chosen = set(range(wanted) if rng is None else rng.sample(range(total), min(wanted, total)))
-                samples = enumerate(archive.samples(max(chosen, default=-1) + 1))
+                samples = enumerate(archive.samples(max(chosen, default=-1) + 1, masks))
                 found += [_decoded(sample, job, size) for index, sample in samples if index in chosen]
     return found
 
@@ -73,13 +74,14 @@ def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[It
 def sweep(
     edit: EditSpec, fitted: Fitted, items: Sequence[Item], strengths: Sequence[float], gates: Gates, models: Models
 ) -> Iterator[Swept]:
-    """Every usable item at every strength, composited at the generator's size."""
-    usable = [item for item in items if item.sample.status == "ok"]
+    """Every item that the edit can use at every strength, composited at the generator's size."""
+    usable = [item for item in items if item.within(edit.mask).sample.status == "ok"]
     specs = [replace(edit, strength=strength, output="generator") for strength in strengths]
     for start in range(0, len(usable), edit.batch_size):
         batch = Batch(tuple(usable[start : start + edit.batch_size]), edit.batch_size)
         source = invert(models, batch.keys, batch.images(models.device))
-        edits = [edit_batch(spec, fitted, source, len(batch.usable), models) for spec in specs]
+        ours = within(edit, batch, source)
+        edits = [edit_batch(spec, fitted, ours, len(batch.usable), models) for spec in specs]
         yield from _swept(batch, source, [each for each in edits if each is not None], gates)
 
 
@@ -112,10 +114,4 @@ def _cell(source: Picture, edit: EditedPixels, index: int, inversion_error: floa
 
 def _decoded(sample: Sample, job: JobSpec, size: int) -> Item:
     item = Item(sample)
-    if sample.status != "ok":
-        return item
-    try:
-        picture = replace(decode(sample.image, job.geometry, size), whole=None)  # nothing is laid back here
-    except UnusableError as unusable:
-        return item.failed(unusable)
-    return Item(replace(sample, image=b""), picture)
+    return decoded(item, job.geometry, size, "generator") if sample.status == "ok" else item  # nothing is laid back

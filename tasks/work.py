@@ -104,16 +104,17 @@ def edit_shard(
         return reports
     samples = 0
     with open_outputs(pending) as outputs:
-        inversion, wanted = pending[0].inversion, whole_or_not(pending)
+        inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)
         pulse(TRANSFER)
-        with open_inverted(store, inversion, models.image_size, wanted) as shard, Behind() as behind:
+        with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, Behind() as behind:
             pulse(NOTHING)
             for batch in shard.batches:
                 source = restore_batch(batch, pending, models)
                 for request in pending:
                     output, fitted = outputs[request.id], editors[request.spec]
                     with output.timing("edit"):
-                        done = edit_batch(request.spec, fitted, source, len(batch.usable), models)
+                        ours = within(request.spec, batch, source)
+                        done = edit_batch(request.spec, fitted, ours, len(batch.usable), models)
                     behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
                 behind.call_anyway(partial(shard.finish, batch))
                 samples += len(batch.items)
@@ -128,6 +129,11 @@ def edit_shard(
 def whole_or_not(requests: Sequence[EditRequest]) -> OutputSize:
     """What the edits of a shard need of their sources: "source" as soon as one is laid back into them."""
     return "source" if any(request.spec.output == "source" for request in requests) else "generator"
+
+
+def masks_of(requests: Sequence[EditRequest]) -> list[str]:
+    """Suffixes of the users' masks that the edits of a shard ask for."""
+    return sorted({request.spec.mask for request in requests if request.spec.mask})
 
 
 def split_committed(store: Store, requests: Sequence[EditRequest]) -> tuple[list[ShardReport], list[EditRequest]]:
@@ -157,6 +163,13 @@ def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models)
         return replace(source, taps=models.encoder(source.image_BCHW)[1])
 
 
+def within(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion | None:
+    """The batch's inversion with the users' masks that an edit asks for; shared by all edits that ask for none."""
+    if source is None or not edit.mask:
+        return source
+    return replace(source, user_mask_B1HW=batch.masks(edit.mask, source.image_BCHW.device))
+
+
 def edit_batch(
     edit: EditSpec, fitted: Fitted, source: Inversion | None, count: int, models: Models
 ) -> EditedPixels | None:
@@ -164,7 +177,7 @@ def edit_batch(
     if source is None:
         return None
     prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
-    edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed)
+    edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
     final = composite(edited, source, edit.onto)
     scores = score(final, source, prompts, models)
     laid_back = edit.output == "source"  # which composites, at the source's size

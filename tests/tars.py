@@ -21,6 +21,15 @@ def image_bytes(seed: int, size: tuple[int, int] = (64, 64), form: str = "PNG") 
     return buffer.getvalue()
 
 
+def mask_bytes(box: tuple[int, int, int, int], size: tuple[int, int] = (64, 64), form: str = "PNG") -> bytes:
+    """An encoded mask, white in the box (left, top, right, bottom) and black elsewhere."""
+    mask = Image.new("L", size)
+    mask.paste(255, box)
+    buffer = io.BytesIO()
+    mask.save(buffer, form)
+    return buffer.getvalue()
+
+
 def members_of(seed: int, key: str | None = None) -> Members:
     """A whole sample: image, json and txt."""
     name = key or f"{seed:04d}"

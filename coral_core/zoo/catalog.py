@@ -25,6 +25,11 @@ class Bundle:
     digests: Mapping[str, str]  # part -> digest of its sizes and weights
 
     @property
+    def conv_sizes(self) -> tuple[int, ...]:
+        """Pixels a side of each convolution of the generator."""
+        return tuple(4 * 2 ** ((layer + 1) // 2) for layer in range(self.num_ws - 1))
+
+    @property
     def digest(self) -> str:
         """One number for all parts."""
         return hashlib.sha256("".join(f"{part}:{self.digests[part]}\n" for part in PARTS).encode()).hexdigest()

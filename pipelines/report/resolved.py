@@ -47,6 +47,7 @@ def _edit(plan: Plan, edit: EditSpec) -> dict[str, Any]:
         "composite": edit.onto,
         "format": edit.image_format,
         "seed": edit.seed,
+        "regions": {**_plain(asdict(edit.limits)), "mask": edit.mask or None},
         "gates": asdict(rules.gates),
         "labels": _plain(rules.labels),
         "fit_id": edit.fit_id or None,

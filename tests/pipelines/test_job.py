@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from coral_core.editors import UNLIMITED, Limits
 from pipelines.job import load_job
 from tasks.member import Deadlines
 
@@ -51,6 +52,10 @@ def test_the_shipped_jobs_are_good() -> None:
         (("output: out", "output: out\ngeometry: {fitt: crop}"), "geometry: unknown key 'fitt'; did you mean 'fit'?"),
         (("output: out", "output: out\nresources: {num_cpu: 1}"), "did you mean 'num_cpus'?"),
         (("output: out", "output: out\nfit_source: {zebra: 1}"), "fit_source: unknown key 'zebra'; known: samples"),
+        (
+            ("target: red hair", "target: red hair\n    regions: {layer: [3]}"),
+            "edits[0].regions: unknown key 'layer'; did you mean 'layers'?",
+        ),
     ],
 )
 def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -124,6 +129,29 @@ def test_gates_that_contradict_each_other_across_job_and_edit_are_refused(tmp_pa
     job = load_job(write(tmp_path, GOOD + "    gates: {min_area: 0.5}\ngates: {max_area: 0.1}\n"))
     with pytest.raises(ValueError, match=r"edit 'red', its gates over the job's: min_area 0\.5 is above"):
         job.spec()
+
+
+def test_regions_limit_an_edit_and_nothing_else(tmp_path: Path) -> None:
+    text = GOOD + "    regions: {threshold: 0.3, layers: [5, 3, 4], mask: .Mask.PNG}\n  - {id: plain, target: x}\n"
+    red, plain = load_job(write(tmp_path, text)).spec().edits
+    assert (red.limits, red.mask) == (Limits(threshold=0.3, layers=(3, 4, 5)), "mask.png")
+    assert (plain.limits, plain.mask) == (UNLIMITED, "")
+    (empty,) = load_job(write(tmp_path, GOOD + "    regions: {layers: [], mask: null}\n")).spec().edits
+    assert (empty.limits, empty.mask) == (plain.limits, plain.mask)
+
+
+@pytest.mark.parametrize(
+    ("regions", "says"),
+    [
+        ("{threshold: 1.5}", "edits[0].regions: threshold is 1.5; give a number from 0"),
+        ("{layers: [x]}", "edits[0].regions.layers[0]: Input should be a valid integer"),
+        ("{mask: png}", "edits[0].regions.mask: 'png' may be the image itself; give a suffix of its own"),
+        ("{mask: ''}", "edits[0].regions.mask: '' is no suffix; give what follows the key: mask.png of"),
+        ("{mask: masks/a.png}", "edits[0].regions.mask: 'masks/a.png' is no suffix"),
+    ],
+)
+def test_regions_that_cannot_be_are_refused(tmp_path: Path, regions: str, says: str) -> None:
+    assert says in error_of(tmp_path, GOOD + f"    regions: {regions}\n")
 
 
 def test_memory_is_read_with_its_unit(tmp_path: Path) -> None:

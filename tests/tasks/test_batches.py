@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from manifests.store import open_store
-from tasks import batches, images, work
+from tasks import batches, images, shards, work
 from tasks.artifacts import Editors
 from tasks.batches import Batch, Cutter, Item, open_inverted, open_source
 from tasks.geometry import Geometry
@@ -20,7 +20,7 @@ from tasks.overlap import Room
 from tasks.plan import Plan, make_plan
 from tasks.shards import Sample
 from tasks.work import edit_shard, fit_editor, invert_shard
-from tests.tars import image_bytes, members_of, write_tar
+from tests.tars import image_bytes, mask_bytes, members_of, write_tar
 
 CPU = torch.device("cpu")
 
@@ -163,3 +163,62 @@ def test_another_sample_than_the_inverted_one_is_noticed(plan: Plan, models: Any
     write_tar(tmp_path / "in-000.tar", members_of(1))
     with pytest.raises(ShardChangedError), open_inverted(store, request, 64) as reading:
         list(reading.batches)
+
+
+@pytest.fixture
+def masked_plan(tmp_path: Path, make_job: Callable[..., Any]) -> Plan:
+    """Five samples in batches of four. Of the third the mask is missing, that of the fourth is no image."""
+    members = [member for number in range(5) for member in members_of(number)]
+    masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 8 * number + 8, 64))) for number in (0, 1, 4)]
+    write_tar(tmp_path / "in-000.tar", [*members, *masks, ("0003.mask.png", b"x")])
+    return make_plan(make_job())
+
+
+def test_masks_are_in_the_order_of_their_samples_and_what_is_none_lets_nothing_through(
+    masked_plan: Plan, models: Any
+) -> None:
+    first, last = edit_batches(masked_plan, models, masks=["mask.png"])
+    areas = first.masks("mask.png", CPU).mean((1, 2, 3))
+    assert (8 * areas).tolist() == [1, 2, 0, 0]
+    assert (8 * last.masks("mask.png", CPU)).mean((1, 2, 3)).tolist() == [5] * 4  # padded
+    assert [item.within("mask.png").sample.status for item in first.items] == ["ok", "ok", "incomplete", "undecodable"]
+    assert [item.within("").sample.status for item in first.items] == ["ok"] * 4
+    assert first.items[3].within("mask.png").sample.reason.startswith("its mask 0003.mask.png: no image in a format")
+    assert not any(item.sample.masks for item in (*first.items, *last.items))
+
+
+def test_whole_masks_are_kept_and_let_go_of_as_their_sources_are(
+    masked_plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for item in edit_batches(masked_plan, models, masks=["mask.png"])[0].items:
+        assert all(stencil.whole is None for stencil in item.stencils.values())
+    store, (request,) = open_store(masked_plan.output), masked_plan.invert_requests()
+    monkeypatch.setattr(batches, "WHOLE_PIXELS", 6 * 64 * 64)  # half of it holds two pictures with their masks
+    with open_inverted(store, request, 64, "source", ["mask.png"]) as reading:
+        sizes = []
+        for batch in reading.batches:
+            sizes.append(len(batch.items))
+            wholes = [stencil.whole for item in batch.items for stencil in item.stencils.values() if stencil.whole]
+            assert all(whole.size == (64, 64) for whole in wholes)
+            reading.finish(batch)
+            for whole in wholes:
+                with pytest.raises(ValueError, match="closed image"):
+                    whole.load()
+    assert sizes == [2, 2, 1]
+
+
+def test_a_sample_that_had_no_image_when_it_was_inverted_stays_without(
+    tmp_path: Path, make_job: Callable[..., Any], models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule that passes over masks is younger than some stored inversions."""
+    members = [("a.v1.png", image_bytes(1)), ("a.mask.png", mask_bytes((0, 0, 9, 9))), *members_of(2)]
+    write_tar(tmp_path / "in-000.tar", members)
+    plan = make_plan(make_job())
+    store, (request,) = open_store(plan.output), plan.invert_requests()
+    monkeypatch.setattr(shards, "MASK", "no name has this")
+    invert_shard(request, models, store)
+    monkeypatch.undo()
+    with open_inverted(store, request, 64, masks=["mask.png"]) as reading:
+        (batch,) = reading.batches
+    assert [item.sample.status for item in batch.items] == ["incomplete", "ok"]
+    assert "several images" in batch.items[0].sample.reason

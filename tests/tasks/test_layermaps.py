@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from coral_core.editors import Limits
 from coral_core.models import Models
 from manifests.query import query
 from manifests.store import open_store
@@ -17,7 +18,7 @@ from tasks.images import pixels_of
 from tasks.latents import StoredLatents, name_of
 from tasks.layermaps import LayerMap, LayerMaps, by_segment
 from tasks.sources import SourceReader
-from tests.tars import write_shards
+from tests.tars import mask_bytes, members_of, write_shards, write_tar
 
 SAMPLES = 6
 
@@ -119,3 +120,22 @@ def test_without_regions_no_network_is_loaded(finished: Any, tmp_path: Path) -> 
     whole = [row for row in rows if row["edit"] == plan.edits[1].edit_id]
     maps = LayerMaps(store, replace(plan, bundle=str(tmp_path)))
     assert maps.choose([*whole, {**whole[0], "layer_areas": None}]) == {} and "models" not in vars(maps)
+
+
+def test_masks_and_limits_hold_for_the_maps_too(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
+    masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 8 * number + 8, 64))) for number in (0, 1, 3)]
+    write_tar(tmp_path / "in-000.tar", [member for number in range(4) for member in members_of(number)] + masks)
+    job = make_job()
+    first = replace(job.edits[0], mask="mask.png", limits=Limits(layers=(3, 6, 7)))
+    plan, _ = run_job(replace(job, edits=(first, replace(job.edits[1], mask="mask.png"))))
+    store = open_store(plan.output)
+    rows = query(store, "SELECT * FROM manifest ORDER BY edit, key").to_pylist()
+    maps = mapped(store, plan, rows)
+    assert maps.keys() == {edit.edit_id for edit in plan.edits}  # under a mask every edit has regions
+    for edit in plan.edits:
+        own = [row for row in rows if row["edit"] == edit.edit_id and row["status"] == "ok"]
+        found = maps[edit.edit_id]
+        assert (found.samples, found.missing, len(own)) == (3, "", 3)
+        drawn_L = [pixels_of(layer.mask.data).mean() / 255 for layer in found.layers]
+        assert drawn_L == pytest.approx(np.mean([row["layer_areas"] for row in own], axis=0), abs=0.005)
+    assert [layer for layer, acts in enumerate(maps[plan.edits[0].edit_id].layers) if any(acts.by_segment)] == [3, 6, 7]

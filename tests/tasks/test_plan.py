@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from coral_core.editors import Limits
+from coral_core.zoo.catalog import read_bundle
 from manifests.store import open_store
 from tasks.geometry import Geometry
 from tasks.plan import Plan, make_plan, read_plans, record_plan
@@ -66,6 +68,29 @@ def test_another_way_to_invert_makes_other_edits_and_no_other_fits(job: Any) -> 
 def test_strength_is_no_matter_of_the_fit(job: Any) -> None:
     before, after = make_plan(job), make_plan(changed(job, strength=0.5))
     assert before.fits == after.fits and before.edits[0].edit_id != after.edits[0].edit_id
+
+
+@pytest.mark.parametrize(
+    "change", [{"limits": Limits(threshold=0.3)}, {"limits": Limits(layers=(3,))}, {"mask": "a.png"}]
+)
+def test_what_limits_an_edit_is_no_matter_of_its_fit_and_of_no_inversion(job: Any, change: dict[str, Any]) -> None:
+    before, after = make_plan(job), make_plan(changed(job, **change))
+    assert before.fits == after.fits and before.invert == after.invert
+    assert before.edits[0].edit_id != after.edits[0].edit_id and before.edits[1] == after.edits[1]
+
+
+def test_a_plan_with_limits_survives_its_file(job: Any) -> None:
+    plan = make_plan(changed(job, limits=Limits(threshold=0.3, layers=(4, 3)), mask="mask.png"))
+    read = Plan.from_json(plan.to_json())
+    assert read.edits == plan.edits and ids(read) == ids(plan)
+
+
+def test_the_layers_that_may_be_limited_are_those_of_the_bundle(job: Any, models: Any) -> None:
+    layers = len(models.generator.conv_sizes)
+    assert read_bundle(job.bundle).conv_sizes == models.generator.conv_sizes
+    assert make_plan(changed(job, limits=Limits(layers=tuple(range(layers))))).edits
+    with pytest.raises(ValueError, match=rf"edit 'red': layers has {layers}; .*0 \(4 px\), 1 \(8 px\).*\(64 px\)$"):
+        make_plan(changed(job, limits=Limits(layers=(1, layers))))
 
 
 def test_equal_fits_are_done_once(job: Any) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from coral_core.editors import Limits
 from tasks.geometry import Geometry
 from tasks.requests import (
     EditRequest,
@@ -67,9 +68,17 @@ def test_every_part_of_an_edit_changes_its_id() -> None:
         {"seed": 1},
         {"batch_size": 8},
         {"digests": {"clip": "d"}},
+        {"limits": Limits(threshold=0.5)},
+        {"limits": Limits(layers=(3,))},
+        {"mask": "mask.png"},
     ]
     ids = {replace(REQUEST, spec=replace(EDIT, **change)).id for change in changes}
     assert len(ids | {REQUEST.id}) == len(changes) + 1
+
+
+def test_an_edit_without_limits_has_the_id_it_had_before_there_were_any() -> None:
+    assert replace(EDIT, limits=Limits(threshold=0.0, layers=()), mask="").digest == EDIT.digest
+    assert EDIT.digest == "3786a566348d09ac92ea5edce0af9f5cd0c806518db5b4c238ced8704c2852dd"
 
 
 def test_an_edit_changes_with_the_inversion_it_starts_from() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from coral_core.editors import Limits
 from manifests.query import query
 from manifests.store import open_store
 from tasks.artifacts import load_editor
@@ -15,7 +16,7 @@ from tasks.gates import Gates
 from tasks.images import pixels_of
 from tasks.sweep import some_items, sweep
 from tasks.tiles import difference
-from tests.tars import members_of, write_shards, write_tar
+from tests.tars import mask_bytes, members_of, write_shards, write_tar
 
 
 def test_the_first_samples_go_on_from_tar_to_tar(tmp_path: Path, make_job: Any) -> None:
@@ -85,3 +86,23 @@ def test_edits_that_are_laid_back_are_shown_at_the_generators_size(
         for each in (edit, plan.edits[0])
     )
     assert one == other
+
+
+def test_a_sweep_obeys_masks_and_limits_as_the_run_does(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any], models: Any
+) -> None:
+    masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 32, 64))) for number in (0, 1, 3)]
+    write_tar(tmp_path / "in-0.tar", [member for number in range(4) for member in members_of(number)] + masks)
+    job = make_job()
+    job = replace(job, edits=(replace(job.edits[0], mask="mask.png", limits=Limits(layers=(3, 4))), job.edits[1]))
+    plan, _ = run_job(job)
+    store, items = open_store(plan.output), some_items(job, 9, 64, None)
+    for edit, keys in zip(plan.edits, (["0000", "0001", "0003"], ["0000", "0001", "0002", "0003"]), strict=True):
+        swept = list(sweep(edit, load_editor(store, edit, models), items, [1.0], Gates(), models))
+        wanted = f"SELECT * FROM manifest WHERE edit = '{edit.edit_id}' AND status = 'ok' ORDER BY key"
+        rows = query(store, wanted).to_pylist()
+        assert [sample.key for sample in swept] == [row["key"] for row in rows] == keys
+        for sample, row in zip(swept, rows, strict=True):
+            (cell,) = sample.cells
+            assert cell.scores == pytest.approx({name: row[name] for name in cell.scores}, abs=1e-4)
+            assert pixels_of(cell.mask.data)[:, 32:].any() == (edit.mask == "")
