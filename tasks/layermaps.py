@@ -1,6 +1,7 @@
 """Where each convolution layer of an edit acts: its masks on a few samples, held against the segments of the images.
 
-Layer masks are never stored, so the stored editor is run again, on the CPU, on sources and latents that are read back.
+Layer masks are never stored, so the stored editor is run again, on the CPU, on sources and latents that are read back,
+and held to the limits of the edit and the users' masks of the samples as it was.
 """
 
 from __future__ import annotations

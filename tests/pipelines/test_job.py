@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from coral_core.editors import UNLIMITED, Limits
-from pipelines.job import load_job
+from coral_core.zoo.catalog import read_bundle
+from pipelines.job import Job, load_job
 from tasks.member import Deadlines
 
 GOOD = """
@@ -138,6 +141,16 @@ def test_regions_limit_an_edit_and_nothing_else(tmp_path: Path) -> None:
     assert (plain.limits, plain.mask) == (UNLIMITED, "")
     (empty,) = load_job(write(tmp_path, GOOD + "    regions: {layers: [], mask: null}\n")).spec().edits
     assert (empty.limits, empty.mask) == (plain.limits, plain.mask)
+
+
+def test_the_page_on_regions_has_a_job_and_the_sizes_of_the_shipped_generator() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "regions.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    red, smile = Job.model_validate(yaml.safe_load(text)).spec().edits
+    assert (red.limits.layers, red.mask, smile.mask) == ((3, 4, 5, 6), "mask.png", "")
+    rows = re.findall(r"^\| ([\d, ]+) \| (\d+) \| yes \|$", page, re.MULTILINE)
+    told = {int(layer): int(size) for layers, size in rows for layer in layers.split(",")}
+    assert told == dict(enumerate(read_bundle("portraits").conv_sizes))
 
 
 @pytest.mark.parametrize(

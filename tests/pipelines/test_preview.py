@@ -13,7 +13,7 @@ from pipelines.cli import app
 from pipelines.job import Job
 from pipelines.preview import PreviewOptions, preview
 from tasks.plan import make_plan
-from tests.tars import members_of, write_tar
+from tests.tars import mask_bytes, members_of, write_tar
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -98,3 +98,14 @@ def test_the_command_writes_a_page_and_says_where(job: Job, tmp_path: Path) -> N
     assert said.exit_code == 0 and said.stdout.strip() == str(page)
     assert "2 samples" in said.stderr and "one: editing at strengths 1, 2, 3, 4" in said.stderr
     assert page.read_text().count('<tr class="sample"') == 2 * 2 and not (tmp_path / "out").exists()
+
+
+def test_samples_without_the_mask_are_told_for_the_edit_that_asks_for_it(job: Job, tmp_path: Path) -> None:
+    content = job.model_dump(mode="json")
+    content["edits"][1]["regions"] = {"mask": "mask.png", "layers": [4, 3], "threshold": 0.25}
+    masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 32, 64))) for number in range(3)]
+    write_tar(tmp_path / "in-0.tar", [member for number in range(5) for member in members_of(number)] + masks)
+    page = preview(Job.model_validate(content), PreviewOptions(samples=5, factors=(1.0,)), lambda line: None)
+    assert page.count('<tr class="sample"') == 5 + 3
+    assert page.count("no mask mask.png among its members: png, json, txt (2 samples)") == 1
+    assert page.count("· masks cut below 0.25 · layers 3, 4 · within mask.png") == 1
