@@ -2,7 +2,8 @@
 
 Schedule: StyleCLIP's (optimization/run_optimization.py): linear ramp-up over the first 5 % of a stage, cosine ramp-down
 over its last 25 %. Deviations: Adam where the published mappers use Ranger, which no longer runs on current PyTorch and
-whose learning rates do not carry over; the ramp is read in the middle of each step, so that no step has rate zero.
+whose learning rates do not carry over; the ramp is read in the middle of each step, so that no step has rate zero; the
+ramp-down begins at once when the loss has settled.
 """
 
 from __future__ import annotations
@@ -30,16 +31,20 @@ RAMP_DOWN = 0.25
 MEMORY = 0.95
 """Share of the past in the running mean of a reported loss (about the last twenty steps)."""
 
+SETTLING = 20
+"""Steps over which a loss is compared with itself."""
+
 Precision = Literal["float32", "bfloat16"]
 Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each step with (steps done, steps in all, running means of the losses)."""
+"""Called after each step with (steps done or no longer needed, steps in all, running means of the losses)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
     """How long a fit runs and on what. Learning rates belong to the editor's stages."""
 
-    steps: int = 200  # optimiser steps over all stages
+    steps: int = 120  # optimiser steps over all stages, at most
+    settle: float = 0.01  # a stage ramps down once its loss fell by less than this share in 20 steps; 0 never
     batch_size: int = 8  # samples per step
     source_samples: int = 512  # generator samples that make the default training source
     source_seed: int = 0  # their seed
@@ -51,6 +56,8 @@ class FitConfig:
         for name in ("steps", "batch_size", "source_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.settle < 1:
+            raise ValueError(f"settle is {self.settle}; give a share from 0, which waits for every step, to below 1")
         if not 0 < self.source_truncation <= 1:
             raise ValueError(f"source_truncation is {self.source_truncation}; give a number above 0, up to 1")
         if self.precision not in get_args(Precision):
@@ -75,12 +82,14 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
     editor.prepare(source)
     batches = minibatches(len(source.keys), config.batch_size, config.seed)
     running: dict[str, float] = {}
-    for stage, done in schedule(editor.stages(), config.steps):
+    taken = 0
+    for stage, span in schedule(editor.stages(), config.steps):
         optimiser = torch.optim.Adam([{"params": list(group.parameters)} for group in stage.groups], betas=BETAS)
         parameters = list(chain.from_iterable(group.parameters for group in stage.groups))
-        for step in done:
+        clock = Clock(span, config.settle)
+        while (step := clock.step) in span:
             for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
-                settings["lr"] = group.learning_rate * ramp((step - done.start + 0.5) / len(done))
+                settings["lr"] = group.learning_rate * ramp((step - span.start + 0.5) / len(span))
             batch = take(source, next(batches).to(source.ws_BLD.device))
             with torch.autocast(batch.ws_BLD.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 terms = editor.losses(batch, stage)
@@ -89,10 +98,32 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
                 parameter.grad = gradient
             optimiser.step()
+            taken += 1
+            clock.tick(running["total"])
             if progress is not None:
-                progress(step + 1, config.steps, dict(running))
+                progress(clock.step, config.steps, dict(running))
         optimiser.zero_grad(set_to_none=True)
-    return FitReport(steps=config.steps, seconds=time.perf_counter() - started, losses=running)
+    return FitReport(steps=taken, seconds=time.perf_counter() - started, losses=running)
+
+
+class Clock:
+    """The steps of one stage: one after the other, but straight to the ramp-down once the loss has settled."""
+
+    def __init__(self, span: range, settle: float) -> None:
+        self.step = span.start
+        self.ramp_down = span.start + round((1 - RAMP_DOWN) * len(span))
+        self.settle = settle
+        self._past: list[float] = []
+
+    def tick(self, loss: float) -> None:
+        """After a step; `loss` is its running mean."""
+        self._past.append(loss)
+        self.step = max(self.step + 1, self.ramp_down) if self._has_settled() else self.step + 1
+
+    def _has_settled(self) -> bool:
+        if not self.settle or len(self._past) <= SETTLING:
+            return False
+        return self._past[-1] > (1 - self.settle) * self._past[-1 - SETTLING]
 
 
 def ramp(t: float) -> float:

@@ -34,6 +34,11 @@ def clip_directional(edit_BE: Tensor, source_BE: Tensor, direction_BE: Tensor) -
     return 1 - (change_BE / length_B1 * F.normalize(direction_BE.float(), dim=1)).sum(1)
 
 
+def lacking(distance_B: Tensor, enough: float) -> Tensor:
+    """What is missing of a cosine of `enough`, 0 where it is reached. [B], from 1 - cos."""
+    return F.relu(distance_B - (1 - enough))
+
+
 def identity_distance(edit_BI: Tensor, source_BI: Tensor) -> Tensor:
     """1 - cos of two identity embeddings. [B], 0 to 2."""
     return 1 - F.cosine_similarity(edit_BI.float(), source_BI.float(), dim=1)
@@ -57,6 +62,12 @@ def area(masks: Masks) -> Tensor:
 def total_variation(masks: Masks) -> Tensor:
     """Mean squared difference of neighbours, down plus across, averaged over layers. [B], 0 to 2."""
     return torch.stack([_variation(mask_B1HW.float()) for mask_B1HW in masks], dim=1).mean(1)
+
+
+def disturbance(image_BCHW: Tensor, source_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
+    """Mean absolute change, each pixel as far as the mask is off there. [B], 0 to 2."""
+    change_B1HW = (image_BCHW.float() - source_BCHW.float()).abs().mean(1, keepdim=True)
+    return ((1 - mask_B1HW.float()) * change_B1HW).mean((1, 2, 3))
 
 
 def perceptual(features: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:

@@ -5,46 +5,61 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from coral_core.editors.attention import ConvAttention
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
-from coral_core.editors.regions import ConvAttention, WholeImage
+from coral_core.editors.regions import Region, WholeImage
+from coral_core.editors.segments import ClusterSelection, SegmentSelection
 from coral_core.fit import FitConfig
 
 __all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 
 
-EDITORS: Mapping[str, EditorSpec] = {
-    "coral-direction-attention": EditorSpec(
-        name="coral-direction-attention",
+def _coral(
+    name: str, latent: type[GlobalDirection | LevelMapper], region: type[Region], config: EditConfig, *reads: str
+) -> EditorSpec:
+    """A row for one pair of slots; `reads` are the parts that the region needs of the bundle beside all others'."""
+    return EditorSpec(
+        name=name,
         scope=FitScope.PROMPT,
-        config=CoralConfig(),
+        config=config,
         fit=FitConfig(),
-        fit_reads=("generator", "encoder", "clip", "identity"),
-        edit_reads=("generator",),
-        make=partial(CoralEditor.assemble, GlobalDirection, ConvAttention),
+        fit_reads=("generator", "encoder", "clip", "identity", *reads),
+        edit_reads=("generator", *reads),
+        make=partial(CoralEditor.assemble, latent, region),
+    )
+
+
+MAPPER_RATE = 2.0
+"""Of a mapper, whose layers scale it by 0.01."""
+CHOICE_RATE = 0.1
+"""Of a choice among segments, which is a few numbers for all images."""
+
+ROWS = (
+    _coral("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig()),
+    _coral("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(latent_rate=MAPPER_RATE)),
+    _coral(
+        "coral-direction-segments", GlobalDirection, SegmentSelection, CoralConfig(region_rate=CHOICE_RATE), "segmenter"
     ),
-    "coral-mapper-attention": EditorSpec(
-        name="coral-mapper-attention",
-        scope=FitScope.PROMPT,
-        config=CoralConfig(latent_rate=2.0),
-        fit=FitConfig(),
-        fit_reads=("generator", "encoder", "clip", "identity"),
-        edit_reads=("generator",),
-        make=partial(CoralEditor.assemble, LevelMapper, ConvAttention),
+    _coral(
+        "coral-mapper-segments",
+        LevelMapper,
+        SegmentSelection,
+        CoralConfig(latent_rate=MAPPER_RATE, region_rate=CHOICE_RATE),
+        "segmenter",
     ),
-    "styleclip-mapper": EditorSpec(
-        name="styleclip-mapper",
-        scope=FitScope.PROMPT,
-        config=EditConfig(latent_rate=2.0),
-        fit=FitConfig(),
-        fit_reads=("generator", "encoder", "clip", "identity"),
-        edit_reads=("generator",),
-        make=partial(CoralEditor.assemble, LevelMapper, WholeImage),
+    _coral(
+        "coral-mapper-clusters",
+        LevelMapper,
+        ClusterSelection,
+        CoralConfig(latent_rate=MAPPER_RATE, region_rate=CHOICE_RATE),
     ),
-}
+    _coral("styleclip-mapper", LevelMapper, WholeImage, EditConfig(latent_rate=MAPPER_RATE)),
+)
+EDITORS: Mapping[str, EditorSpec] = {row.name: row for row in ROWS}
 
 
 def spec(method: str) -> EditorSpec:

@@ -1,15 +1,20 @@
 """CoralStyleCLIP: a latent edit that acts only where, and in the layers in which, the text needs it.
 
-Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * unit * delta) and layer masks m,
+Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * S^(1/2) delta) and layer masks m,
 the image I* is the blended render of (s, s', m) and Ibar* the plain render of s'. Fitted per prompt on
-    L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id + area * L_area + total_variation * L_tv,
+    L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id
+        + area * L_area + total_variation * L_tv + keep * L_keep,
 L_clip (and L_dir) averaged over I* and Ibar*: without the second term masks and edit could both settle at "a little".
 With WholeImage there is one image and no mask term left, which is the mapper of StyleCLIP (arXiv 2103.17249).
 
 Deviations and why:
-- Every term is a mean over entries and samples (losses.py), delta is in standard deviations of w (latent.py).
+- Every term is a mean over entries and samples (losses.py), delta is measured in the spread of w (spread.py).
 - L_dir, the directional CLIP term, is not in the paper. A small CLIP of one domain places images of a kind close to the
   texts of that kind; the difference of texts names the change and nothing else.
+- Both CLIP terms are rewarded up to `enough`, the similarity of real images with the texts that are true of them. What
+  goes beyond pleases the network and nobody else; once an image says enough, the other terms make the edit small.
+- L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers reach beyond their masks; this term holds
+  an edit to the region that it claims.
 - Weights, learning rates and steps of the paper are not public; the defaults are our own.
 """
 
@@ -24,9 +29,10 @@ from torch import Tensor
 
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
-from coral_core.editors.latent import LEVELS, GlobalDirection, LevelMapper
+from coral_core.editors.latent import LEVELS, GlobalDirection, LevelMapper, open_rows
 from coral_core.editors.limits import UNLIMITED, Limits, blend
-from coral_core.editors.regions import ConvAttention, Region, WholeImage
+from coral_core.editors.regions import Region, claimed
+from coral_core.editors.spread import Spread
 from coral_core.types import Edit, Inversion, Masks, Prompt
 
 if TYPE_CHECKING:
@@ -37,9 +43,11 @@ if TYPE_CHECKING:
 class EditConfig:
     """A latent edit of the whole image: loss weights (0 leaves a term out, and its cost), levels and learning rate."""
 
-    clip: float = 1.0  # 1 - cos(edited image, target text)
-    directional: float = 1.0  # 1 - cos(edited - original image, target - source text)
-    l2: float = 0.1  # mean square of the edit, in standard deviations of w
+    clip: float = 2.0  # 1 - cos(edited image, target text), as far as it is above 1 - clip_enough
+    clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1 rewards everything
+    directional: float = 2.0  # 1 - cos(edited - original image, target - source text), likewise
+    directional_enough: float = 0.5  # cosine of the exact right change; 1 rewards everything
+    l2: float = 1.0  # mean square of the edit, in deviations of w
     identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
     levels: tuple[str, ...] = tuple(LEVELS)  # levels of W+ that may move: coarse, medium, fine
     latent_rate: float = 0.08  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
@@ -47,6 +55,10 @@ class EditConfig:
     def __post_init__(self) -> None:
         if not self.levels or not set(self.levels) <= set(LEVELS):
             raise ValueError(f"levels is {list(self.levels)}; give one or more of {', '.join(LEVELS)}")
+        enough = {"clip_enough": self.clip_enough, "directional_enough": self.directional_enough}
+        beyond = [f"{name} = {value}" for name, value in enough.items() if not -1 <= value <= 1]
+        if beyond:
+            raise ValueError(f"a cosine lies between -1 and 1: {', '.join(beyond)}")
         wrong = [f"{name} = {value}" for name, value in {**self.weights(), **self.rates()}.items() if value < 0]
         if wrong:
             raise ValueError(f"weights and learning rates cannot be negative: {', '.join(wrong)}")
@@ -66,12 +78,14 @@ class EditConfig:
 class CoralConfig(EditConfig):
     """A latent edit with learned regions."""
 
-    area: float = 0.2  # mean of the masks over pixels and layers
+    area: float = 0.5  # mean of the masks over pixels and layers
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
+    keep: float = 1.0  # mean absolute change of the blended image, images in [-1,1], where nothing is claimed
     region_rate: float = 0.01  # Adam's learning rate of the region
 
     def weights(self) -> dict[str, float]:
-        return {**super().weights(), "area": self.area, "total_variation": self.total_variation}
+        own = {"area": self.area, "total_variation": self.total_variation, "keep": self.keep}
+        return {**super().weights(), **own}
 
     def rates(self) -> dict[str, float]:
         return {**super().rates(), "region": self.region_rate}
@@ -82,17 +96,33 @@ class Attempt:
     """One forward pass of a fit."""
 
     batch: Inversion
-    delta_BLD: Tensor  # in standard deviations of w
+    delta_BLD: Tensor  # in deviations of w
     masks: Masks
     images: tuple[Tensor, ...]  # (I*, Ibar*), or (Ibar*,) without masks
     embedding_BE: Tensor  # CLIP of the images, one batch after the other
+
+
+class Unedited:
+    """A network's rows for unedited images, each computed once in a fit, however often its sample is drawn."""
+
+    def __init__(self, network: Callable[[Tensor], Tensor]) -> None:
+        self.network = network
+        self._rows: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, batch: Inversion) -> Tensor:
+        new = [index for index, key in enumerate(batch.keys) if key not in self._rows]
+        if new:
+            rows = self.network(batch.recon_BCHW[new]).float()
+            self._rows.update(zip((batch.keys[index] for index in new), rows, strict=True))
+        return torch.stack([self._rows[key] for key in batch.keys])
 
 
 class CoralEditor(Editor):
     """A latent edit slot and a region slot on one generator, fitted for one prompt."""
 
     fit_scope: ClassVar[FitScope] = FitScope.PROMPT
-    unit_D: Tensor
+    open_L1: Tensor
 
     def __init__(
         self,
@@ -107,34 +137,34 @@ class CoralEditor(Editor):
             raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
         self.prompt, self.config = prompt, config
         self.latent, self.region = latent, region
-        self.register_buffer("unit_D", torch.ones(models.generator.w_dim))
+        self.spread = Spread(models.generator.num_ws, models.generator.w_dim)
+        self.register_buffer("open_L1", open_rows(models.generator.num_ws, config.levels), persistent=False)
+        self._forget()
 
     @classmethod
     def assemble(
         cls,
         latent: type[GlobalDirection | LevelMapper],
-        region: type[ConvAttention | WholeImage],
+        region: type[Region],
         config: EditConfig,
         prompt: Prompt,
         models: Models,
     ) -> CoralEditor:
         """An editor whose slots have the sizes of the bundle's generator."""
         generator = models.generator
-        slots = latent(generator.num_ws, generator.w_dim, config.levels), region(generator.conv_channels)
-        return cls(models, prompt, *slots, config)
+        slot = latent(generator.num_ws, generator.w_dim, config.levels)
+        return cls(models, prompt, slot, region.of(models), config)
 
     def prepare(self, source: Inversion) -> None:
-        """Measure the standard deviation of w (within layers) and what the region asks for.
+        """Measure the spread of w and what the region asks for. ValueError for a source of one sample.
 
         Both texts are encoded here as well, in float32: inside the loop they would be encoded under autocast and stay
         so in the cache that every user of the CLIP space shares.
         """
-        if len(source.keys) < 2:
-            raise ValueError(f"a fit needs the spread of its source; {len(source.keys)} sample has none, give hundreds")
+        self.spread.measure(source.ws_BLD)
         self.models.clip.text([self.prompt.target, self.prompt.source])
-        variance_LD = source.ws_BLD.float().var(0, correction=0)
-        self.unit_D.copy_(variance_LD.mean(0).sqrt())
         self.region.prepare(source, self.models.generator)
+        self._forget()
 
     def stages(self) -> Sequence[Stage]:
         slots = ((self.get_submodule(name), rate) for name, rate in self.config.rates().items())
@@ -159,7 +189,7 @@ class CoralEditor(Editor):
         self._check(prompts, len(inversion.keys))
         generator = self.models.generator
         masks = self.region(inversion, generator)
-        edited = generator.styles(inversion.ws_BLD + strength * self.unit_D * self.latent(inversion.ws_BLD))
+        edited = generator.styles(self._moved(inversion.ws_BLD, strength * self.latent(inversion.ws_BLD)))
         return blend(edited, masks, limits, inversion, generator)
 
     def _attempt(self, batch: Inversion) -> Attempt:
@@ -167,11 +197,20 @@ class CoralEditor(Editor):
         generator = self.models.generator
         masks = self.region(batch, generator)
         delta_BLD = self.latent(batch.ws_BLD)
-        edited = generator.styles(batch.ws_BLD + self.unit_D * delta_BLD)
+        edited = generator.styles(self._moved(batch.ws_BLD, delta_BLD))
         images = [generator.render(edited).clamp(-1, 1)]
         if masks is not None:
             images.insert(0, generator.render(generator.styles(batch.ws_BLD), edited, masks).clamp(-1, 1))
         return Attempt(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
+
+    def _moved(self, ws_BLD: Tensor, delta_BLD: Tensor) -> Tensor:
+        """The spread ties all layers together; those of a level that is switched off stay where they are."""
+        return ws_BLD + self.open_L1 * self.spread(delta_BLD)
+
+    def _forget(self) -> None:
+        """Embeddings of another source's samples, which may bear the same keys."""
+        self.unedited_clip = Unedited(self.models.clip.image)
+        self.unedited_identity = Unedited(self.models.identity)
 
     def _check(self, prompts: Sequence[Prompt], count: int) -> None:
         if len(prompts) != count:
@@ -183,14 +222,14 @@ class CoralEditor(Editor):
 
 def _clip(editor: CoralEditor, attempt: Attempt) -> Tensor:
     text_1E = editor.models.clip.text([editor.prompt.target])
-    return losses.clip_distance(attempt.embedding_BE, text_1E)
+    return losses.lacking(losses.clip_distance(attempt.embedding_BE, text_1E), editor.config.clip_enough)
 
 
 def _directional(editor: CoralEditor, attempt: Attempt) -> Tensor:
-    with torch.no_grad():
-        source_BE = editor.models.clip.image(attempt.batch.recon_BCHW)
-    source_BE = source_BE.repeat(len(attempt.images), 1)
-    return losses.clip_directional(attempt.embedding_BE, source_BE, editor.models.clip.direction([editor.prompt]))
+    source_BE = editor.unedited_clip(attempt.batch).repeat(len(attempt.images), 1)
+    towards_1E = editor.models.clip.direction([editor.prompt])
+    distance_B = losses.clip_directional(attempt.embedding_BE, source_BE, towards_1E)
+    return losses.lacking(distance_B, editor.config.directional_enough)
 
 
 def _l2(editor: CoralEditor, attempt: Attempt) -> Tensor:
@@ -198,9 +237,8 @@ def _l2(editor: CoralEditor, attempt: Attempt) -> Tensor:
 
 
 def _identity(editor: CoralEditor, attempt: Attempt) -> Tensor:
-    with torch.no_grad():
-        source_BI = editor.models.identity(attempt.batch.recon_BCHW)
-    return losses.identity_distance(editor.models.identity(attempt.images[0]), source_BI)
+    edited_BI = editor.models.identity(attempt.images[0])
+    return losses.identity_distance(edited_BI, editor.unedited_identity(attempt.batch))
 
 
 def _area(editor: CoralEditor, attempt: Attempt) -> Tensor:
@@ -211,6 +249,11 @@ def _total_variation(editor: CoralEditor, attempt: Attempt) -> Tensor:
     return losses.total_variation(attempt.masks)
 
 
+def _keep(editor: CoralEditor, attempt: Attempt) -> Tensor:
+    mask_B1HW = claimed(attempt.masks, editor.models.image_size)
+    return losses.disturbance(attempt.images[0], attempt.batch.recon_BCHW, mask_B1HW)
+
+
 TERMS: Mapping[str, Callable[[CoralEditor, Attempt], Tensor]] = {
     "clip": _clip,
     "directional": _directional,
@@ -218,5 +261,6 @@ TERMS: Mapping[str, Callable[[CoralEditor, Attempt], Tensor]] = {
     "identity": _identity,
     "area": _area,
     "total_variation": _total_variation,
+    "keep": _keep,
 }
 """Every loss term by the name of its weight: per-sample values of one attempt, unweighted."""

@@ -1,9 +1,8 @@
-"""What to change: latent edits in W+, in units of the standard deviation of w.
+"""What to change: latent edits in W+, in deviations of w.
 
 Papers: CoralStyleCLIP (arXiv 2303.05031) for the global direction; StyleCLIP (arXiv 2103.17249, its public
 mapper/latent_mappers.py) for the mapper. The slot's contract is forward(ws_BLD) -> delta_BLD. Nothing here knows the
-scale of w: the editor multiplies by it, so learning rates and weights carry over from one generator to another
-(deviation: both papers edit in raw units; published mappers are reproduced with a unit of one).
+scale of w: the editor measures it (spread.py).
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ class GlobalDirection(nn.Module):
     def __init__(self, num_ws: int, w_dim: int, levels: Collection[str] = tuple(LEVELS)) -> None:
         super().__init__()
         self.direction_LD = nn.Parameter(torch.zeros(num_ws, w_dim))
-        open_L1 = torch.zeros(num_ws, 1)
-        for rows in level_rows(num_ws, levels).values():
-            open_L1[rows] = 1
-        self.register_buffer("open_L1", open_L1, persistent=False)
+        self.register_buffer("open_L1", open_rows(num_ws, levels), persistent=False)
 
     def forward(self, ws_BLD: Tensor) -> Tensor:
         return (self.direction_LD * self.open_L1).expand_as(ws_BLD)
@@ -77,3 +73,11 @@ def level_rows(num_ws: int, levels: Collection[str]) -> dict[str, slice]:
     """The rows of each chosen level that a generator of this depth has."""
     bounds = {name: slice(*LEVELS[name].indices(num_ws)[:2]) for name in LEVELS if name in levels}
     return {name: rows for name, rows in bounds.items() if rows.start < rows.stop}
+
+
+def open_rows(num_ws: int, levels: Collection[str]) -> Tensor:
+    """[L,1]: 1 for the rows of the chosen levels, 0 for the others."""
+    open_L1 = torch.zeros(num_ws, 1)
+    for rows in level_rows(num_ws, levels).values():
+        open_L1[rows] = 1
+    return open_L1

@@ -201,5 +201,5 @@ def _blend(layer: StyledConv | ToRGB, x: Tensor, style: Tensor, edited: Tensor |
     if edited is None or mask is None:
         out: Tensor = layer(x, style if edited is None else edited)
         return out
-    mixed: Tensor = mask * layer(x, edited) + (1 - mask) * layer(x, style)
-    return mixed
+    plain, changed = layer(x, style), layer(x, edited)
+    return torch.lerp(plain, changed, mask.to(plain.dtype))

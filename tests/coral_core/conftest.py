@@ -46,6 +46,18 @@ class LayoutIdentity(nn.Module):
         return F.normalize(self.project(F.adaptive_avg_pool2d(image_BCHW, 4).flatten(1)).float(), dim=1)
 
 
+class Thirds(nn.Module):
+    """Three upright stripes."""
+
+    segments = ("left", "middle", "right")
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        width = image_BCHW.shape[-1]
+        stripes_W = torch.arange(width) * len(self.segments) // width
+        logits_KW = F.one_hot(stripes_W, len(self.segments)).T.float()
+        return logits_KW[None, :, None, :].expand(len(image_BCHW), -1, image_BCHW.shape[-2], -1)
+
+
 def tiny_generator(image_size: int, w_dim: int, width: int) -> Generator:
     channels = (width,) * (image_size.bit_length() - 2)
     config = GeneratorConfig(image_size=image_size, z_dim=8, w_dim=w_dim, mapping_layers=2, channels=channels)
@@ -69,7 +81,7 @@ def make_models() -> Callable[..., Models]:
                 "encoder": nn.Identity(),
                 "clip": ColourClip(),
                 "identity": LayoutIdentity(),
-                "segmenter": nn.Identity(),
+                "segmenter": Thirds(),
                 "perceptual": nn.Identity(),
             }
         frozen = {name: network.eval().requires_grad_(False) for name, network in networks.items()}
@@ -95,7 +107,7 @@ def make_inversion() -> Callable[..., Inversion]:
         ws_BLD = ws_BLD + 0.1 * torch.randn(ws_BLD.shape, generator=draw)
         recon_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
         image_BCHW = (recon_BCHW + 0.1 * torch.randn(recon_BCHW.shape, generator=draw)).clamp(-1, 1)
-        labels_BHW = torch.zeros(recon_BCHW[:, 0].shape, dtype=torch.int64)
+        labels_BHW = models.segmenter(image_BCHW).argmax(1)
         return Inversion(tuple(f"key-{i}" for i in range(count)), image_BCHW, ws_BLD, recon_BCHW, labels_BHW)
 
     return make

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
-from coral_core.fit import FitConfig, fit, minibatches, ramp, schedule
+from coral_core.fit import Clock, FitConfig, fit, minibatches, ramp, schedule
 from coral_core.models import Models
 from coral_core.types import Inversion
 
@@ -47,7 +48,7 @@ def source(models: Models, make_inversion: Callable[..., Inversion]) -> Inversio
 
 def test_a_fit_finds_the_minimum(models: Models, source: Inversion) -> None:
     editor = Centre(models)
-    report = fit(editor, source, FitConfig(steps=400, batch_size=10))
+    report = fit(editor, source, FitConfig(steps=400, batch_size=10, settle=0.0))
     torch.testing.assert_close(editor.first.detach(), source.ws_BLD[:, 0].mean(0), atol=0.02, rtol=0)
     assert report.steps == 400
     assert report.seconds > 0
@@ -136,3 +137,31 @@ def test_progress_counts_every_step_and_the_report_is_json(models: Models, sourc
 def test_impossible_fits_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FitConfig(**change)  # type: ignore[arg-type]
+
+
+def test_a_settled_loss_goes_straight_to_the_ramp_down() -> None:
+    clock = Clock(range(100, 300), settle=0.01)
+    steps = []
+    while clock.step < 300:
+        steps.append(clock.step)
+        clock.tick(max(0.2, 1 - 0.02 * len(steps)))  # falls for 40 steps
+    jump = next(after for before, after in pairwise(steps) if after != before + 1)
+    assert jump == 250
+    assert 155 < steps[steps.index(jump) - 1] < 165
+    assert steps[-1] == 299
+
+
+@pytest.mark.parametrize("settle", [0.0, 0.01])
+def test_a_loss_that_falls_takes_every_step(settle: float) -> None:
+    clock = Clock(range(50), settle)
+    for step in range(50):
+        assert clock.step == step
+        clock.tick(0.9**step if settle else 1.0)
+
+
+def test_a_fit_reports_the_steps_it_took(models: Models, source: Inversion) -> None:
+    told: list[int] = []
+    config = FitConfig(steps=400, batch_size=10, settle=0.5)
+    report = fit(Centre(models), source, config, lambda done, total, losses: told.append(done))
+    assert report.steps == len(told) < 400
+    assert told[-1] == 400

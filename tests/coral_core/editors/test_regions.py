@@ -5,40 +5,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from coral_core.editors.regions import ConvAttention, LayerAttention, WholeImage, claimed, plain_features
+from coral_core.editors.attention import ConvAttention
+from coral_core.editors.regions import WholeImage, claimed, plain_features
 from coral_core.models import Models
 from coral_core.types import Inversion
 
 
-def test_one_mask_per_convolution_near_one_half(models: Models, inversion: Inversion) -> None:
-    region = ConvAttention(models.generator.conv_channels)
-    region.prepare(inversion, models.generator)
-    masks = region(inversion, models.generator)
-    assert masks is not None
-    assert [mask.shape for mask in masks] == [(4, 1, size, size) for size in models.generator.conv_sizes]
-    for mask in masks:
-        assert mask.min() > 0
-        assert mask.max() < 1
-        assert 0.3 < mask.mean() < 0.7
-
-
-def test_masks_do_not_depend_on_the_scale_of_the_features() -> None:
-    torch.manual_seed(0)
-    layer, feature_BCHW = LayerAttention(6), torch.randn(4, 6, 8, 8)
-    layer.standardise(feature_BCHW)
-    mask_B1HW = layer(feature_BCHW)
-    layer.standardise(feature_BCHW * 50 + 9)
-    torch.testing.assert_close(layer(feature_BCHW * 50 + 9), mask_B1HW, atol=1e-4, rtol=0)
-
-
-def test_a_dead_channel_does_no_harm() -> None:
-    layer, feature_BCHW = LayerAttention(3), torch.randn(4, 3, 8, 8)
-    feature_BCHW[:, 1] = 2.0
-    layer.standardise(feature_BCHW)
-    assert layer(feature_BCHW).isfinite().all()
-
-
-def test_attention_reads_the_original_features_without_gradient(models: Models, inversion: Inversion) -> None:
+def test_unedited_features_are_those_of_every_convolution(models: Models, inversion: Inversion) -> None:
     features = plain_features(models.generator, inversion.ws_BLD)
     assert [feature.shape[1:] for feature in features] == [
         (channels, size, size)
@@ -48,7 +21,7 @@ def test_attention_reads_the_original_features_without_gradient(models: Models, 
 
 
 def test_the_whole_image_has_no_masks_and_nothing_to_learn(models: Models, inversion: Inversion) -> None:
-    region = WholeImage(models.generator.conv_channels)
+    region = WholeImage()
     assert region(inversion, models.generator) is None
     assert not region.state_dict()
 
@@ -72,6 +45,6 @@ def test_a_claim_has_the_size_of_the_image(
     make_models: Callable[..., Models], make_inversion: Callable[..., Inversion], image_size: int
 ) -> None:
     models = make_models(image_size=image_size)
-    masks = ConvAttention(models.generator.conv_channels)(make_inversion(models, 2), models.generator)
+    masks = ConvAttention.of(models)(make_inversion(models, 2), models.generator)
     assert masks is not None
     assert claimed(masks, image_size).shape == (2, 1, image_size, image_size)

@@ -1,0 +1,52 @@
+"""How far latents differ from each other: the unit in which an edit is measured.
+
+    S^(1/2) = V diag(s) V^T + diag(FLOOR * sigma)
+with V, s the directions and deviations in which the W+ of the training source differ most, all layers and channels
+together, and sigma the standard deviation of each channel. An edit delta moves the latents by S^(1/2) delta, so that
+steps of one size are equally plausible in every direction, and channels and layers that belong together move together.
+
+Deviation: StyleCLIP and CoralStyleCLIP edit in raw units of w. Measured in these, learning rates and weights carry
+over from one generator to another, and an edit stays among the latents of real images instead of finding one that only
+CLIP takes for what was asked. An unmeasured spread is the identity, as published mappers want it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+RANK = 192
+"""Directions that are kept."""
+FLOOR = 0.1
+"""Share of a channel's own deviation in which it may move against all correlations."""
+
+
+class Spread(nn.Module):
+    """delta_BLD in deviations of the source -> the change of ws_BLD."""
+
+    directions_KLD: Tensor
+    deviations_K: Tensor
+    floor_D: Tensor
+
+    def __init__(self, num_ws: int, w_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("directions_KLD", torch.zeros(RANK, num_ws, w_dim))
+        self.register_buffer("deviations_K", torch.zeros(RANK))
+        self.register_buffer("floor_D", torch.ones(w_dim))
+
+    def measure(self, ws_BLD: Tensor) -> None:
+        """Take the spread of these latents. ValueError for a single one, which has none."""
+        count = len(ws_BLD)
+        if count < 2:
+            raise ValueError(f"a fit needs the spread of its source; {count} sample has none, give hundreds")
+        centred_BLD = ws_BLD.float() - ws_BLD.float().mean(0)
+        _, lengths, rows = torch.linalg.svd(centred_BLD.flatten(1), full_matrices=False)
+        kept = min(RANK, len(rows))
+        self.directions_KLD.zero_()[:kept] = rows[:kept].view(kept, *ws_BLD.shape[1:])
+        self.deviations_K.zero_()[:kept] = lengths[:kept] / count**0.5
+        self.floor_D.copy_(FLOOR * centred_BLD.square().mean((0, 1)).sqrt())
+
+    def forward(self, delta_BLD: Tensor) -> Tensor:
+        directions_KP = self.directions_KLD.flatten(1)
+        along_BK = delta_BLD.flatten(1) @ directions_KP.T * self.deviations_K
+        return (along_BK @ directions_KP).view_as(delta_BLD) + self.floor_D * delta_BLD
