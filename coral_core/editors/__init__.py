@@ -7,8 +7,10 @@ from functools import partial
 
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.directions import DirectionsConfig, StyleDirections
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
+from coral_core.editors.optimization import LatentOptimization, OptimizationConfig
 from coral_core.editors.regions import ConvAttention, WholeImage
 from coral_core.fit import FitConfig
 
@@ -42,6 +44,25 @@ EDITORS: Mapping[str, EditorSpec] = {
         fit_reads=("generator", "encoder", "clip", "identity"),
         edit_reads=("generator",),
         make=partial(CoralEditor.assemble, LevelMapper, WholeImage),
+    ),
+    "styleclip-optimization": EditorSpec(
+        name="styleclip-optimization",
+        scope=FitScope.IMAGE,
+        config=OptimizationConfig(),
+        fit=FitConfig(),
+        fit_reads=(),
+        edit_reads=("generator", "clip", "identity"),
+        make=LatentOptimization.assemble,
+    ),
+    "styleclip-directions": EditorSpec(
+        name="styleclip-directions",
+        scope=FitScope.DOMAIN,
+        config=DirectionsConfig(),
+        fit=FitConfig(),
+        fit_reads=("generator", "encoder", "clip"),
+        edit_reads=("generator", "clip", "identity"),
+        make=StyleDirections.assemble,
+        edit_options=("alpha", "beta", "templates", "to_rgb"),
     ),
 }
 
