@@ -14,7 +14,7 @@ Deviations and why:
 - CLIP sees a slightly different view in every step (views.py).
 - A sample whose loss has settled is done; published: a fixed number of steps for all.
 - Samples go in batches of one size, the last one filled up, and the loss is a sum over samples: a sample's bits do not
-  depend on its neighbours.
+  depend on its neighbours, nor, where widths are multiples of 16, on its place among them.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Samples optimised at a time."""
+UNIT_SAMPLES = 256
+"""Generator samples that tell the standard deviation of w at least."""
 OWN = 0.3
 """How fast a layer's own edit moves, compared with the edit that all layers share."""
 PLACES = (0.0, 0.35, 0.7, 1.0, 1.4)
@@ -107,26 +109,32 @@ class LatentOptimization(Editor):
 
     @cached_property
     def guess(self) -> LatentGuess:
-        """The same in every process; measured before the first edit."""
-        return LatentGuess.measured(self.models, max(self.config.guess_samples, 256), self.config.precision)
+        """The same in every process; measured before the first edit, for its unit even where no search starts at it."""
+        samples = max(self.config.guess_samples, UNIT_SAMPLES)
+        return LatentGuess.measured(self.models, samples, self.config.precision)
 
     @torch.no_grad()
     def edit(self, inversion: Inversion, prompts: Sequence[Prompt], *, strength: float = 1.0, seed: int = 0) -> Edit:
         """Search each sample's edit and apply it at `strength`; `seed` is that of the views."""
-        count = len(inversion.keys)
-        check_prompts(prompts, count)
+        check_prompts(prompts, len(inversion.keys))
+        generator = self.models.generator
+        delta_BLD = self.found(inversion, prompts, seed)
+        edited = generator.styles(inversion.ws_BLD + strength * self.guess.unit_D * delta_BLD)
+        return whole_edit(generator.render(edited).clamp(-1, 1), generator)
+
+    def found(self, inversion: Inversion, prompts: Sequence[Prompt], seed: int = 0) -> Tensor:
+        """The edit of each sample, delta_BLD in standard deviations of w: TOGETHER at a time, the last one repeated."""
+        count, device = len(inversion.keys), inversion.ws_BLD.device
         deltas = []
         for start in range(0, count, TOGETHER):
             index = torch.arange(start, start + TOGETHER).clamp(max=count - 1)
             chosen = [prompts[position] for position in index.tolist()]
-            deltas.append(self.search(take(inversion, index.to(inversion.ws_BLD.device)), chosen, seed))
-        delta_BLD = torch.cat(deltas)[:count]
-        generator = self.models.generator
-        edited = generator.styles(inversion.ws_BLD + strength * self.guess.unit_D * delta_BLD)
-        return whole_edit(generator.render(edited).clamp(-1, 1), generator)
+            deltas.append(self._search(take(inversion, index.to(device)), chosen, seed))
+        return torch.cat(deltas)[:count]
 
-    def search(self, batch: Inversion, prompts: Sequence[Prompt], seed: int) -> Tensor:
-        """delta_BLD of a batch, in standard deviations of w; each sample's is that of the step it settled in."""
+    @torch.no_grad()
+    def _search(self, batch: Inversion, prompts: Sequence[Prompt], seed: int) -> Tensor:
+        """delta_BLD of one batch; each sample's is that of the step in which it settled."""
         config, goal = self.config, self._goal(batch, prompts, seed)
         parts_BKD = self._start(goal).requires_grad_()
         found_BKD, open_B11 = parts_BKD.detach().clone(), torch.ones_like(parts_BKD[:, :1, :1], dtype=torch.bool)
