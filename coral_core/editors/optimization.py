@@ -8,7 +8,8 @@ Deviations and why:
 - delta is in standard deviations of w and every term is a mean (losses.py): weights carry over between generators.
 - L_dir, as in coral.py: the difference of two texts names the change and nothing else.
 - The search starts on the line from w towards a rough guess of where the text points (guess.py), at the best of a few
-  places on it, and not at w. From w, CLIP's gradient finds patterns that please CLIP before it finds the edit.
+  places on it, and not at w. From w, CLIP's gradient finds patterns that please CLIP before it finds the edit: on the
+  dev prompts (8 scenes each) 67 to 89 % judged success, the higher the more smeared, and 94 to 97 % with the guess.
 - delta is one edit of all layers plus OWN times an edit of each layer. Latents of real images differ little between
   layers; free layers leave what the generator can draw well.
 - CLIP sees a slightly different view in every step (views.py).
