@@ -42,6 +42,7 @@ class ClipSpace(nn.Module):
         text_cfg["vocab_size"] = self.tokenizer.vocab_size
         self.network = CLIP(config["embed_dim"], dict(config["vision_cfg"]), text_cfg)
         self.input_size: int = config["vision_cfg"]["image_size"]
+        self.width: int = config["embed_dim"]
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         self._texts: dict[str, Tensor] = {}

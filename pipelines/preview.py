@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from coral_core.editors import EDITORS, FitScope
 from coral_core.models import Models, load_models
 from manifests.store import Store, open_store
 from pipelines.job import Job
@@ -24,7 +25,7 @@ from tasks.artifacts import load_editor
 from tasks.batches import Item
 from tasks.gates import BOUNDS
 from tasks.inputs import expand
-from tasks.plan import JobSpec, Plan, make_plan
+from tasks.plan import EditEntry, JobSpec, Plan, make_plan
 from tasks.requests import EditSpec
 from tasks.sweep import Swept, some_items, sweep
 from tasks.work import Pulse, fit_editor
@@ -118,11 +119,14 @@ def preview(job: Job, options: PreviewOptions, tell: Tell) -> str:
 def shortened(job: JobSpec, steps: int) -> JobSpec:
     """The job with so many steps in every fit."""
 
-    def shorter(options: Mapping[str, object]) -> dict[str, object]:
-        fit = options.get("fit", {})
-        return {**options, "fit": {**fit, "steps": steps} if isinstance(fit, Mapping) else fit}
+    def shorter(entry: EditEntry) -> EditEntry:
+        fit = entry.options.get("fit", {})
+        known = EDITORS.get(entry.method)
+        if known is None or known.scope is FitScope.IMAGE or not isinstance(fit, Mapping):
+            return entry  # the plan refuses it, or there is nothing to shorten
+        return replace(entry, options={**entry.options, "fit": {**fit, "steps": steps}})
 
-    return replace(job, edits=tuple(replace(entry, options=shorter(entry.options)) for entry in job.edits))
+    return replace(job, edits=tuple(shorter(entry) for entry in job.edits))
 
 
 def first_input(job: JobSpec) -> str:

@@ -198,7 +198,7 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec)
     """The fit an edit needs, if any, and the edit."""
     try:
         method = spec(entry.method)
-        options = method.resolve({**entry.options, "fit": _fit_options(job, entry)})
+        options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method.scope)})
         _check_output(job, entry)
         entry.limits.check(bundle.conv_sizes)
     except ValueError as error:
@@ -206,7 +206,7 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec)
     one_prompt = method.scope is FitScope.PROMPT
     fit = FitRequest(
         method=entry.method,
-        options=options,
+        options=method.fit_options(options),
         target=entry.target if one_prompt else "",
         source=entry.source if one_prompt else "",
         digests=_digests(bundle, method.fit_reads),
@@ -241,9 +241,11 @@ def _check_output(job: JobSpec, entry: EditEntry) -> None:
         )
 
 
-def _fit_options(job: JobSpec, entry: EditEntry) -> Mapping[str, object]:
+def _fit_options(job: JobSpec, entry: EditEntry, scope: FitScope) -> Mapping[str, object]:
     """The job's fit settings under the edit's own. Something that is no mapping goes on, to the method's own error."""
     own = entry.options.get("fit", {})
+    if scope is FitScope.IMAGE:
+        return own  # type: ignore[return-value]
     common = {"source_samples": job.fit_samples, "source_seed": job.seed, "seed": job.seed}
     return {**common, **own} if isinstance(own, Mapping) else own  # type: ignore[return-value]
 

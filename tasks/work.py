@@ -85,7 +85,8 @@ def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse
     source = generator_samples(models, config.source_samples, config.source_seed, config.source_truncation)
 
     def progress(step: int, steps: int, losses: Mapping[str, float]) -> None:
-        pulse(Pulse(0, step / steps, f"{request.target or request.method}: {step}/{steps}, loss {losses['total']:.3f}"))
+        loss = f", loss {losses['total']:.3f}" if losses else ""
+        pulse(Pulse(0, step / steps, f"{request.target or request.method}: {step}/{steps}{loss}"))
 
     return save_artifact(store, request, editor, editor.fit(source, config, progress))
 

@@ -8,9 +8,11 @@ from functools import partial
 from coral_core.editors.attention import ConvAttention
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.directions import DirectionsConfig, StyleDirections
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
+from coral_core.editors.optimization import LatentOptimization, OptimizationConfig
 from coral_core.editors.regions import Region, WholeImage
 from coral_core.editors.segments import ClusterSelection, SegmentSelection
 from coral_core.fit import FitConfig
@@ -58,6 +60,25 @@ ROWS = (
         CoralConfig(latent_rate=MAPPER_RATE, region_rate=CHOICE_RATE),
     ),
     _coral("styleclip-mapper", LevelMapper, WholeImage, EditConfig(latent_rate=MAPPER_RATE)),
+    EditorSpec(
+        name="styleclip-optimization",
+        scope=FitScope.IMAGE,
+        config=OptimizationConfig(),
+        fit=FitConfig(),
+        fit_reads=(),
+        edit_reads=("generator", "clip", "identity"),
+        make=LatentOptimization.assemble,
+    ),
+    EditorSpec(
+        name="styleclip-directions",
+        scope=FitScope.DOMAIN,
+        config=DirectionsConfig(),
+        fit=FitConfig(),
+        fit_reads=("generator", "encoder", "clip"),
+        edit_reads=("generator", "clip", "identity"),
+        make=StyleDirections.assemble,
+        edit_options=("alpha", "beta", "templates", "to_rgb"),
+    ),
 )
 EDITORS: Mapping[str, EditorSpec] = {row.name: row for row in ROWS}
 

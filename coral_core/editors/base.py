@@ -91,3 +91,12 @@ class Editor(nn.Module):
         generator has the layers of `limits`.
         """
         raise NotImplementedError
+
+
+def check_prompts(prompts: Sequence[Prompt], count: int) -> None:
+    """ValueError unless there is one prompt per sample and each asks for a change."""
+    if len(prompts) != count:
+        raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
+    for prompt in dict.fromkeys(prompts):
+        if prompt.target == prompt.source:
+            raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")

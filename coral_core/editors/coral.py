@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
+from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage, check_prompts
 from coral_core.editors.latent import LEVELS, GlobalDirection, LevelMapper, open_rows
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.regions import Region, claimed
@@ -133,8 +133,7 @@ class CoralEditor(Editor):
         config: EditConfig,
     ) -> None:
         super().__init__(models)
-        if prompt.target == prompt.source:
-            raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
+        check_prompts([prompt], 1)
         self.prompt, self.config = prompt, config
         self.latent, self.region = latent, region
         self.spread = Spread(models.generator.num_ws, models.generator.w_dim)
@@ -213,8 +212,7 @@ class CoralEditor(Editor):
         self.unedited_identity = Unedited(self.models.identity)
 
     def _check(self, prompts: Sequence[Prompt], count: int) -> None:
-        if len(prompts) != count:
-            raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
+        check_prompts(prompts, count)
         others = sorted({str(prompt) for prompt in prompts if prompt != self.prompt})
         if others:
             raise ValueError(f"fitted for {self.prompt}, not for {', '.join(others)}; fit one editor per prompt")

@@ -33,6 +33,7 @@ class EditorSpec:
     fit_reads: tuple[str, ...]  # bundle parts a fit reads: their digests enter its id
     edit_reads: tuple[str, ...]  # bundle parts an edit reads
     make: Callable[[Any, Prompt | None, Models], Editor]  # (config, prompt, models) -> one that learned nothing yet
+    edit_options: tuple[str, ...] = ()  # options that edits alone read: another value needs no other fit
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Options over defaults, as plain JSON values: complete, so that hashing it identifies the fit.
@@ -44,7 +45,15 @@ class EditorSpec:
         if not isinstance(fit, Mapping):
             raise ValueError(f"{self.name}: fit is {fit!r}; give a mapping such as {{steps: 200}}")
         config = override(self.config, changes, self.name, also=("fit",))
+        if self.scope is FitScope.IMAGE:
+            if fit:
+                raise ValueError(f"{self.name}: fit is {dict(fit)}; nothing is fitted ahead of the edits, leave it out")
+            return {**_plain(config), "fit": {}}
         return {**_plain(config), "fit": _plain(override(self.fit, fit, f"{self.name}: fit"))}
+
+    def fit_options(self, resolved: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Those of resolved options that a fit reads, for its id."""
+        return {key: value for key, value in resolved.items() if key not in self.edit_options}
 
     def fit_config(self, resolved: Mapping[str, JsonValue]) -> FitConfig:
         """The fit part of resolved options."""

@@ -17,7 +17,7 @@ def fit_request(bundle: Bundle, method: str, prompt: BenchPrompt) -> FitRequest 
     of_prompt = row.scope is FitScope.PROMPT
     return FitRequest(
         method=method,
-        options=row.resolve({}),
+        options=row.fit_options(row.resolve({})),
         target=prompt.target if of_prompt else "",
         source=prompt.source if of_prompt else "",
         digests={part: bundle.digests[part] for part in sorted(set(row.fit_reads))},

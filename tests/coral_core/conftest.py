@@ -20,6 +20,8 @@ COLOURS = {"a photo": (0.1, 0.1, 0.1), "red": (1.0, -1.0, -1.0), "blue": (-1.0, 
 class ColourClip(nn.Module):
     """Texts are colours; an image is its mean colour and a little of its random-projected layout. E = 8."""
 
+    width = 8
+
     def __init__(self) -> None:
         super().__init__()
         self.layout = nn.Conv2d(3, 5, 4, stride=4)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load, save
 
-from coral_core.editors import EDITORS, spec
+from coral_core.editors import EDITORS, FitScope, spec
 from coral_core.editors.base import Editor
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
@@ -17,18 +18,29 @@ from coral_core.models import Models
 from coral_core.types import Edit, Inversion, Prompt
 
 RED = Prompt("red")
-SMALL = {"fit": {"steps": 3, "batch_size": 4, "source_samples": 8}}
 every_method = pytest.mark.parametrize("method", EDITORS)
 
 
-def build(method: str, models: Models) -> Editor:
-    return spec(method).build(spec(method).resolve(SMALL), RED, models)
+def of_scope(*scopes: FitScope) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if row.scope in scopes])
+
+
+def resolved(method: str, **fit: Any) -> dict[str, Any]:
+    """Default options with a small fit, where there is one."""
+    small = {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}
+    return spec(method).resolve({} if spec(method).scope is FitScope.IMAGE else {"fit": small})
+
+
+def build(method: str, models: Models, **fit: Any) -> Editor:
+    prompt = RED if spec(method).scope is FitScope.PROMPT else None
+    return spec(method).build(resolved(method, **fit), prompt, models)
 
 
 def fitted(method: str, models: Models, inversion: Inversion) -> Editor:
     """A short fit, with everything fitted shaken so that no parameter is without effect."""
     editor = build(method, models)
-    editor.fit(inversion, spec(method).fit_config(spec(method).resolve(SMALL)))
+    if spec(method).scope is not FitScope.IMAGE:
+        editor.fit(inversion, spec(method).fit_config(resolved(method)))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(2)
         for parameter in editor.parameters():
@@ -72,7 +84,11 @@ def test_the_same_edit_gives_the_same_bytes(method: str, models: Models, inversi
 
 
 @every_method
-def test_batching_and_order_change_no_pixel(method: str, models: Models, inversion: Inversion) -> None:
+def test_batching_and_order_change_no_pixel(
+    method: str, make_models: Callable[..., Models], make_inversion: Callable[..., Inversion]
+) -> None:
+    models = make_models(w_dim=16, width=16)  # widths that vector units fill, as real ones do
+    inversion = make_inversion(models, 4)
     editor = fitted(method, models, inversion)
     together = red(editor, inversion)
     alone = [red(editor, take(inversion, slice(i, i + 1))) for i in range(4)]
@@ -86,6 +102,10 @@ def test_batching_and_order_change_no_pixel(method: str, models: Models, inversi
 @every_method
 def test_every_trainable_parameter_receives_a_gradient(method: str, models: Models, inversion: Inversion) -> None:
     editor = fitted(method, models, inversion)
+    if not list(editor.parameters()):
+        with pytest.raises(NotImplementedError, match="not fitted by gradients"):
+            editor.stages()
+        return
     stages = editor.stages()
     trained = {id(p) for stage in stages for group in stage.groups for p in group.parameters}
     assert trained == {id(p) for p in editor.parameters()}
@@ -114,20 +134,20 @@ def test_a_stored_artifact_gives_the_same_edit(method: str, models: Models, inve
         assert torch.equal(getattr(red(editor, inversion), part), getattr(red(again, inversion), part))
 
 
-@every_method
+@of_scope(FitScope.PROMPT, FitScope.DOMAIN)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_fit_lowers_the_clip_loss(
     method: str, precision: str, models: Models, make_inversion: Callable[..., Inversion]
 ) -> None:
     source = make_inversion(models, 12)
-    resolved = spec(method).resolve({"fit": {"steps": 40, "batch_size": 4, "precision": precision}})
-    editor = spec(method).build(resolved, RED, models)
+    fit = {"steps": 40, "batch_size": 4, "precision": precision}
+    editor = build(method, models, **fit)
     toward_red = models.clip.text(["red"])
     before = (models.clip.image(source.recon_BCHW) * toward_red).sum(1)
-    report = editor.fit(source, spec(method).fit_config(resolved))
+    report = editor.fit(source, spec(method).fit_config(resolved(method, **fit)))
     after = (models.clip.image(red(editor, source).image_BCHW) * toward_red).sum(1)
     assert (after - before).mean() > 0.1
-    assert report.losses["clip"] < 1 - before.mean()
+    assert not list(editor.parameters()) or report.losses["clip"] < 1 - before.mean()
     assert all(value.dtype == torch.float32 for value in editor.state_dict().values())
 
 
@@ -145,15 +165,45 @@ def test_building_draws_from_the_fits_seed_alone(method: str, models: Models) ->
 
 @every_method
 def test_resolved_options_are_complete_json_and_stable(method: str) -> None:
-    resolved = spec(method).resolve({})
-    assert json.loads(json.dumps(resolved)) == resolved
-    assert spec(method).resolve(resolved) == resolved
-    assert spec(method).fit_config(resolved) == spec(method).fit
-    assert spec(method).resolve({"l2": 1}) == spec(method).resolve({"l2": 1.0})
-    assert json.dumps(spec(method).resolve({"l2": 1})) == json.dumps(spec(method).resolve({"l2": 1.0}))
+    complete = spec(method).resolve({})
+    assert json.loads(json.dumps(complete)) == complete
+    assert spec(method).resolve(complete) == complete
+    assert spec(method).fit_config(complete) == spec(method).fit
+    number = next(name for name, value in complete.items() if isinstance(value, float))
+    whole, decimal = (spec(method).resolve({number: value}) for value in (1, 1.0))
+    assert json.dumps(whole) == json.dumps(decimal)
 
 
 @every_method
+def test_options_that_edits_alone_read_need_no_other_fit(method: str) -> None:
+    complete = spec(method).resolve({})
+    read = spec(method).fit_options(complete)
+    assert set(spec(method).edit_options) == set(complete) - set(read)
+    assert spec(method).resolve(read) == complete
+
+
+@of_scope(FitScope.IMAGE)
+def test_what_is_not_fitted_takes_no_options_of_a_fit(method: str, models: Models, inversion: Inversion) -> None:
+    with pytest.raises(ValueError, match=f"{method}: fit is .*leave it out"):
+        spec(method).resolve({"fit": {"steps": 3}})
+    with pytest.raises(NotImplementedError, match="not fitted by gradients"):
+        build(method, models).fit(inversion, FitConfig())
+
+
+@of_scope(FitScope.IMAGE, FitScope.DOMAIN)
+def test_one_editor_serves_every_prompt(method: str, models: Models, inversion: Inversion) -> None:
+    editor, prompts = fitted(method, models, inversion), [RED, Prompt("blue"), RED, Prompt("blue", "red")]
+    together = editor.edit(inversion, prompts).image_BCHW
+    for position, prompt in enumerate(prompts):
+        alone = editor.edit(take(inversion, slice(position, position + 1)), [prompt]).image_BCHW[0]
+        torch.testing.assert_close(alone, together[position], atol=1e-4, rtol=0)
+    with pytest.raises(ValueError, match="2 prompts for 4 samples"):
+        editor.edit(inversion, [RED, RED])
+    with pytest.raises(ValueError, match="nothing to edit"):
+        editor.edit(inversion, [RED, RED, RED, Prompt("red", "red")])
+
+
+@of_scope(FitScope.PROMPT)
 def test_a_prompt_method_wants_its_prompt(method: str, models: Models) -> None:
     with pytest.raises(ValueError, match=f"{method} is fitted per prompt"):
         spec(method).build(spec(method).resolve({}), None, models)
