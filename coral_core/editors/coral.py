@@ -13,6 +13,8 @@ Deviations and why:
   texts of that kind; the difference of texts names the change and nothing else.
 - Both CLIP terms are rewarded up to `enough`, the similarity of real images with the texts that are true of them. What
   goes beyond pleases the network and nobody else; once an image says enough, the other terms make the edit small.
+- delta starts at a rough guess of where the texts point (guess.py), as far along it as serves CLIP best on a few
+  samples, and |delta|^2 counts from there. Far from the edit, CLIP's gradient points to patterns instead.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers reach beyond their masks; this term holds
   an edit to the region that it claims.
 - Weights, learning rates and steps of the paper are not public; the defaults are our own.
@@ -29,10 +31,12 @@ from torch import Tensor
 
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage, check_prompts
+from coral_core.editors.guess import PLACES, LatentGuess
 from coral_core.editors.latent import LEVELS, GlobalDirection, LevelMapper, open_rows
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.regions import Region, claimed
 from coral_core.editors.spread import Spread
+from coral_core.inversion import take
 from coral_core.types import Edit, Inversion, Masks, Prompt
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class EditConfig:
     directional_enough: float = 0.5  # cosine of the exact right change; 1 rewards everything
     l2: float = 1.0  # mean square of the edit, in deviations of w
     identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
+    guess: bool = True  # start where a regression over the source says that the texts point (guess.py)
     levels: tuple[str, ...] = tuple(LEVELS)  # levels of W+ that may move: coarse, medium, fine
     latent_rate: float = 0.08  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
 
@@ -91,6 +96,10 @@ class CoralConfig(EditConfig):
         return {**super().rates(), "region": self.region_rate}
 
 
+EMBEDDED = 32
+"""Samples embedded at a time before a fit; the first of these say how far the guess is followed."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One forward pass of a fit."""
@@ -123,6 +132,7 @@ class CoralEditor(Editor):
 
     fit_scope: ClassVar[FitScope] = FitScope.PROMPT
     open_L1: Tensor
+    start_D: Tensor
 
     def __init__(
         self,
@@ -137,6 +147,7 @@ class CoralEditor(Editor):
         self.prompt, self.config = prompt, config
         self.latent, self.region = latent, region
         self.spread = Spread(models.generator.num_ws, models.generator.w_dim)
+        self.register_buffer("start_D", torch.zeros(models.generator.w_dim))
         self.register_buffer("open_L1", open_rows(models.generator.num_ws, config.levels), persistent=False)
         self._forget()
 
@@ -164,6 +175,8 @@ class CoralEditor(Editor):
         self.models.clip.text([self.prompt.target, self.prompt.source])
         self.region.prepare(source, self.models.generator)
         self._forget()
+        if self.config.guess:
+            self.start_D.copy_(self._start(source))
 
     def stages(self) -> Sequence[Stage]:
         slots = ((self.get_submodule(name), rate) for name, rate in self.config.rates().items())
@@ -188,7 +201,7 @@ class CoralEditor(Editor):
         self._check(prompts, len(inversion.keys))
         generator = self.models.generator
         masks = self.region(inversion, generator)
-        edited = generator.styles(self._moved(inversion.ws_BLD, strength * self.latent(inversion.ws_BLD)))
+        edited = generator.styles(self._moved(inversion.ws_BLD, self.latent(inversion.ws_BLD), strength))
         return blend(edited, masks, limits, inversion, generator)
 
     def _attempt(self, batch: Inversion) -> Attempt:
@@ -202,9 +215,29 @@ class CoralEditor(Editor):
             images.insert(0, generator.render(generator.styles(batch.ws_BLD), edited, masks).clamp(-1, 1))
         return Attempt(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
 
-    def _moved(self, ws_BLD: Tensor, delta_BLD: Tensor) -> Tensor:
-        """The spread ties all layers together; those of a level that is switched off stay where they are."""
-        return ws_BLD + self.open_L1 * self.spread(delta_BLD)
+    def _moved(self, ws_BLD: Tensor, delta_BLD: Tensor, strength: float = 1.0) -> Tensor:
+        """By the start and S^(1/2) delta, which tie all layers together; those of a level that is off do not move."""
+        return ws_BLD + strength * self.open_L1 * (self.start_D + self.spread(delta_BLD))
+
+    @torch.no_grad()
+    def _start(self, source: Inversion) -> Tensor:
+        """Where the texts point by regression over the source, as far as the CLIP terms are least. [D]"""
+        parts = [take(source, slice(i, i + EMBEDDED)) for i in range(0, len(source.keys), EMBEDDED)]
+        guess = LatentGuess.of(source.ws_BLD.mean(1), torch.cat([self.unedited_clip(part) for part in parts]))
+        step_D = guess.unit_D * guess.towards(self.models.clip.direction([self.prompt]))[0]
+        found = torch.stack([self._clip_terms(parts[0], place * step_D) for place in PLACES])
+        return PLACES[int(found.argmin())] * step_D
+
+    def _clip_terms(self, batch: Inversion, step_D: Tensor) -> Tensor:
+        """What CLIP still misses when all layers move by one step."""
+        styles = self.models.generator.styles(batch.ws_BLD + self.open_L1 * step_D)
+        image_BCHW = self.models.generator.render(styles).clamp(-1, 1)
+        nothing_BLD = torch.zeros_like(batch.ws_BLD)
+        attempt = Attempt(batch, nothing_BLD, (), (image_BCHW,), self.models.clip.image(image_BCHW))
+        return (
+            self.config.clip * _clip(self, attempt).mean()
+            + self.config.directional * _directional(self, attempt).mean()
+        )
 
     def _forget(self) -> None:
         """Embeddings of another source's samples, which may bear the same keys."""

@@ -21,6 +21,8 @@ from coral_core.inversion import SAMPLE_BATCH
 if TYPE_CHECKING:
     from coral_core.models import Models
 
+PLACES = (0.0, 0.35, 0.7, 1.0, 1.4)
+"""How far a guess may be followed, in standard deviations of w."""
 RIDGE = 0.5
 """Weight of the ridge, in mean variances of an embedding's coordinate."""
 
@@ -39,7 +41,13 @@ class LatentGuess:
         draw = torch.Generator().manual_seed(0)
         z_NZ = torch.randn(samples, models.generator.z_dim, generator=draw).to(models.device)
         found = [_embedded(models, z_BZ, precision) for z_BZ in z_NZ.split(SAMPLE_BATCH)]
-        w_ND, e_NE = (torch.cat(parts).double() for parts in zip(*found, strict=True))
+        return cls.of(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, w_ND: Tensor, e_NE: Tensor) -> LatentGuess:
+        """From latents and the embeddings of their images."""
+        w_ND, e_NE = w_ND.double(), e_NE.double()
         unit_D = w_ND.std(0, correction=0).clamp_min(1e-6)
         x_NE, y_ND = e_NE - e_NE.mean(0), (w_ND - w_ND.mean(0)) / unit_D
         return cls(unit_D.float(), ridge(x_NE, y_ND, RIDGE).float())

@@ -9,7 +9,7 @@ Deviations and why:
 - L_dir, as in coral.py: the difference of two texts names the change and nothing else.
 - The search starts on the line from w towards a rough guess of where the text points (guess.py), at the best of a few
   places on it, and not at w. From w, CLIP's gradient finds patterns that please CLIP before it finds the edit: on the
-  dev prompts (8 scenes each) 67 to 89 % judged success, the higher the more smeared, and 94 to 97 % with the guess.
+  dev prompts (8 scenes each) 53 to 89 % judged success, the higher the more smeared, and 94 to 97 % with the guess.
 - delta is one edit of all layers plus OWN times an edit of each layer. Latents of real images differ little between
   layers; free layers leave what the generator can draw well.
 - CLIP sees a slightly different view in every step (views.py).
@@ -31,7 +31,7 @@ from torch import Tensor
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, check_prompts
 from coral_core.editors.coral import EditConfig
-from coral_core.editors.guess import LatentGuess
+from coral_core.editors.guess import PLACES, LatentGuess
 from coral_core.editors.latent import open_rows
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.views import Views
@@ -44,12 +44,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Samples optimised at a time."""
-UNIT_SAMPLES = 256
-"""Generator samples that tell the standard deviation of w at least."""
 OWN = 0.3
 """How fast a layer's own edit moves, compared with the edit that all layers share."""
-PLACES = (0.0, 0.35, 0.7, 1.0, 1.4)
-"""Where a search may start, in standard deviations of w along the guess."""
 PATIENCE = 8
 """Steps within which a loss must fall, or its sample is done."""
 MEMORY = 0.8
@@ -64,11 +60,11 @@ class OptimizationConfig(EditConfig):
     clip_enough: float = 1.0
     directional: float = 2.0  # 1 - cos(edited - original image, target - source text), likewise
     directional_enough: float = 1.0
-    l2: float = 0.1  # mean square of the edit, in standard deviations of w
+    l2: float = 0.1  # mean square of the edit, in standard deviations of w, from the inversion
     latent_rate: float = 0.05  # Adam's learning rate, in standard deviations of w
     steps: int = 40  # at most, for each image
     settled: float = 0.01  # an image whose loss falls by less within 8 steps is done; 0 takes all steps
-    guess_samples: int = 1024  # generator samples behind the start of the search; 0 starts at the inversion
+    guess_samples: int = 1024  # generator samples behind the guess, and behind the standard deviation of w
     shift: float = 0.06  # views that CLIP is shown: largest shift, as a fraction of the side
     scale: float = 0.1  # their largest enlargement or reduction
     noise: float = 0.05  # standard deviation of their noise, pixels being in [-1,1]
@@ -76,10 +72,12 @@ class OptimizationConfig(EditConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = ("steps", "settled", "guess_samples", "shift", "scale", "noise")
+        numbers = ("steps", "settled", "shift", "scale", "noise")
         wrong = [f"{name} = {getattr(self, name)}" for name in numbers if getattr(self, name) < 0]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} cannot be negative")
+        if self.guess_samples < 2:
+            raise ValueError(f"guess_samples is {self.guess_samples}; one sample has no spread, give hundreds")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision is {self.precision!r}; choose one of {', '.join(get_args(Precision))}")
 
@@ -114,8 +112,7 @@ class LatentOptimization(Editor):
     @cached_property
     def guess(self) -> LatentGuess:
         """The same in every process; measured before the first edit, for its unit even where no search starts at it."""
-        samples = max(self.config.guess_samples, UNIT_SAMPLES)
-        return LatentGuess.measured(self.models, samples, self.config.precision)
+        return LatentGuess.measured(self.models, self.config.guess_samples, self.config.precision)
 
     @torch.no_grad()
     def edit(
@@ -177,7 +174,7 @@ class LatentOptimization(Editor):
         """The parts [B, 1 + L, D] of delta, all layers' first: at the place of the guess where the loss is least."""
         batch_BLD = goal.batch.ws_BLD
         parts_BKD = batch_BLD.new_zeros(len(batch_BLD), 1 + batch_BLD.shape[1], batch_BLD.shape[2])
-        if not self.config.guess_samples:
+        if not self.config.guess:
             return parts_BKD
         parts_BKD[:, 0] = self.guess.towards(goal.direction_BE)
         losses_PB = torch.stack([self._loss(goal, place * parts_BKD, None) for place in PLACES])

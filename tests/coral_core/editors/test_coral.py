@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -93,6 +95,18 @@ def test_a_closed_level_stays_where_it_is_though_the_spread_ties_all_layers(
     moved_BLD = editor._moved(inversion.ws_BLD, latent(inversion.ws_BLD)) - inversion.ws_BLD
     assert not moved_BLD[:, :4].any()
     assert moved_BLD[:, 4:8].any()
+
+
+def test_a_fit_starts_where_the_text_points(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+    source = make_inversion(models, 40)
+    for guess in (True, False):
+        latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)  # zeros: the start alone moves
+        editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(guess=guess, clip_enough=1.0))
+        editor.prepare(source)
+        toward_red = models.clip.text(["red"])
+        moved_B = models.clip.image(editor.edit(source, [RED] * 40).image_BCHW) @ toward_red[0]
+        gain = (moved_B - models.clip.image(source.recon_BCHW) @ toward_red[0]).mean()
+        assert gain > 0.1 if guess else gain == 0
 
 
 def test_a_network_reads_an_unedited_sample_once(inversion: Inversion) -> None:
