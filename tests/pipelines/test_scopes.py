@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from coral_core.editors import EDITORS, FitScope
 from manifests.query import query
 from manifests.store import open_store
-from pipelines.job import load_job
 from tasks.plan import EditEntry, make_plan
 from tests.tars import write_shards
 
-JOBS = sorted((Path(__file__).parents[2] / "pipelines" / "jobs").glob("*.yaml"))
 SERVE_ALL = [name for name, row in EDITORS.items() if row.scope is not FitScope.PROMPT]
 
 
@@ -70,11 +67,3 @@ def test_fit_settings_change_no_edit_that_is_not_fitted(
     one, other = (make_plan(make_job(edits=edits, fit_samples=samples)) for samples in (8, 9))
     assert [edit.edit_id for edit in one.edits] == [edit.edit_id for edit in other.edits]
     assert not one.fits
-
-
-@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
-def test_shipped_jobs_are_complete(path: Path) -> None:
-    job = load_job(path)
-    assert job.name == path.stem == yaml.safe_load(path.read_text())["name"]
-    for edit in job.edits:
-        EDITORS[edit.method].resolve(edit.options)
