@@ -43,7 +43,7 @@ Progress = Callable[[int, int, Mapping[str, float]], None]
 class FitConfig:
     """How long a fit runs and on what. Learning rates belong to the editor's stages."""
 
-    steps: int = 120  # optimiser steps over all stages, at most
+    steps: int = 100  # optimiser steps over all stages, at most
     settle: float = 0.002  # a stage ramps down once its loss fell by less than this share in 20 steps; 0 never
     batch_size: int = 8  # samples per step
     source_samples: int = 512  # generator samples that make the default training source

@@ -19,7 +19,7 @@ from manifests.s3_options import AMBIENT, S3Options
 from tasks.geometry import Geometry, OutputSize
 
 INVERT_VERSION = 2
-FIT_VERSION = 1
+FIT_VERSION = 2
 EDIT_VERSION = 1
 """Raised when the code of a computation changes its results: everything stored before is then computed again."""
 

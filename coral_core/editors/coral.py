@@ -49,7 +49,7 @@ class EditConfig:
 
     clip: float = 2.0  # 1 - cos(edited image, target text), as far as it is above 1 - clip_enough
     clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1 rewards everything
-    directional: float = 2.0  # 1 - cos(edited - original image, target - source text), likewise
+    directional: float = 3.0  # 1 - cos(edited - original image, target - source text), likewise
     directional_enough: float = 0.5  # cosine of the exact right change; 1 rewards everything
     l2: float = 1.0  # mean square of the edit, in deviations of w
     identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
@@ -83,9 +83,9 @@ class EditConfig:
 class CoralConfig(EditConfig):
     """A latent edit with learned regions."""
 
-    area: float = 0.5  # mean of the masks over pixels and layers
+    area: float = 0.6  # mean of the masks over pixels and layers
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
-    keep: float = 1.0  # mean absolute change of the blended image, images in [-1,1], where nothing is claimed
+    keep: float = 2.0  # mean absolute change of the blended image, images in [-1,1], where nothing is claimed
     region_rate: float = 0.01  # Adam's learning rate of the region
 
     def weights(self) -> dict[str, float]:

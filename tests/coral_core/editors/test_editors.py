@@ -230,7 +230,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
         ({"steps": 10}, "unknown option 'steps'"),
         ({"fit": {"step": 10}}, "fit: unknown option 'step'; did you mean 'steps'?"),
         ({"fit": {"steps": 0}}, "steps is 0; give 1 or more"),
-        ({"fit": {"steps": 2.5}}, "steps is 2.5; give a whole number such as 120"),
+        ({"fit": {"steps": 2.5}}, "steps is 2.5; give a whole number such as 100"),
         ({"fit": {"steps": True}}, "steps is True"),
         ({"fit": 300}, "fit is 300; give a mapping"),
         ({"area": "high"}, "area is 'high'; give a number"),
