@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coral_core.ops.resize import resize
 from coral_core.types import Prompt
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -49,9 +50,8 @@ class ClipSpace(nn.Module):
 
     def image(self, image_BCHW: Tensor) -> Tensor:
         """[B,3,H,W] in [-1,1] -> e_BE, differentiable."""
-        size = (self.input_size, self.input_size)
-        if image_BCHW.shape[2:] != size:
-            image_BCHW = F.interpolate(image_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
+        if image_BCHW.shape[2:] != (self.input_size, self.input_size):
+            image_BCHW = resize(image_BCHW, self.input_size)
         pixels = ((image_BCHW.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
         return F.normalize(
             self.network.encode_image(pixels.contiguous(memory_format=torch.channels_last)).float(), dim=1

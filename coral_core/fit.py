@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
+from statistics import mean
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
@@ -32,7 +34,7 @@ MEMORY = 0.95
 """Share of the past in the running mean of a reported loss (about the last twenty steps)."""
 
 SETTLING = 20
-"""Steps over which a loss is compared with itself."""
+"""Steps whose mean loss is compared with that of as many before them."""
 
 Precision = Literal["float32", "bfloat16"]
 Progress = Callable[[int, int, Mapping[str, float]], None]
@@ -44,7 +46,7 @@ class FitConfig:
     """How long a fit runs and on what. Learning rates belong to the editor's stages."""
 
     steps: int = 100  # optimiser steps over all stages, at most
-    settle: float = 0.002  # a stage ramps down once its loss fell by less than this share in 20 steps; 0 never
+    settle: float = 0.002  # a stage ramps down once 20 steps lower its loss by less than this share; 0 never
     batch_size: int = 8  # samples per step
     source_samples: int = 512  # generator samples that make the default training source
     source_seed: int = 0  # their seed
@@ -81,12 +83,11 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
     started = time.perf_counter()
     editor.prepare(source)
     batches = minibatches(len(source.keys), config.batch_size, config.seed)
-    running: dict[str, float] = {}
     taken = 0
     for stage, span in schedule(editor.stages(), config.steps):
         optimiser = torch.optim.Adam([{"params": list(group.parameters)} for group in stage.groups], betas=BETAS)
         parameters = list(chain.from_iterable(group.parameters for group in stage.groups))
-        clock = Clock(span, config.settle)
+        clock, running = Clock(span, config.settle), dict[str, float]()
         while (step := clock.step) in span:
             for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
                 settings["lr"] = group.learning_rate * ramp((step - span.start + 0.5) / len(span))
@@ -94,12 +95,13 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
             with torch.autocast(batch.ws_BLD.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
                 terms = editor.losses(batch, stage)
             total = torch.stack(list(terms.values())).sum()
-            _remember(running, finite({**terms, "total": total}, stage, step))
+            values = finite({**terms, "total": total}, stage, step)
+            _remember(running, values)
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
                 parameter.grad = gradient
             optimiser.step()
             taken += 1
-            clock.tick(running["total"])
+            clock.tick(values["total"])
             if progress is not None:
                 progress(clock.step, config.steps, dict(running))
         optimiser.zero_grad(set_to_none=True)
@@ -113,17 +115,19 @@ class Clock:
         self.step = span.start
         self.ramp_down = span.start + round((1 - RAMP_DOWN) * len(span))
         self.settle = settle
-        self._past: list[float] = []
+        self._past: deque[float] = deque(maxlen=2 * SETTLING)
 
     def tick(self, loss: float) -> None:
-        """After a step; `loss` is its running mean."""
+        """After a step."""
         self._past.append(loss)
         self.step = max(self.step + 1, self.ramp_down) if self._has_settled() else self.step + 1
 
     def _has_settled(self) -> bool:
-        if not self.settle or len(self._past) <= SETTLING:
+        """Whether the mean of the last steps is hardly below that of as many before them."""
+        if not self.settle or len(self._past) < 2 * SETTLING:
             return False
-        return self._past[-1] > (1 - self.settle) * self._past[-1 - SETTLING]
+        losses = list(self._past)
+        return mean(losses[SETTLING:]) > (1 - self.settle) * mean(losses[:SETTLING])
 
 
 def ramp(t: float) -> float:

@@ -56,6 +56,8 @@ def load_models(bundle: str, device: str = "cpu") -> Models:
     found = read_bundle(bundle)
     networks: dict[str, Any] = {part: load_network(found.path / f"{part}.safetensors", part) for part in NETWORKS}
     target = torch.device(device)
+    if target.type == "cuda":
+        torch.backends.cudnn.deterministic = True  # the same request, the same bytes
     for network in networks.values():
         network.to(target)
     return Models(name=found.name, digest=found.digest, digests=found.digests, device=target, **networks)

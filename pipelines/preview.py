@@ -122,7 +122,7 @@ def shortened(job: JobSpec, steps: int) -> JobSpec:
     def shorter(entry: EditEntry) -> EditEntry:
         fit = entry.options.get("fit", {})
         known = EDITORS.get(entry.method)
-        if known is None or known.scope is FitScope.IMAGE or not isinstance(fit, Mapping):
+        if known is None or known.scope is not FitScope.PROMPT or not isinstance(fit, Mapping):
             return entry  # the plan refuses it, or there is nothing to shorten
         return replace(entry, options={**entry.options, "fit": {**fit, "steps": steps}})
 

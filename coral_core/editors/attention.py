@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coral_core.editors.regions import PREPARE_SAMPLES, Region, plain_features
+from coral_core.editors.regions import Region, plain_features, statistics_source
 from coral_core.types import Inversion, Masks
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ConvAttention(Region):
         return cls(models.generator.conv_channels)
 
     def prepare(self, source: Inversion, generator: Generator) -> None:
-        features = plain_features(generator, source.ws_BLD[:PREPARE_SAMPLES])
+        features = plain_features(generator, statistics_source(source))
         for layer, feature_BCHW in zip(self.layers, features, strict=True):
             assert isinstance(layer, LayerAttention)
             layer.standardise(feature_BCHW)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EditConfig:
-    """A latent edit of the whole image: loss weights (0 leaves a term out, and its cost), levels and learning rate."""
+    """A latent edit of the whole image: loss weights (0 leaves a term out), levels and learning rate."""
 
     clip: float = 2.0  # 1 - cos(edited image, target text), as far as it is above 1 - clip_enough
     clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1 rewards everything
@@ -166,13 +166,8 @@ class CoralEditor(Editor):
         return cls(models, prompt, slot, region.of(models), config)
 
     def prepare(self, source: Inversion) -> None:
-        """Measure the spread of w and what the region asks for. ValueError for a source of one sample.
-
-        Both texts are encoded here as well, in float32: inside the loop they would be encoded under autocast and stay
-        so in the cache that every user of the CLIP space shares.
-        """
+        """Measure the spread of w and what the region asks for. ValueError for a source of one sample."""
         self.spread.measure(source.ws_BLD)
-        self.models.clip.text([self.prompt.target, self.prompt.source])
         self.region.prepare(source, self.models.generator)
         self._forget()
         if self.config.guess:

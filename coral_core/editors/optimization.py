@@ -134,6 +134,7 @@ class LatentOptimization(Editor):
     def found(self, inversion: Inversion, prompts: Sequence[Prompt], seed: int = 0) -> Tensor:
         """The edit of each sample, delta_BLD in standard deviations of w: TOGETHER at a time, the last one repeated."""
         count, device = len(inversion.keys), inversion.ws_BLD.device
+        _ = self.guess  # measured outside of autocast
         deltas = []
         for start in range(0, count, TOGETHER):
             index = torch.arange(start, start + TOGETHER).clamp(max=count - 1)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coral_core.ops.resize import resize
 from coral_core.types import Inversion, Masks
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 CLAIM_SIZE = 16
 """Pixels from which on a layer's mask says where an edit acts; coarser layers only say that it does."""
-PREPARE_SAMPLES = 64
-"""Of the training source, for statistics of its features."""
+PREPARE_SAMPLES = range(4, 65)
+PREPARE_PIXELS = 64 * 64**2
+"""Samples of the training source, and their pixels, for statistics of its features: all maps are in memory at once."""
 
 
 class Region(nn.Module):
@@ -47,6 +48,13 @@ class WholeImage(Region):
         return None
 
 
+def statistics_source(source: Inversion) -> Tensor:
+    """The latents of the first samples, as many as fit in PREPARE_PIXELS. [B,L,D]"""
+    pixels = source.image_BCHW[0, 0].numel()
+    least, most = PREPARE_SAMPLES[0], PREPARE_SAMPLES[-1]
+    return source.ws_BLD[: min(max(PREPARE_PIXELS // pixels, least), most)]
+
+
 @torch.no_grad()
 def plain_features(generator: Generator, ws_BLD: Tensor) -> list[Tensor]:
     """The unedited pass: the output of every convolution."""
@@ -61,5 +69,4 @@ def claimed(masks: Masks, size: int) -> Tensor:
     A generator below 16 px claims with its finest layer.
     """
     fine = [mask_B1HW for mask_B1HW in masks if mask_B1HW.shape[-1] >= CLAIM_SIZE] or [masks[-1]]
-    enlarged = [F.interpolate(mask_B1HW, (size, size), mode="bilinear", align_corners=False) for mask_B1HW in fine]
-    return torch.stack(enlarged).amax(0)
+    return torch.stack([resize(mask_B1HW, size) for mask_B1HW in fine]).amax(0)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coral_core.editors.regions import PREPARE_SAMPLES, Region, plain_features
+from coral_core.editors.regions import Region, plain_features, statistics_source
 from coral_core.types import Inversion, Masks
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ClusterSelection(Segmented):
         return cls(generator.conv_channels[_clustered(generator)], len(generator.conv_sizes))
 
     def prepare(self, source: Inversion, generator: Generator) -> None:
-        points_NC = self._points(source.ws_BLD[:PREPARE_SAMPLES], generator).flatten(0, 2)
+        points_NC = self._points(statistics_source(source), generator).flatten(0, 2)
         std_C, mean_C = torch.std_mean(points_NC, 0, correction=0)
         self.mean_C.copy_(mean_C)
         self.std_C.copy_(torch.where(std_C > 1e-6, std_C, 1.0))

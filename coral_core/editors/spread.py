@@ -47,6 +47,7 @@ class Spread(nn.Module):
         self.floor_D.copy_(FLOOR * centred_BLD.square().mean((0, 1)).sqrt())
 
     def forward(self, delta_BLD: Tensor) -> Tensor:
-        directions_KP = self.directions_KLD.flatten(1)
-        along_BK = delta_BLD.flatten(1) @ directions_KP.T * self.deviations_K
-        return (along_BK @ directions_KP).view_as(delta_BLD) + self.floor_D * delta_BLD
+        with torch.autocast(delta_BLD.device.type, enabled=False):
+            directions_KP, delta_BP = self.directions_KLD.flatten(1), delta_BLD.float().flatten(1)
+            along_BP = delta_BP @ directions_KP.T * self.deviations_K @ directions_KP
+            return along_BP.view_as(delta_BLD) + self.floor_D * delta_BLD

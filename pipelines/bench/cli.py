@@ -73,6 +73,34 @@ def quality(
     _save(json_file, [record.to_json() for record in records])
 
 
+@bench_app.command()
+def fits(
+    methods: Annotated[str, typer.Option(help="Names with commas between; else all that are fitted per prompt.")] = "",
+    prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",
+    scenes: Annotated[int, typer.Option(min=1, help="Candidates of the dev range, to judge running fits on.")] = 32,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; more than one disturb each other's clocks.")] = 1,
+    bundle: Bundle = "portraits",
+    device: Device = "cpu",
+    folder: Folder = Path("runs/bench"),
+    json_file: JsonFile = None,
+) -> None:
+    """Time the fits: seconds a step, beside those of the plain loop, and seconds until edits are judged good."""
+    from dataclasses import asdict
+
+    from pipelines.bench.cases import Choice
+    from pipelines.bench.fitcost import fit_methods, measure_fits
+    from pipelines.bench.prompts import read_prompts
+    from pipelines.bench.quality import QualityConfig
+    from pipelines.bench.table import cell
+
+    chosen = [name.strip() for name in methods.split(",") if name.strip()] or list(fit_methods())
+    config = QualityConfig(bundle=bundle, device=device, folder=folder, choice=Choice(scenes=scenes))
+    found = [asdict(cost) for cost in measure_fits(config, chosen, read_prompts(prompts), workers, _tell)]
+    for row in found:
+        print(f"{row['method']:<26}", *(f"{name} {cell(value)}" for name, value in row.items() if name != "method"))
+    _save(json_file, found)
+
+
 def _tell(done: Done) -> None:
     left = done.seconds / done.count * (done.total - done.count)
     place = f"{done.count}/{done.total}, {done.seconds:.0f} s, about {left:.0f} s left"

@@ -147,8 +147,17 @@ def test_a_settled_loss_goes_straight_to_the_ramp_down() -> None:
         clock.tick(max(0.2, 1 - 0.02 * len(steps)))  # falls for 40 steps
     jump = next(after for before, after in pairwise(steps) if after != before + 1)
     assert jump == 250
-    assert 155 < steps[steps.index(jump) - 1] < 165
+    assert 155 < steps[steps.index(jump) - 1] < 180
     assert steps[-1] == 299
+
+
+def test_an_easy_first_batch_and_noise_do_not_stop_a_fit_that_gets_better() -> None:
+    draw = torch.Generator().manual_seed(3)
+    clock = Clock(range(200), settle=0.002)
+    for step in range(200):
+        assert clock.step == step
+        noise = 0.03 * torch.randn((), generator=draw).item()
+        clock.tick(0.8 if step == 0 else 0.99**step * (1 + noise))
 
 
 @pytest.mark.parametrize("settle", [0.0, 0.01])
