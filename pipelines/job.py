@@ -166,7 +166,7 @@ class EditSection(Section):
     id: str  # short name, part of the edit's id in every row
     target: Annotated[str, Field(min_length=1)]  # what the edited image should show
     source: Annotated[str, Field(min_length=1)] = "a photo"  # neutral text where the direction starts
-    method: str = "coral-direction-attention"
+    method: str = "coral-mapper-attention"
     options: dict[str, Any] = {}  # the method's own; `fit` in it holds those of its fit
     strength: float = 1.0
     composite: Literal["source", "reconstruction"] = "source"

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from coral_core.editors import spec
+from coral_core.editors import FitScope, spec
 from coral_core.inversion import restore
 from coral_core.models import Models, load_models
 from coral_core.types import Inversion, Masks, Prompt
@@ -112,6 +112,8 @@ class LayerMaps:
     ) -> LayerMap:
         if isinstance(self.models, str):
             return LayerMap(missing=self.models)
+        if spec(edit.method).scope is FitScope.IMAGE:
+            return LayerMap(missing=f"{edit.method} searches every edit again, which a report does not wait for")
         reads = {*RESTORE_READS, *spec(edit.method).edit_reads}  # another judge of the scores changes no mask
         others = sorted(part for part in reads if self.models.digests.get(part) != edit.digests[part])
         if others:

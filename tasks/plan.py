@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from coral_core.editors import UNLIMITED, FitScope, Limits, spec
+from coral_core.editors.base import check_prompts
 from coral_core.scoring import SCORE_READS
+from coral_core.types import Prompt
 from coral_core.zoo.catalog import BUNDLES, Bundle, read_bundle
 from manifests.s3_options import AMBIENT, S3Options
 from manifests.store import Store, open_store
@@ -200,6 +202,7 @@ def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec)
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method.scope)})
         _check_output(job, entry)
+        check_prompts([Prompt(entry.target, entry.source)], 1)
         entry.limits.check(bundle.conv_sizes)
     except ValueError as error:
         raise ValueError(f"edit {entry.id!r}: {error}") from error

@@ -103,7 +103,7 @@ def edit_shard(
     reports, pending = split_committed(store, requests)
     if not pending:
         return reports
-    samples = 0
+    edited = 0
     with open_outputs(pending) as outputs:
         inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)
         pulse(TRANSFER)
@@ -117,10 +117,10 @@ def edit_shard(
                         ours = within(request.spec, batch, source)
                         done = edit_batch(request.spec, fitted, ours, len(batch.usable), models)
                     behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
+                    edited += len(batch.items)
+                    pulse(Pulse(edited, edited / (shard.total * len(pending))))
                 behind.call_anyway(partial(shard.finish, batch))
-                samples += len(batch.items)
-                pulse(Pulse(samples * len(pending), samples / shard.total))
-        pulse(Pulse(samples * len(pending), 1.0, transfers=True))
+        pulse(Pulse(edited, 1.0, transfers=True))
         for request in pending:
             info = commit_info(request)
             reports.append(outputs[request.id].commit(store, info, shard.total, max_failure_rate))

@@ -139,3 +139,16 @@ def test_masks_and_limits_hold_for_the_maps_too(tmp_path: Path, make_job: Any, r
         drawn_L = [pixels_of(layer.mask.data).mean() / 255 for layer in found.layers]
         assert drawn_L == pytest.approx(np.mean([row["layer_areas"] for row in own], axis=0), abs=0.005)
     assert [layer for layer, acts in enumerate(maps[plan.edits[0].edit_id].layers) if any(acts.by_segment)] == [3, 6, 7]
+
+
+def test_an_edit_that_every_image_searches_is_not_searched_again(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 1)
+    job = make_job()
+    options = {"steps": 1, "guess_samples": 8}
+    search = replace(job.edits[0], method="styleclip-optimization", options=options, limits=Limits(layers=(3,)))
+    plan, _ = run_job(replace(job, edits=(search,)))
+    store = open_store(plan.output)
+    (found,) = mapped(store, plan, query(store, "SELECT * FROM manifest").to_pylist()).values()
+    assert "styleclip-optimization searches every edit again" in found.missing

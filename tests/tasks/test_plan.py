@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coral_core.editors import Limits
+from coral_core.editors import EDITORS, Limits
 from coral_core.zoo.catalog import read_bundle
 from manifests.store import open_store
 from tasks.geometry import Geometry
@@ -160,3 +160,10 @@ def test_plans_of_another_format_are_passed_over_and_damaged_ones_are_not(job: A
     store.put_new("plans/99990102T000000-torn.json", b'{"format": 1, "run')
     with pytest.raises(ValueError, match="not a plan"):
         list(read_plans(store))
+
+
+@pytest.mark.parametrize("method", EDITORS)
+def test_an_edit_that_asks_for_nothing_is_refused_before_anything_runs(method: str, job: Any) -> None:
+    same = changed(job, target="a person", source="a person", method=method, options={})
+    with pytest.raises(ValueError, match=r"edit 'red': .*target and source say the same"):
+        make_plan(same)
