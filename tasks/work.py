@@ -99,10 +99,41 @@ def edit_shard(
     max_failure_rate: float = 1.0,
     pulse: OnPulse = unwatched,
 ) -> list[ShardReport]:
-    """Apply every pending edit to one shard and commit each. Doing it again returns the first commits."""
+    """Apply every pending edit to one shard and commit each. Doing it again returns the first commits.
+
+    Errors: ValueError, after the others are committed, for edits whose prompt their editor refuses.
+    """
     reports, pending = split_committed(store, requests)
-    if not pending:
-        return reports
+    refused = refusals(pending, editors)
+    pending = [request for request in pending if request.id not in refused]
+    if pending:
+        reports += _edit_pending(pending, editors, models, store, max_failure_rate, pulse)
+    if refused:
+        raise ValueError("; ".join(dict.fromkeys(refused.values())))
+    return reports
+
+
+def refusals(requests: Sequence[EditRequest], editors: Editors) -> dict[str, str]:
+    """Why the editors refuse the prompts of some requests, by request."""
+    refused = {}
+    for request in requests:
+        editor = editors[request.spec].editor
+        try:
+            editor.check([Prompt(request.spec.target, request.spec.source)])
+        except ValueError as error:
+            refused[request.id] = f"edit {request.spec.slug!r}: {error}"
+    return refused
+
+
+def _edit_pending(
+    pending: Sequence[EditRequest],
+    editors: Editors,
+    models: Models,
+    store: Store,
+    max_failure_rate: float,
+    pulse: OnPulse,
+) -> list[ShardReport]:
+    reports: list[ShardReport] = []
     edited = 0
     with open_outputs(pending) as outputs:
         inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)

@@ -74,6 +74,10 @@ class Editor(nn.Module):
         """Named, weighted, batch-mean terms; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} has no losses: it is not fitted by gradients")
 
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        """ValueError for prompts that this editor could edit no image for. What images alone decide, edit() says."""
+        check_prompts(prompts, len(prompts))
+
     def edit(
         self,
         inversion: Inversion,

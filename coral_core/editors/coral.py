@@ -193,7 +193,8 @@ class CoralEditor(Editor):
         limits: Limits = UNLIMITED,
     ) -> Edit:
         """Blend the edit at `strength` into each sample. `seed` is unused: nothing here is drawn."""
-        self._check(prompts, len(inversion.keys))
+        check_prompts(prompts, len(inversion.keys))
+        self.check(prompts)
         generator = self.models.generator
         masks = self.region(inversion, generator)
         edited = generator.styles(self._moved(inversion.ws_BLD, self.latent(inversion.ws_BLD), strength))
@@ -239,8 +240,8 @@ class CoralEditor(Editor):
         self.unedited_clip = Unedited(self.models.clip.image)
         self.unedited_identity = Unedited(self.models.identity)
 
-    def _check(self, prompts: Sequence[Prompt], count: int) -> None:
-        check_prompts(prompts, count)
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        super().check(prompts)
         others = sorted({str(prompt) for prompt in prompts if prompt != self.prompt})
         if others:
             raise ValueError(f"fitted for {self.prompt}, not for {', '.join(others)}; fit one editor per prompt")

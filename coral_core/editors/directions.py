@@ -125,6 +125,12 @@ class StyleDirections(Editor):
         move_BC = torch.stack([self.move(prompt) for prompt in prompts])
         return blend(self._moved(inversion.ws_BLD, strength * move_BC), None, limits, inversion, self.models.generator)
 
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        super().check(prompts)
+        for prompt in prompts:
+            self.move(prompt)
+
+    @torch.no_grad()
     def move(self, prompt: Prompt) -> Tensor:
         """alpha * r * sigma of a prompt, [C]; chosen once and kept. Errors: ValueError when nothing would move."""
         if prompt not in self._moves:

@@ -179,6 +179,8 @@ def test_a_shard_must_be_inverted_first(tmp_path: Path, models: Any, make_job: C
     write_shards(tmp_path, 1, 2)
     plan = make_plan(make_job())
     store = open_store(plan.output)
+    for fit in plan.fits:
+        fit_editor(fit, models, store)
     with pytest.raises(ValueError, match="not inverted yet"):
         edit_shard(next(plan.edit_requests()), Editors(store, models), models, store)
 
@@ -196,6 +198,21 @@ def test_what_is_not_finite_is_a_failed_row(plan: Plan, models: Any, monkeypatch
     monkeypatch.setattr(editor, "edit", broken)
     (report,) = edit_shard(requests[:1], editors, models, store)
     assert report.counts == {"ok": 6, "failed": 3, "undecodable": 1, "incomplete": 1}
+
+
+def test_a_prompt_that_its_editor_refuses_costs_no_other_edit(
+    plan: Plan, models: Any, make_job: Callable[..., Any]
+) -> None:
+    job = make_job()
+    options = {"beta": 0.99, "alpha": 1.0}
+    hopeless = replace(job.edits[0], id="hopeless", method="styleclip-directions", options=options)
+    store, (requests,), editors = prepare(make_plan(replace(job, edits=(hopeless, *job.edits))), models)
+    with pytest.raises(ValueError, match="edit 'hopeless': .*beta 0.99 keeps no channel"):
+        edit_shard(requests, editors, models, store)
+    refused, *others = requests
+    assert read_commit(store, refused.id) is None
+    assert all(read_commit(store, request.id) is not None for request in others)
+    assert not list(store.list(f"data/edit={refused.spec.edit_id}"))
 
 
 def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
