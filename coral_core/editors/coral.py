@@ -83,7 +83,7 @@ class EditConfig:
 class CoralConfig(EditConfig):
     """A latent edit with learned regions."""
 
-    area: float = 0.6  # mean of the masks over pixels and layers
+    area: float = 1.2  # mean of the masks over pixels and layers
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
     keep: float = 2.0  # mean absolute change of the blended image, images in [-1,1], where nothing is claimed
     region_rate: float = 0.01  # Adam's learning rate of the region
