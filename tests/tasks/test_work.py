@@ -207,7 +207,7 @@ def test_a_prompt_that_its_editor_refuses_costs_no_other_edit(
     options = {"beta": 0.99, "alpha": 1.0}
     hopeless = replace(job.edits[0], id="hopeless", method="styleclip-directions", options=options)
     store, (requests,), editors = prepare(make_plan(replace(job, edits=(hopeless, *job.edits))), models)
-    with pytest.raises(ValueError, match="edit 'hopeless': .*beta 0.99 keeps no channel"):
+    with pytest.raises(ValueError, match=r"edit 'hopeless': .*beta 0.99 keeps no channel"):
         edit_shard(requests, editors, models, store)
     refused, *others = requests
     assert read_commit(store, refused.id) is None
