@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 CLAIM_SIZE = 16
 """Pixels from which on a layer's mask says where an edit acts; coarser layers only say that it does."""
-PREPARE_SAMPLES = range(4, 65)
-PREPARE_PIXELS = 64 * 64**2
+PREPARE_LEAST, PREPARE_MOST = 4, 64
+PREPARE_PIXELS = PREPARE_MOST * 64**2
 """Samples of the training source, and their pixels, for statistics of its features: all maps are in memory at once."""
 
 
@@ -51,8 +51,7 @@ class WholeImage(Region):
 def statistics_source(source: Inversion) -> Tensor:
     """The latents of the first samples, as many as fit in PREPARE_PIXELS. [B,L,D]"""
     pixels = source.image_BCHW[0, 0].numel()
-    least, most = PREPARE_SAMPLES[0], PREPARE_SAMPLES[-1]
-    return source.ws_BLD[: min(max(PREPARE_PIXELS // pixels, least), most)]
+    return source.ws_BLD[: min(max(PREPARE_PIXELS // pixels, PREPARE_LEAST), PREPARE_MOST)]
 
 
 @torch.no_grad()

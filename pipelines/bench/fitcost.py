@@ -115,9 +115,8 @@ def summary(courses: Sequence[Course]) -> FitCost:
     """Means over the prompts of one method."""
     if not courses:
         raise ValueError("no scene is a case of these prompts; give more scenes")
-    step, plain = (
-        mean(values) for values in zip(*((c.step_seconds, c.plain_step_seconds) for c in courses), strict=True)
-    )
+    step = mean(course.step_seconds for course in courses)
+    plain = mean(course.plain_step_seconds for course in courses)
     return FitCost(
         method=courses[0].method,
         fit_seconds=mean(course.seconds for course in courses),
