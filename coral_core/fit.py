@@ -83,11 +83,13 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
     started = time.perf_counter()
     editor.prepare(source)
     batches = minibatches(len(source.keys), config.batch_size, config.seed)
-    taken = 0
+    taken, running = 0, dict[str, float]()
     for stage, span in schedule(editor.stages(), config.steps):
         optimiser = torch.optim.Adam([{"params": list(group.parameters)} for group in stage.groups], betas=BETAS)
         parameters = list(chain.from_iterable(group.parameters for group in stage.groups))
-        clock, running = Clock(span, config.settle), dict[str, float]()
+        clock = Clock(span, config.settle)
+        if span:
+            running = {}
         while (step := clock.step) in span:
             for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
                 settings["lr"] = group.learning_rate * ramp((step - span.start + 0.5) / len(span))

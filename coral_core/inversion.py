@@ -55,5 +55,6 @@ def take(inversion: Inversion, index: Tensor | slice) -> Inversion:
         ws_BLD=inversion.ws_BLD[index],
         recon_BCHW=inversion.recon_BCHW[index],
         labels_BHW=inversion.labels_BHW[index],
+        captions=tuple(inversion.captions[position] for position in positions) if inversion.captions else (),
         user_mask_B1HW=None if inversion.user_mask_B1HW is None else inversion.user_mask_B1HW[index],
     )

@@ -49,6 +49,11 @@ def latent_l2(delta_BLD: Tensor) -> Tensor:
     return delta_BLD.float().square().mean((1, 2))
 
 
+def pixel_l2(image_BCHW: Tensor, source_BCHW: Tensor) -> Tensor:
+    """Mean squared difference of images. [B], 0 to 4."""
+    return (image_BCHW.float() - source_BCHW.float()).square().mean((1, 2, 3))
+
+
 def layer_areas(masks: Masks) -> Tensor:
     """Mean of each layer's mask. [B, layers], 0 to 1."""
     return torch.stack([mask_B1HW.float().mean((1, 2, 3)) for mask_B1HW in masks], dim=1)

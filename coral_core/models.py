@@ -43,6 +43,7 @@ class Models:
     identity: Identity
     segmenter: Segmenter
     perceptual: Perceptual
+    folder: Path  # of the bundle's files
     inpainters: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @property
@@ -60,7 +61,9 @@ def load_models(bundle: str, device: str = "cpu") -> Models:
         torch.backends.cudnn.deterministic = True  # the same request, the same bytes
     for network in networks.values():
         network.to(target)
-    return Models(name=found.name, digest=found.digest, digests=found.digests, device=target, **networks)
+    return Models(
+        name=found.name, digest=found.digest, digests=found.digests, device=target, folder=found.path, **networks
+    )
 
 
 def load_network(path: Path, part: str) -> nn.Module:

@@ -28,6 +28,7 @@ class Prompt:
 
     target: str
     source: str = "a photo"
+    look: tuple[float, ...] = field(default=(), repr=False)  # CLIP embedding of an image, in place of the target's
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Inversion:
     recon_BCHW: Tensor  # the generator's image of ws_BLD
     labels_BHW: Tensor  # int64 segment of each source pixel
     taps: tuple[Tensor, ...] = ()  # the encoder's feature maps; live in a batch, never stored
+    captions: tuple[tuple[str, ...], ...] = ()  # sentences that are true of each image; of a captioned source only
     user_mask_B1HW: Tensor | None = None  # [0,1] at generator size: where the user lets edits act; None: everywhere
 
 
@@ -109,6 +111,7 @@ def concat_inversions(batches: Sequence[Inversion]) -> Inversion:
         ws_BLD=torch.cat([batch.ws_BLD for batch in batches]),
         recon_BCHW=torch.cat([batch.recon_BCHW for batch in batches]),
         labels_BHW=torch.cat([batch.labels_BHW for batch in batches]),
+        captions=tuple(sentences for batch in batches for sentences in batch.captions),
         user_mask_B1HW=_concat_user_masks(batches),
     )
 

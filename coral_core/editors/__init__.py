@@ -7,7 +7,9 @@ from functools import partial
 
 from coral_core.editors.attention import ConvAttention
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
+from coral_core.editors.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.coral_inverter import CoralInverter, CoralInverterConfig
 from coral_core.editors.directions import DirectionsConfig, StyleDirections
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
@@ -78,6 +80,28 @@ ROWS = (
         edit_reads=("generator", "clip", "identity"),
         make=StyleDirections.assemble,
         edit_options=("alpha", "beta", "templates", "to_rgb"),
+    ),
+    EditorSpec(
+        name="clipinverter",
+        scope=FitScope.DOMAIN,
+        config=ClipInverterConfig(),
+        fit=FitConfig(steps=2500, batch_size=64, settle=0.0),
+        fit_reads=("generator", "encoder", "clip", "identity", "perceptual"),
+        edit_reads=("generator", "encoder", "clip"),
+        make=ClipInverter.assemble,
+        edit_options=("residual", "remapping"),
+        captioned=True,
+        looks=True,
+    ),
+    EditorSpec(
+        name="coral-inverter-attention",
+        scope=FitScope.PROMPT,
+        config=CoralInverterConfig(),
+        fit=FitConfig(),
+        fit_reads=("generator", "encoder", "clip", "identity"),
+        edit_reads=("generator", "encoder", "clip"),
+        make=partial(CoralInverter.assemble, ConvAttention),
+        base="clipinverter",
     ),
 )
 EDITORS: Mapping[str, EditorSpec] = {row.name: row for row in ROWS}

@@ -97,10 +97,12 @@ class Editor(nn.Module):
         raise NotImplementedError
 
 
-def check_prompts(prompts: Sequence[Prompt], count: int) -> None:
-    """ValueError unless there is one prompt per sample and each asks for a change."""
+def check_prompts(prompts: Sequence[Prompt], count: int, looks: bool = False) -> None:
+    """ValueError unless there is one prompt per sample and each asks for a change, by a look only where `looks`."""
     if len(prompts) != count:
         raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
     for prompt in dict.fromkeys(prompts):
         if prompt.target == prompt.source:
             raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
+        if prompt.look and not looks:
+            raise ValueError(f"{prompt.target!r}: this method edits towards texts and cannot follow a reference image")

@@ -32,8 +32,11 @@ class EditorSpec:
     fit: FitConfig  # this method's default fit
     fit_reads: tuple[str, ...]  # bundle parts a fit reads: their digests enter its id
     edit_reads: tuple[str, ...]  # bundle parts an edit reads
-    make: Callable[[Any, Prompt | None, Models], Editor]  # (config, prompt, models) -> one that learned nothing yet
+    make: Callable[..., Editor]  # (config, prompt, models[, editor it builds upon]) -> one that learned nothing yet
     edit_options: tuple[str, ...] = ()  # options that edits alone read: another value needs no other fit
+    captioned: bool = False  # learns from captioned images, and not from samples of the generator
+    looks: bool = False  # follows a reference image in place of a text
+    base: str = ""  # method whose fitted editor, with its default options, this one builds upon
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Options over defaults, as plain JSON values: complete, so that hashing it identifies the fit.
@@ -61,17 +64,20 @@ class EditorSpec:
         assert isinstance(fit, Mapping), "resolved options come from resolve()"
         return override(self.fit, fit, f"{self.name}: fit")
 
-    def build(self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models) -> Editor:
+    def build(
+        self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models, base: Editor | None = None
+    ) -> Editor:
         """An editor on the models' device, its initial parameters drawn from the fit's seed alone.
 
-        `prompt` is the one it is fitted for; None for a method whose scope is not PROMPT.
+        `prompt` is the one it is fitted for; None for a method whose scope is not PROMPT. `base` is the fitted editor
+        that it builds upon, of a method that does.
         """
         if self.scope is FitScope.PROMPT and prompt is None:
             raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
         config = override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.fit_config(resolved).seed)
-            return self.make(config, prompt, models).to(models.device)
+            return self.make(config, prompt, models, *(() if base is None else (base,))).to(models.device)
 
 
 def override(default: Config, changes: Mapping[str, JsonValue], where: str, also: tuple[str, ...] = ()) -> Config:

@@ -60,13 +60,14 @@ def blend(edited: Styles, masks: Masks | None, limits: Limits, inversion: Invers
     Errors: ValueError as of limited().
     """
     allowed = limited(masks, limits, inversion, generator.conv_sizes)
+    if allowed is None:
+        return _whole(generator.render(edited).clamp(-1, 1), len(generator.conv_sizes))
     image_BCHW = generator.render(generator.styles(inversion.ws_BLD), edited, allowed).clamp(-1, 1)
-    acting = _ones(inversion, generator.conv_sizes) if allowed is None else allowed
-    claiming = tuple(acting[layer] for layer in limits.layers) or acting
+    claiming = tuple(allowed[layer] for layer in limits.layers) or allowed
     mask_B1HW = claimed(claiming, generator.image_size)
     if inversion.user_mask_B1HW is not None:
         mask_B1HW = torch.minimum(mask_B1HW, inversion.user_mask_B1HW)
-    return Edit(image_BCHW, mask_B1HW, losses.layer_areas(acting), allowed or ())
+    return Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed)
 
 
 def limited(masks: Masks | None, limits: Limits, inversion: Inversion, sizes: Sequence[int]) -> Masks | None:
@@ -87,6 +88,11 @@ def limited(masks: Masks | None, limits: Limits, inversion: Inversion, sizes: Se
         return kept
     _check_shape(user_B1HW, inversion)
     return tuple(mask_B1HW * F.interpolate(user_B1HW, mask_B1HW.shape[-2:], mode="area") for mask_B1HW in kept)
+
+
+def _whole(image_BCHW: Tensor, layers: int) -> Edit:
+    """An edit without regions claims every pixel in every layer."""
+    return Edit(image_BCHW, torch.ones_like(image_BCHW[:, :1]), image_BCHW.new_ones(len(image_BCHW), layers))
 
 
 def _cut(mask_B1HW: Tensor, threshold: float) -> Tensor:

@@ -10,6 +10,7 @@ region (losses.area), so that a small segment costs little and the weight means 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.editors.regions import Region, plain_features, statistics_source
+from coral_core.editors.unedited import Unedited
 from coral_core.types import Inversion, Masks
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class ClusterSelection(Segmented):
         self.register_buffer("mean_C", torch.zeros(channels))
         self.register_buffer("std_C", torch.ones(channels))
         self.register_buffer("centres_KC", torch.zeros(CLUSTERS, channels))
+        self._seen: Unedited | None = None  # labels of the training source
 
     @classmethod
     def of(cls, models: Models) -> ClusterSelection:
@@ -87,8 +90,15 @@ class ClusterSelection(Segmented):
         self.mean_C.copy_(mean_C)
         self.std_C.copy_(torch.where(std_C > 1e-6, std_C, 1.0))
         self.centres_KC.copy_(_k_means((points_NC - self.mean_C) / self.std_C))
+        self._seen = Unedited(partial(self._found, generator=generator))
 
     def labels(self, inversion: Inversion, generator: Generator) -> Tensor:
+        """Those of a sample of the source are found once in a fit."""
+        if self._seen is None or not torch.is_grad_enabled():  # an edit, whose samples may bear any keys
+            return self._found(inversion, generator)
+        return self._seen(inversion)
+
+    def _found(self, inversion: Inversion, generator: Generator) -> Tensor:
         points_BHWC = (self._points(inversion.ws_BLD, generator) - self.mean_C) / self.std_C
         return torch.cdist(points_BHWC, self.centres_KC).argmin(-1)
 

@@ -99,6 +99,12 @@ class Encoder(nn.Module):
         self.fine = StyleHead(coarse, 4 * size, width, config.num_ws - COARSE - MEDIUM, config.w_dim)
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
+    @property
+    def tap_channels(self) -> tuple[int, int, int]:
+        """Channels of the taps, fine to coarse."""
+        _, fine, medium, coarse = self.config.widths
+        return fine, medium, coarse
+
     def body(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Taps [B,.,R/2,R/2], [B,.,R/4,R/4], [B,.,R/8,R/8]."""
         fine = self.to_fine(self.stem(image_BCHW.contiguous(memory_format=torch.channels_last)))

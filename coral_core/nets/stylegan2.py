@@ -140,6 +140,9 @@ class Generator(nn.Module):
         self.conv_channels = tuple(c for b, c in enumerate(config.channels) for _ in range(1 if b == 0 else 2))
         self.conv_sizes = tuple(4 * 2**b for b in range(len(config.channels)) for _ in range(1 if b == 0 else 2))
         self.num_ws = 2 * len(config.channels)
+        self.conv_sites = tuple(
+            site for site, (layer, _) in enumerate(self._schedule()) if isinstance(layer, StyledConv)
+        )
 
     def map(self, z_BZ: Tensor, truncation: float = 1.0) -> Tensor:
         """[B,Z] standard normals -> ws_BLD, one w broadcast to all layers, pulled towards w_avg by `truncation`."""

@@ -19,7 +19,7 @@ from PIL import Image
 
 from coral_core.zoo.canvas import SUPERSAMPLING
 from coral_core.zoo.headwear import HIDDEN_BY_HAT
-from coral_core.zoo.lexicon import LEXICON, check, choose_facts, say
+from coral_core.zoo.lexicon import ALL, LEXICON, Wordings, check, choose_facts, say
 from coral_core.zoo.nuisance import Nuisance, draw_nuisance, numbers_of
 from coral_core.zoo.palette import MATERIAL_SEGMENTS, SEGMENTS, palette
 from coral_core.zoo.portrait import draw
@@ -101,12 +101,12 @@ class Scene:
         }
         return frozenset(name for name in LEXICON if not hidden.get(name, False))
 
-    def caption(self, rng: random.Random | None = None) -> Caption:
+    def caption(self, rng: random.Random | None = None, wordings: Wordings = ALL) -> Caption:
         """A sentence on a random subset of what can be seen; without an rng always the same one for a scene's seed."""
         rng = rng or random.Random(f"caption:{self.seed}")
         visible = self.visible()
         facts = choose_facts({name: self.attributes[name] for name in LEXICON if name in visible}, rng)
-        return Caption(say(facts, rng), facts)
+        return Caption(say(facts, rng, wordings), facts)
 
     def numbers(self) -> np.ndarray:
         """The independent numbers, even in [0,1], that draw such a scene: each as the interval [start, end] that leads

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -40,6 +41,32 @@ COLOURED_HAIR: Mapping[str, str] = {
     "mohawk": "a {} mohawk",
 }
 NOT_BEFORE_A_NOUN: frozenset[str] = frozenset({"asleep"})
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """What sentences are made of: wordings of every value, and frames with their weights."""
+
+    lexicon: Mapping[str, Mapping[str, tuple[str, ...]]]
+    frames: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def told(cls) -> Wordings:
+        """All but the third wording of a value and the last frames: captions for editors that learn from texts."""
+        return cls(_chosen(lambda words: words[:2] + words[3:]), FRAMES[:TOLD_FRAMES])
+
+    @classmethod
+    def untold(cls) -> Wordings:
+        """What told() leaves out: sentences that are new to such an editor, though not to CLIP."""
+        return cls(_chosen(lambda words: words[2:3] or words), FRAMES[TOLD_FRAMES:])
+
+
+def _chosen(choose: Callable[[tuple[str, ...]], tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
+    return {name: {value: choose(words) for value, words in values.items()} for name, values in LEXICON.items()}
+
+
+TOLD_FRAMES = 3
+ALL = Wordings(LEXICON, FRAMES)
 NO_FACTS, ALL_FACTS = 0.06, 0.06
 COUNTS: tuple[float, ...] = (0.3, 0.27, 0.2, 0.13, 0.05, 0.03, 0.02)
 """How often a caption that is neither empty nor complete mentions 1, 2, 3, ... facts."""
@@ -67,33 +94,34 @@ def choose_facts(visible: Mapping[str, str], rng: random.Random) -> dict[str, st
     return {name: value for name, value in visible.items() if name in chosen}
 
 
-def say(facts: Mapping[str, str], rng: random.Random) -> str:
+def say(facts: Mapping[str, str], rng: random.Random, wordings: Wordings = ALL) -> str:
     """A sentence that mentions exactly these facts. Unknown names raise ValueError."""
     check(facts)
     if not facts:
         return rng.choice(NEUTRAL)
-    phrases = _phrases(facts, rng)
+    phrases = _phrases(facts, rng, wordings)
     rng.shuffle(phrases)
     place = ""
     if "background" in facts:
-        place = f" {rng.choice(PLACES)} {_wording('background', facts, rng)}"
-    frame = rng.choices([frame for frame, _ in FRAMES], [weight for _, weight in FRAMES])[0]
+        place = f" {rng.choice(PLACES)} {_wording('background', facts, rng, wordings)}"
+    frames, weights = zip(*wordings.frames, strict=True)
+    frame = rng.choices(frames, weights)[0]
     return frame.format(_subject(phrases, rng) + place)
 
 
-def _phrases(facts: Mapping[str, str], rng: random.Random) -> list[tuple[str, bool]]:
+def _phrases(facts: Mapping[str, str], rng: random.Random, wordings: Wordings) -> list[tuple[str, bool]]:
     """One (wording, can follow "wearing") per fact or fused pair of facts; the background has its own place."""
     left = {name: value for name, value in facts.items() if name != "background"}
     phrases: list[tuple[str, bool]] = []
     if "hat_color" in left:
         hat = left.pop("hat", "none")
-        noun = rng.choice(LEXICON["hat"][hat]) if hat != "none" else "a hat"
+        noun = rng.choice(wordings.lexicon["hat"][hat]) if hat != "none" else "a hat"
         phrases.append((_coloured(noun, left.pop("hat_color")), True))
     if "hair_color" in left and left.get("hair_style") in COLOURED_HAIR and rng.random() < 0.5:
         form = COLOURED_HAIR[left.pop("hair_style")]
         phrases.append((form.format(left.pop("hair_color")), False))
     for name, value in left.items():
-        phrases.append((_wording(name, left, rng), name in WORN and value != "none"))
+        phrases.append((_wording(name, left, rng, wordings), name in WORN and value != "none"))
     return phrases
 
 
@@ -125,10 +153,10 @@ def _noun(adjectives: Sequence[str], rng: random.Random) -> str:
     return "someone" if rng.random() < 0.15 else "a person"
 
 
-def _wording(name: str, facts: Mapping[str, str], rng: random.Random) -> str:
+def _wording(name: str, facts: Mapping[str, str], rng: random.Random, words: Wordings) -> str:
     """The plain wording half of the time, any of the value's wordings otherwise."""
-    wordings = LEXICON[name][facts[name]]
-    return wordings[0] if rng.random() < 0.4 else rng.choice(wordings)
+    known = words.lexicon[name][facts[name]]
+    return known[0] if rng.random() < 0.4 else rng.choice(known)
 
 
 def _coloured(noun: str, colour: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -33,6 +34,12 @@ class ColourClip(nn.Module):
     def text(self, prompts: Sequence[str]) -> Tensor:
         return F.normalize(torch.tensor([(*COLOURS[prompt], 0, 0, 0, 0, 0) for prompt in prompts]), dim=1)
 
+    def tokens(self, prompts: Sequence[str]) -> Sequence[str]:
+        return prompts
+
+    def encode_tokens(self, prompts: Sequence[str]) -> Tensor:
+        return self.text(prompts)
+
     def direction(self, prompts: Sequence[Prompt]) -> Tensor:
         return F.normalize(self.text([p.target for p in prompts]) - self.text([p.source for p in prompts]), dim=1)
 
@@ -46,6 +53,38 @@ class LayoutIdentity(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         return F.normalize(self.project(F.adaptive_avg_pool2d(image_BCHW, 4).flatten(1)).float(), dim=1)
+
+
+class TapEncoder(nn.Module):
+    """Three maps of random features, and latents that follow their means. Channels 4, 6, 8, sizes 8, 4, 2."""
+
+    tap_channels = (4, 6, 8)
+
+    def __init__(self, num_ws: int, w_dim: int) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Conv2d(3, channels, 3, padding=1) for channels in self.tap_channels)
+        self.head = nn.Linear(sum(self.tap_channels), num_ws * w_dim)
+        self.shape = (num_ws, w_dim)
+
+    def body(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
+        maps = [F.adaptive_avg_pool2d(image_BCHW, size) for size in (8, 4, 2)]
+        return tuple(torch.tanh(project(x)) for project, x in zip(self.project, maps, strict=True))
+
+    def heads(self, taps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        offsets_BLD = self.head(torch.cat([tap.float().mean((2, 3)) for tap in taps], dim=1)).view(-1, *self.shape)
+        return offsets_BLD.mean(1, keepdim=True), offsets_BLD
+
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        taps = self.body(image_BCHW)
+        base_B1D, offsets_BLD = self.heads(taps)
+        return base_B1D + offsets_BLD, taps
+
+
+class Pixels(nn.Module):
+    """Features that are the image and its thumbnail."""
+
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        return image_BCHW, F.avg_pool2d(image_BCHW, 4)
 
 
 class Thirds(nn.Module):
@@ -80,14 +119,15 @@ def make_models() -> Callable[..., Models]:
             generator = tiny_generator(image_size, w_dim, width)
             networks = {
                 "generator": generator,
-                "encoder": nn.Identity(),
+                "encoder": TapEncoder(generator.num_ws, w_dim),
                 "clip": ColourClip(),
                 "identity": LayoutIdentity(),
                 "segmenter": Thirds(),
-                "perceptual": nn.Identity(),
+                "perceptual": Pixels(),
             }
         frozen = {name: network.eval().requires_grad_(False) for name, network in networks.items()}
-        return Models(name="tiny", digest="", digests={}, device=torch.device("cpu"), **frozen)  # type: ignore[arg-type]
+        described = {"name": "tiny", "digest": "", "digests": {}, "folder": Path(), "device": torch.device("cpu")}
+        return Models(**described, **frozen)  # type: ignore[arg-type]
 
     return make
 
@@ -99,7 +139,7 @@ def models(make_models: Callable[..., Models]) -> Models:
 
 @pytest.fixture
 def make_inversion() -> Callable[..., Inversion]:
-    """Latents with offsets per layer, as an encoder gives them, and a source image that differs from its inversion."""
+    """Latents with offsets per layer, as an encoder gives them, captions, and source images unlike their inversions."""
 
     @torch.no_grad()
     def make(models: Models, count: int = 6, seed: int = 1) -> Inversion:
@@ -110,7 +150,9 @@ def make_inversion() -> Callable[..., Inversion]:
         recon_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
         image_BCHW = (recon_BCHW + 0.1 * torch.randn(recon_BCHW.shape, generator=draw)).clamp(-1, 1)
         labels_BHW = models.segmenter(image_BCHW).argmax(1)
-        return Inversion(tuple(f"key-{i}" for i in range(count)), image_BCHW, ws_BLD, recon_BCHW, labels_BHW)
+        keys = tuple(f"key-{i}" for i in range(count))
+        captions = tuple(("red",) if i % 2 else ("blue", "a photo") for i in range(count))
+        return Inversion(keys, image_BCHW, ws_BLD, recon_BCHW, labels_BHW, captions=captions)
 
     return make
 

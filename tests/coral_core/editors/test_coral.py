@@ -7,9 +7,10 @@ import torch
 
 from coral_core import losses
 from coral_core.editors.attention import ConvAttention
-from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig, Unedited
+from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.latent import GlobalDirection, LevelMapper
 from coral_core.editors.regions import Region, WholeImage, claimed
+from coral_core.editors.unedited import Unedited
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.models import Models
@@ -116,7 +117,7 @@ def test_a_network_reads_an_unedited_sample_once(inversion: Inversion) -> None:
         read.append(len(image_BCHW))
         return image_BCHW.mean((2, 3))
 
-    unedited = Unedited(network)
+    unedited = Unedited.image(network)
     unedited(take(inversion, slice(0, 2)))
     rows_BC = unedited(inversion)
     assert read == [2, 2]

@@ -31,9 +31,16 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
     return spec(method).resolve({} if spec(method).scope is FitScope.IMAGE else {"fit": small})
 
 
-def build(method: str, models: Models, **fit: Any) -> Editor:
+def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
+    """One that has learned nothing; what it builds upon, if it does, has learned from `source`, if there is one."""
     prompt = RED if spec(method).scope is FitScope.PROMPT else None
-    return spec(method).build(resolved(method, **fit), prompt, models)
+    base = None
+    if below := spec(method).base:
+        base = build(below, models, **fit)
+        if source is not None:
+            base.fit(source, spec(below).fit_config(resolved(below, **fit)))
+        base.requires_grad_(False)
+    return spec(method).build(resolved(method, **fit), prompt, models, base)
 
 
 def fitted(method: str, models: Models, inversion: Inversion) -> Editor:
@@ -141,7 +148,7 @@ def test_a_fit_lowers_the_clip_loss(
 ) -> None:
     source = make_inversion(models, 12)
     fit = {"steps": 40, "batch_size": 4, "precision": precision}
-    editor = build(method, models, **fit)
+    editor = build(method, models, source, **fit)
     toward_red = models.clip.text(["red"])
     before = (models.clip.image(source.recon_BCHW) * toward_red).sum(1)
     report = editor.fit(source, spec(method).fit_config(resolved(method, **fit)))

@@ -24,7 +24,8 @@ def moved(method: str, models: Models, inversion: Inversion) -> Editor:
     """The method after a short fit, where it has one, and everything that learns is somewhere."""
     is_fitted = spec(method).scope is not FitScope.IMAGE
     options = spec(method).resolve({"fit": {"steps": 2, "batch_size": 2}} if is_fitted else {})
-    editor = spec(method).build(options, RED, models)
+    base = moved(spec(method).base, models, inversion).requires_grad_(False) if spec(method).base else None
+    editor = spec(method).build(options, RED, models, base)
     if is_fitted:
         editor.fit(inversion, spec(method).fit_config(options))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
