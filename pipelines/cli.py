@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pipelines.bench.cli import bench_app
+from pipelines.edit_cli import edit
 from pipelines.report.cli import preview, report
 from pipelines.zoo_cli import zoo_app
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(zoo_app, name="zoo")
 app.add_typer(bench_app, name="bench")
 app.command()(preview)
+app.command()(edit)
 app.command()(report)
 
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
@@ -58,11 +60,16 @@ def demo_data(
     split: Annotated[str, typer.Option(help="Range of seeds: train, dev, test or reserved.")] = "test",
     size: Annotated[int, typer.Option(help="Pixels of the square images.")] = 64,
     image_format: Annotated[Literal["png", "jpg"], typer.Option("--format", help="Image members.")] = "png",
+    captions: Annotated[int, typer.Option(help="Captions of each, one per line.")] = 1,
+    wordings: Annotated[
+        Literal["all", "told", "untold"], typer.Option(help="untold are new to what learned from told ones.")
+    ] = "all",
 ) -> None:
     """Write WebDataset tars of procedural portraits to try things on."""
-    from pipelines.demo_data import write_demo_data
+    from pipelines.demo_data import Portraits, write_demo_data
 
-    paths = write_demo_data(dest, shards, samples, split, size, image_format)
+    portraits = Portraits(size=size, image_format=image_format, captions=captions, wordings=wordings)
+    paths = write_demo_data(dest, shards, samples, split, portraits)
     print(f"{len(paths)} tars with {shards * samples} portraits of {size} px in {dest}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -27,14 +29,16 @@ from tasks.cost import Price
 from tasks.gates import Gates
 from tasks.geometry import Geometry
 from tasks.groups import IMAGE_SUFFIXES
+from tasks.jobspec import EditEntry, JobSpec
 from tasks.labels import flat_labels
 from tasks.member import PATIENCE, Deadlines
-from tasks.plan import EditEntry, JobSpec
 from tasks.rules import PublishRules
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 Address = Annotated[str, AfterValidator(check_address)]
 """Of a tar or a folder; without credentials, for jobs are parameters of a flow, which Prefect keeps."""
+Addresses = Annotated[list[Address], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+"""One or many."""
 
 
 class Section(BaseModel):
@@ -106,9 +110,10 @@ class S3Section(Section):
 
 
 class FitSourceSection(Section):
-    """What editors are fitted on: seeded samples of the generator."""
+    """What editors are fitted on: seeded samples of the generator, or captioned images for methods that need them."""
 
     samples: Annotated[int, Field(ge=1)] = 512
+    captions: Addresses = []  # tars of images, each with its captions in <key>.txt, one per line
 
 
 class GatesSection(Section):
@@ -166,6 +171,7 @@ class EditSection(Section):
     id: str  # short name, part of the edit's id in every row
     target: Annotated[str, Field(min_length=1)]  # what the edited image should show
     source: Annotated[str, Field(min_length=1)] = "a photo"  # neutral text where the direction starts
+    reference: Address | None = None  # an image to resemble, for methods that can; scores are still those of the target
     method: str = "coral-mapper-attention"
     options: dict[str, Any] = {}  # the method's own; `fit` in it holds those of its fit
     strength: float = 1.0
@@ -192,7 +198,7 @@ class Job(Section):
     """A whole job."""
 
     name: str
-    input: list[Address] = Field(min_length=1)
+    input: Annotated[Addresses, Field(min_length=1)]
     output: Address
     bundle: str = "portraits"
     seed: int = 0
@@ -206,11 +212,6 @@ class Job(Section):
     max_hours: Annotated[float, Field(gt=0)] | None = None  # of a run; then it stops cleanly, to be gone on with
     gates: GatesSection = GatesSection()  # of every edit
     s3: S3Section = S3Section()
-
-    @field_validator("input", mode="before")
-    @classmethod
-    def _one_or_many(cls, given: Any) -> Any:
-        return [given] if isinstance(given, str) else given
 
     @field_validator("edits")
     @classmethod
@@ -233,6 +234,7 @@ class Job(Section):
             geometry=Geometry(fit=self.geometry.fit, output=self.geometry.output),
             edits=tuple(_entry(edit, self.gates) for edit in self.edits),
             fit_samples=self.fit_source.samples,
+            fit_captions=tuple(self.fit_source.captions),
             max_failure_rate=self.max_failure_rate,
             s3=s3_options(self.s3.model_dump(exclude_none=True)),
         )
@@ -263,10 +265,15 @@ def load_job(path: Path) -> Job:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no mapping; a job has the keys {', '.join(Job.model_fields)}")
+    return parse_job(content, str(path))
+
+
+def parse_job(content: Mapping[str, Any], where: str) -> Job:
+    """A job from the content of a file. ValueError with one line per problem, each beginning with `where`."""
     try:
         return Job.model_validate(content)
     except ValidationError as error:
-        raise ValueError("\n".join(f"{path}: {_readable(problem)}" for problem in error.errors())) from None
+        raise ValueError("\n".join(f"{where}: {_readable(problem)}" for problem in error.errors())) from None
 
 
 def _readable(problem: Any) -> str:
@@ -301,6 +308,7 @@ def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
         image_format=edit.format,
         limits=edit.regions.limits(),
         mask=edit.regions.mask or "",
+        reference=edit.reference or "",
         rules=PublishRules(gates=_gates(edit, gates), labels=edit.labels),
     )
 

@@ -20,15 +20,15 @@ from pipelines.job import Job
 from pipelines.report.charts import Ladder, ladder
 from pipelines.report.page import render
 from pipelines.report.scores import SCORES, Score
-from tasks.artifacts import fitted as fitted_ids
 from tasks.artifacts import load_editor
 from tasks.batches import Item
 from tasks.gates import BOUNDS
 from tasks.inputs import expand
-from tasks.plan import EditEntry, JobSpec, Plan, make_plan
+from tasks.jobspec import EditEntry, JobSpec
+from tasks.plan import Plan, make_plan
 from tasks.requests import EditSpec
 from tasks.sweep import Swept, some_items, sweep
-from tasks.work import Pulse, fit_editor
+from tasks.work import OnPulse, Pulse, fit_editor
 
 FACTORS = (0.5, 1.0, 1.5, 2.0)
 """Strengths that are tried, in those of the job."""
@@ -122,7 +122,8 @@ def shortened(job: JobSpec, steps: int) -> JobSpec:
     def shorter(entry: EditEntry) -> EditEntry:
         fit = entry.options.get("fit", {})
         known = EDITORS.get(entry.method)
-        if known is None or known.scope is not FitScope.PROMPT or not isinstance(fit, Mapping):
+        fitted_here = known is not None and (known.scope is FitScope.PROMPT or (known.captioned and job.fit_captions))
+        if not fitted_here or not isinstance(fit, Mapping):
             return entry  # the plan refuses it, or there is nothing to shorten
         return replace(entry, options={**entry.options, "fit": {**fit, "steps": steps}})
 
@@ -163,10 +164,16 @@ def _unusable(items: Sequence[Item]) -> Counter[tuple[str, str]]:
 
 
 def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, tell: Tell) -> None:
-    """Train the editor unless it is there."""
-    request = next((fit for fit in plan.fits if fit.id == edit.fit_id), None)
-    if request is None or request.id in fitted_ids(store):
-        return
+    """Train the editor, and what it builds upon, unless they are there."""
+    requests = {fit.id: fit for fit in plan.fits}
+    own = requests.get(edit.fit_id)
+    for request in () if own is None else (requests.get(own.base), own):
+        if request is not None:
+            fit_editor(request, models, store, telling_now_and_then(tell))
+
+
+def telling_now_and_then(tell: Tell) -> OnPulse:
+    """What tells of a fit, each fifth of the way."""
     told = 0.0
 
     def pulse(now: Pulse) -> None:
@@ -175,7 +182,7 @@ def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, tell: Tell) -
             told = now.fraction
             tell(f"fit {now.note}")
 
-    fit_editor(request, models, store, pulse)
+    return pulse
 
 
 def _strength(index: int, value: float, edit: EditSpec, samples: Sequence[Swept]) -> Strength:

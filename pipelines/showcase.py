@@ -27,7 +27,7 @@ from manifests.query import query
 from manifests.reader import read_row_group, read_rows
 from manifests.store import Store, open_store
 from pipelines.cli import run_flow
-from pipelines.demo_data import write_demo_data
+from pipelines.demo_data import Portraits, write_demo_data
 from pipelines.job import load_job
 from pipelines.sheet import contact_sheet
 from pipelines.tables import grid, report_line, run_tables, show, write_rows
@@ -158,7 +158,7 @@ def main() -> int:
     """Data, run, figures, queries, picture. Returns the run's exit code."""
     data = FOLDER / "data"
     if len(list(data.glob("*.tar"))) < SHARDS:
-        write_demo_data(data, SHARDS, SAMPLES, "test", 64, "png")
+        write_demo_data(data, SHARDS, SAMPLES, "test", Portraits())
     summary = run_flow(load_job(JOB), None)
     show(*run_tables(summary))
     if summary.exit_code == 1:

@@ -192,3 +192,8 @@ def curve_chart(name: str, points: Sequence[tuple[int, float]]) -> str:
             "```",
         ]
     )
+
+
+def scores_line(row: Mapping[str, Any]) -> str:
+    """The scores of one edited image."""
+    return ", ".join(f"{name} {row[name]:.3f}" for name in ("direction", "identity", "outside", "area"))

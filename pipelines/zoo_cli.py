@@ -30,6 +30,26 @@ def train(
 
 
 @zoo_app.command()
+def fit(
+    method: Annotated[str, typer.Argument(help="A method that learns from captions.")],
+    captions: Annotated[list[str], typer.Option(help="Tars of images, each with its captions in <key>.txt.")],
+    bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
+    option: Annotated[list[str] | None, typer.Option(help="Of this training alone: steps=500, perceptual=0.3.")] = None,
+    warm_start: Annotated[bool, typer.Option(help="Go on from what the bundle ships.")] = True,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+) -> None:
+    """Fit an editor on captioned images and write it into the bundle, which then ships it."""
+    from pipelines.options import parse_options
+    from pipelines.storage import s3_options
+    from pipelines.tables import training_line
+    from tasks.shipping import ship
+
+    changes = parse_options(option or (), method)
+    path, report = ship(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
+    print(f"{path}: {report.steps} steps in {report.seconds:.0f} s")
+
+
+@zoo_app.command()
 def check(bundle: Annotated[str, typer.Argument(help="A name of the catalogue or a folder.")] = "portraits") -> None:
     """Load every network of a bundle, strictly, and show what its files say of their quality."""
     from coral_core.models import load_models

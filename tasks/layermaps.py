@@ -19,14 +19,15 @@ from torch import Tensor
 from coral_core.editors import FitScope, spec
 from coral_core.inversion import restore
 from coral_core.models import Models, load_models
-from coral_core.types import Inversion, Masks, Prompt
+from coral_core.types import Inversion, Masks
 from manifests.store import Store
 from tasks.artifacts import Fitted, load_editor
 from tasks.images import masks_of, tensor_of, to_levels
 from tasks.latents import Latents, Name, Row, name_of
-from tasks.plan import RESTORE_READS, Plan
+from tasks.plan import Plan
 from tasks.reasons import reason_of
 from tasks.requests import EditSpec
+from tasks.resolve import RESTORE_READS
 from tasks.sources import FoundSource
 from tasks.tiles import Tile, tile_of
 
@@ -162,7 +163,7 @@ class _Look:
     @classmethod
     def at(cls, edit: EditSpec, fitted: Fitted, source: Inversion, models: Models) -> _Look:
         """Edit the batch again."""
-        prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
+        prompts = [fitted.prompt] * len(source.keys)
         edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
         masks = (*edited.masks, edited.mask_B1HW)
         return cls(masks, *by_segment(masks, source.labels_BHW, len(models.segmenter.segments)))

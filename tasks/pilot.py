@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from coral_core.editors import spec
 from manifests.commit import read_commit
 from manifests.s3_options import S3Options
 from manifests.store import Store, open_store
@@ -78,6 +79,11 @@ class ShortFits:
     @classmethod
     def of(cls, fit: FitRequest) -> ShortFits:
         """Short versions of a fit."""
+        if spec(fit.method).captioned and not fit.captions:
+            return cls(fit, fit, fit, fit)  # the bundle ships what would be fitted
+        if fit.captions:  # all of them, every time: steps are what can be made fewer
+            least = _changed(fit, steps=FEW_STEPS)
+            return cls(least, least, _changed(fit, steps=MORE_STEPS), least)
         few, more = (batches * _option(fit, "batch_size") for batches in (FEW_BATCHES, MORE_BATCHES))
         return cls(
             warm_up=_changed(fit, steps=1, source_samples=few),
@@ -91,6 +97,8 @@ class ShortFits:
         least = seconds["fit", self.least.id]
         found = least
         for name, other in (("steps", self.longer), ("source_samples", self.wider)):
+            if other is self.least:
+                continue
             slope = max(0.0, seconds["fit", other.id] - least) / (_option(other, name) - _option(self.least, name))
             found += slope * (_option(fit, name) - _option(self.least, name))
         return max(0.0, found)
@@ -166,13 +174,17 @@ class Pilot:
         pending = {request.spec.slug for requests in left.edits for request in requests}
         edits = [edit for edit in plan.edits if edit.slug in pending]
         wanted = {fit.id for fit in left.fits} | {edit.fit_id for edit in edits}
-        kinds = {_kind(fit): ShortFits.of(fit) for fit in plan.fits if fit.id in wanted}
-        stands_for = {fit.id: kinds[_kind(fit)].least.id for fit in plan.fits if fit.id in wanted}
+        wanted |= {fit.base for fit in plan.fits if fit.id in wanted}
+        kinds, stands_for = dict[str, ShortFits](), {"": ""}
+        for fit in plan.fits:  # what others build upon comes first
+            if fit.id in wanted:
+                short = kinds.setdefault(_kind(fit), ShortFits.of(replace(fit, base=stands_for[fit.base])))
+                stands_for[fit.id] = short.least.id
         small = replace(
             plan,
             output=output,
             shards=shards.all(),
-            fits=tuple(fit for kind in kinds.values() for fit in kind.all()),
+            fits=tuple({fit.id: fit for kind in kinds.values() for fit in kind.all()}.values()),
             edits=tuple(replace(edit, fit_id=stands_for.get(edit.fit_id, "")) for edit in edits),
             max_failure_rate=1.0,
             retries={},

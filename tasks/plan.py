@@ -15,61 +15,27 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from coral_core.editors import UNLIMITED, FitScope, Limits, spec
-from coral_core.editors.base import check_prompts
-from coral_core.scoring import SCORE_READS
-from coral_core.types import Prompt
-from coral_core.zoo.catalog import BUNDLES, Bundle, read_bundle
+from coral_core.editors import EDITORS, Limits, spec
+from coral_core.zoo.catalog import BUNDLES, read_bundle
 from manifests.s3_options import AMBIENT, S3Options
 from manifests.store import Store, open_store
 from tasks.geometry import Geometry
 from tasks.inputs import find_shards, local_copy
-from tasks.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, InvertSpec, Onto, Shard
+from tasks.jobspec import JobSpec
+from tasks.requests import EditRequest, EditSpec, FitRequest, InvertRequest, InvertSpec, Shard
+from tasks.resolve import digests_of, resolve_edit
 from tasks.retries import read_retries
 from tasks.rules import PublishRules
 from tasks.shards import count_samples
 
 LIMITED = "-limit.json"
 """How the names of plans with a limit end."""
-FORMAT = 3
+FORMAT = 4
 """Of the plan file; to be raised when its fields change."""
+READABLE = (3, FORMAT)
+"""Formats that are understood: what the older ones lack has its default."""
 INVERT_READS = ("generator", "encoder")
-RESTORE_READS = ("generator", "segmenter")
-"""Bundle parts that inverting, and restoring a stored inversion, read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditEntry:
-    """One edit as the job asks for it."""
-
-    id: str
-    target: str
-    source: str
-    method: str
-    options: Mapping[str, object]  # only those that differ from the method's defaults
-    strength: float
-    onto: Onto
-    image_format: ImageFormat
-    limits: Limits = UNLIMITED
-    mask: str = ""  # suffix of the members that say where it may act
-    rules: PublishRules = field(default_factory=PublishRules)  # part of no id: no other edit, only another publish
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobSpec:
-    """What a job file asks for, in full."""
-
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-    bundle: str
-    seed: int
-    batch_size: int
-    geometry: Geometry
-    edits: tuple[EditEntry, ...]
-    fit_samples: int
-    max_failure_rate: float
-    s3: S3Options = AMBIENT
+"""Bundle parts that inverting reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +75,11 @@ class Plan:
 
     def to_json(self) -> bytes:
         fields = {"format": FORMAT, **asdict(self)}
-        shards = [{name: value for name, value in shard.items() if name != "s3"} for shard in fields["shards"]]
-        return json.dumps({**fields, "shards": shards}, indent=1, sort_keys=True).encode()
+        captions = [shard for fit in fields["fits"] for shard in fit["captions"]]
+        references = [edit["reference"] for edit in fields["edits"] if edit["reference"]]
+        for shard in (*fields["shards"], *captions, *references):
+            del shard["s3"]  # those of the plan
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
@@ -130,8 +99,9 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     bundle = read_bundle(job.bundle)
     latest = next((plan for plan in read_plans(store) if plan.limit_samples is None), None)
     shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
-    invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=_digests(bundle, INVERT_READS))
-    resolved = [_resolve(job, entry, bundle, invert) for entry in job.edits]
+    invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=digests_of(bundle, INVERT_READS))
+    captions = _captions(job, latest)
+    resolved = [resolve_edit(job, entry, bundle, invert, captions) for entry in job.edits]
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     return Plan(
         run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
@@ -141,7 +111,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         digests=bundle.digests,
         shards=shards if limit_samples is None else first_samples(shards, limit_samples),
         invert=invert,
-        fits=tuple({fit.id: fit for fit, _ in resolved if fit is not None}.values()),
+        fits=tuple({fit.id: fit for fits, _ in resolved for fit in fits}.values()),
         edits=tuple(edit for _, edit in resolved),
         max_failure_rate=job.max_failure_rate,
         limit_samples=limit_samples,
@@ -150,6 +120,16 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         publish={entry.id: entry.rules for entry in job.edits},
         retries=read_retries(store),
     )
+
+
+def _captions(job: JobSpec, latest: Plan | None) -> tuple[Shard, ...]:
+    """The captioned tars, if an edit learns from them."""
+    methods = {spec(entry.method) for entry in job.edits if entry.method in EDITORS}
+    methods |= {spec(method.base) for method in methods if method.base}
+    if not job.fit_captions or not any(method.captioned for method in methods):
+        return ()
+    known = {shard.uri: shard for fit in (latest.fits if latest else ()) for shard in fit.captions}
+    return find_shards(job.fit_captions, known, job.s3)
 
 
 def record_plan(store: Store, plan: Plan) -> None:
@@ -175,7 +155,7 @@ def is_foreign(data: bytes) -> bool:
         fields = json.loads(data)
     except ValueError:
         return False  # damaged, not foreign
-    return isinstance(fields, dict) and fields.get("format") != FORMAT
+    return isinstance(fields, dict) and fields.get("format") not in READABLE
 
 
 def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
@@ -196,67 +176,6 @@ def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
     return tuple(chosen)
 
 
-def _resolve(job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec) -> tuple[FitRequest | None, EditSpec]:
-    """The fit an edit needs, if any, and the edit."""
-    try:
-        method = spec(entry.method)
-        options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method.scope)})
-        _check_output(job, entry)
-        check_prompts([Prompt(entry.target, entry.source)], 1)
-        entry.limits.check(bundle.conv_sizes)
-    except ValueError as error:
-        raise ValueError(f"edit {entry.id!r}: {error}") from error
-    one_prompt = method.scope is FitScope.PROMPT
-    fit = FitRequest(
-        method=entry.method,
-        options=method.fit_options(options),
-        target=entry.target if one_prompt else "",
-        source=entry.source if one_prompt else "",
-        digests=_digests(bundle, method.fit_reads),
-    )
-    kept = None if method.scope is FitScope.IMAGE else fit
-    edit = EditSpec(
-        slug=entry.id,
-        target=entry.target,
-        source=entry.source,
-        method=entry.method,
-        options=options,
-        fit_id="" if kept is None else kept.id,
-        strength=entry.strength,
-        onto=entry.onto,
-        image_format=entry.image_format,
-        seed=job.seed,
-        batch_size=job.batch_size,
-        digests=_digests(bundle, (*method.edit_reads, *RESTORE_READS, *SCORE_READS)),
-        output=job.geometry.output,
-        invert_id=invert.invert_id,
-        limits=entry.limits,
-        mask=entry.mask,
-    )
-    return kept, edit
-
-
-def _check_output(job: JobSpec, entry: EditEntry) -> None:
-    if (job.geometry.output, entry.onto) == ("source", "reconstruction"):
-        raise ValueError(
-            "composite: reconstruction cannot be laid back into the source, which geometry.output: source asks for; "
-            "choose composite: source, or output: generator"
-        )
-
-
-def _fit_options(job: JobSpec, entry: EditEntry, scope: FitScope) -> Mapping[str, object]:
-    """The job's fit settings under the edit's own. Something that is no mapping goes on, to the method's own error."""
-    own = entry.options.get("fit", {})
-    if scope is FitScope.IMAGE:
-        return own  # type: ignore[return-value]
-    common = {"source_samples": job.fit_samples, "source_seed": job.seed, "seed": job.seed}
-    return {**common, **own} if isinstance(own, Mapping) else own  # type: ignore[return-value]
-
-
-def _digests(bundle: Bundle, parts: Sequence[str]) -> dict[str, str]:
-    return {part: bundle.digests[part] for part in sorted(set(parts))}
-
-
 def _absolute(output: str) -> str:
     return output if "://" in output else str(Path(output).expanduser().absolute())
 
@@ -269,8 +188,17 @@ def _parse(fields: dict[str, Any]) -> Plan:
             "s3": s3,
             "shards": tuple(Shard(**shard, s3=s3) for shard in fields["shards"]),
             "invert": InvertSpec(**{**invert, "geometry": Geometry(**invert["geometry"])}),
-            "fits": tuple(FitRequest(**fit) for fit in fields["fits"]),
-            "edits": tuple(EditSpec(**{**edit, "limits": Limits(**edit["limits"])}) for edit in fields["edits"]),
+            "fits": tuple(_fit(fit, s3) for fit in fields["fits"]),
+            "edits": tuple(_edit(edit, s3) for edit in fields["edits"]),
             "publish": {slug: PublishRules.of(rules) for slug, rules in fields["publish"].items()},
         }
     )
+
+
+def _fit(fields: dict[str, Any], s3: S3Options) -> FitRequest:
+    return FitRequest(**{**fields, "captions": tuple(Shard(**each, s3=s3) for each in fields.get("captions", ()))})
+
+
+def _edit(fields: dict[str, Any], s3: S3Options) -> EditSpec:
+    reference = None if fields.get("reference") is None else Shard(**fields["reference"], s3=s3)
+    return EditSpec(**{**fields, "limits": Limits(**fields["limits"]), "reference": reference})

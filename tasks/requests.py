@@ -98,18 +98,28 @@ class InvertRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class FitRequest:
-    """One editor trained on seeded generator samples; no user data is involved."""
+    """One editor trained on seeded generator samples, where no user data is involved, or on captioned images."""
 
     method: str
     options: Mapping[str, object]  # resolved: every option of the method and of the fit, defaults included
     target: str  # empty, with source, for a method that serves any prompt
     source: str
     digests: Mapping[str, str]  # of the bundle parts the fit reads
+    captions: tuple[Shard, ...] = ()  # tars of captioned images, in place of generator samples
+    base: str = ""  # id of the fit that this one builds upon
+    shipped: str = ""  # sha256 of the bundle's own artifact, where that is the answer
+
+    @property
+    def content(self) -> Mapping[str, object]:
+        """What changes the result. What a fit does without is left out, so that its id is older than these fields."""
+        later = {"captions": [shard.content for shard in self.captions], "base": self.base, "shipped": self.shipped}
+        common = {name: value for name, value in asdict(self).items() if name not in later}
+        return {**common, **{name: value for name, value in later.items() if value}}
 
     @cached_property
     def id(self) -> str:
         """Name of the artifact."""
-        return content_id({"kind": "fit", "version": FIT_VERSION, **asdict(self)})
+        return content_id({"kind": "fit", "version": FIT_VERSION, **self.content})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,17 +142,22 @@ class EditSpec:
     invert_id: str = ""  # how its sources are inverted: under one edit_id there is one image of every sample
     limits: Limits = UNLIMITED  # what the user takes from the regions of the method
     mask: str = ""  # suffix of the samples' members that say where the edit may act; empty: everywhere
+    reference: Shard | None = None  # the image to resemble, known by its content as a tar is
 
     @cached_property
     def digest(self) -> str:
         """One number for all of it, and the version of the computation.
 
-        An edit that is limited by nothing has the number it had before there were limits.
+        An edit that is limited by nothing, or has no reference, has the number it had before there were any.
         """
         content = {"version": EDIT_VERSION, **asdict(self)}
         regions = {name: content.pop(name) for name in ("limits", "mask")}
-        limited = self.mask or self.limits != UNLIMITED
-        return content_id({**content, "regions": regions} if limited else content)
+        del content["reference"]
+        if self.mask or self.limits != UNLIMITED:
+            content["regions"] = regions
+        if self.reference is not None:
+            content["reference"] = self.reference.content
+        return content_id(content)
 
     @property
     def edit_id(self) -> str:

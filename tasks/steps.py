@@ -14,7 +14,8 @@ from prefect.cache_policies import NO_CACHE
 from manifests.commit import committed
 from manifests.store import open_store
 from tasks import waves
-from tasks.plan import JobSpec, Plan, make_plan
+from tasks.jobspec import JobSpec
+from tasks.plan import Plan, make_plan
 from tasks.publish import Publication, publish_edits
 from tasks.retries import Retryable, with_retries
 from tasks.run import Run

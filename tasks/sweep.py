@@ -14,7 +14,7 @@ from tasks.batches import Batch, Item, decoded
 from tasks.gates import Gates
 from tasks.images import Picture, to_pixels
 from tasks.inputs import expand, local_copy
-from tasks.plan import JobSpec
+from tasks.jobspec import JobSpec
 from tasks.requests import EditSpec
 from tasks.rows import EditedPixels
 from tasks.shards import Sample, read_archive

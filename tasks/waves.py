@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from manifests.commit import committed
 from tasks.artifacts import fitted
-from tasks.member import FIT_ATTEMPTS, Work
+from tasks.member import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
 from tasks.outputs import ShardReport
 from tasks.pool import Outcome
+from tasks.requests import FitRequest
 from tasks.run import Run
 
 SETS_ASIDE = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
@@ -80,21 +81,34 @@ def invert(run: Run) -> WaveSummary:
 def fit(run: Run) -> WaveSummary:
     """An artifact for every edit that needs one: loaded if an identical one is stored, trained otherwise."""
     requests, done = run.plan.fits, fitted(run.store)
-    limit = run.deadlines.fit_minutes
-    works = [
-        Work(each.id, f"fit {each.target or each.method}", "fit", (each,), limit, FIT_ATTEMPTS)
-        for each in requests
-        if each.id not in done
-    ]
-    with summary("fit", reused=len(requests) - len(works)) as found:
-        found.left = len(works)
-        for outcome in run.outcomes("fit", works, lambda artifact: 0):
-            found.left -= 1
-            if outcome.error:
-                found.fail(outcome)
-            else:
-                found.done += 1
+    missing = [each for each in requests if each.id not in done]
+    bases = {each.base for each in requests}
+    below = {each.method for each in requests if each.id in bases}  # with their warm-ups, in a pilot
+    with summary("fit", reused=len(requests) - len(missing)) as found:
+        found.left = len(missing)
+        _do_fits(run, [each for each in missing if each.method in below], found)
+        _do_fits(run, [each for each in missing if each.method not in below], found)
     return found
+
+
+def _do_fits(run: Run, requests: Sequence[FitRequest], found: WaveSummary) -> None:
+    """Those whose base is there. One that was not fitted is a failure already; what builds upon it is another."""
+    done = fitted(run.store) if any(each.base for each in requests) else frozenset()
+    works = []
+    for each in requests:
+        name = f"fit {each.target or each.method}"
+        if not each.base or each.base in done:
+            attempts = SHARD_ATTEMPTS if each.captions else FIT_ATTEMPTS  # the user's data may be to blame
+            works.append(Work(each.id, name, "fit", (each,), run.deadlines.fit_minutes, attempts))
+        elif not run.limit.used_up:
+            found.left -= 1
+            found.failures.append(Failure(name, "not fitted, because what it builds upon was not fitted"))
+    for outcome in run.outcomes("fit", works, lambda artifact: 0):
+        found.left -= 1
+        if outcome.error:
+            found.fail(outcome)
+        else:
+            found.done += 1
 
 
 def edit(run: Run) -> WaveSummary:

@@ -20,8 +20,9 @@ from coral_core.types import Inversion, Prompt
 from manifests.commit import read_commit
 from manifests.schema import inversion_schema
 from manifests.store import Store
-from tasks.artifacts import Artifact, Editors, Fitted, read_artifact, save_artifact
+from tasks.artifacts import Artifact, Editors, Fitted, adopt_shipped, read_artifact, save_artifact
 from tasks.batches import Batch, open_inverted, open_source
+from tasks.captions import captioned
 from tasks.geometry import OutputSize
 from tasks.outputs import Output, ShardReport, open_inversion, open_outputs
 from tasks.overlap import Behind
@@ -74,21 +75,29 @@ def invert_shard(
 
 
 def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = unwatched) -> Artifact:
-    """Train and store one editor, or return the artifact that is there."""
-    artifact = read_artifact(store, request.id)
+    """Train and store one editor, or return the artifact that is there, or that the bundle ships."""
+    artifact = read_artifact(store, request.id) or adopt_shipped(store, models.folder, request)
     if artifact is not None:
         return artifact
     method = spec(request.method)
     config = method.fit_config(request.options)
     prompt = Prompt(request.target, request.source) if method.scope is FitScope.PROMPT else None
-    editor = method.build(request.options, prompt, models)
-    source = generator_samples(models, config.source_samples, config.source_seed, config.source_truncation)
+    editor = method.build(request.options, prompt, models, Editors(store, models).base(request.method, request.base))
+    if request.captions:
+        source = captioned(models, request.captions, partial(_pulse_of_captions, pulse))
+    else:
+        source = generator_samples(models, config.source_samples, config.source_seed, config.source_truncation)
 
     def progress(step: int, steps: int, losses: Mapping[str, float]) -> None:
         loss = f", loss {losses['total']:.3f}" if losses else ""
         pulse(Pulse(0, step / steps, f"{request.target or request.method}: {step}/{steps}{loss}"))
 
     return save_artifact(store, request, editor, editor.fit(source, config, progress))
+
+
+def _pulse_of_captions(pulse: OnPulse, tar: str, samples: int) -> None:
+    """Of a captioned source that is read: a tar that is fetched, or so many samples so far."""
+    pulse(Pulse(0, 0.0, f"captions: {samples} samples" if samples else f"captions: {tar}", transfers=not samples))
 
 
 def edit_shard(
@@ -117,9 +126,9 @@ def refusals(requests: Sequence[EditRequest], editors: Editors) -> dict[str, str
     """Why the editors refuse the prompts of some requests, by request."""
     refused = {}
     for request in requests:
-        editor = editors[request.spec].editor
         try:
-            editor.check([Prompt(request.spec.target, request.spec.source)])
+            fitted = editors[request.spec]
+            fitted.editor.check([fitted.prompt])
         except ValueError as error:
             refused[request.id] = f"edit {request.spec.slug!r}: {error}"
     return refused
@@ -208,7 +217,7 @@ def edit_batch(
     """Edit, composite and score a batch; its first `count` samples, off the device."""
     if source is None:
         return None
-    prompts = [Prompt(edit.target, edit.source)] * len(source.keys)
+    prompts = [fitted.prompt] * len(source.keys)
     edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
     final = composite(edited, source, edit.onto)
     scores = score(final, source, prompts, models)

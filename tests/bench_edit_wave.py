@@ -32,7 +32,8 @@ from tasks.actors import Resources
 from tasks.artifacts import Editors
 from tasks.batches import open_inverted
 from tasks.geometry import Geometry
-from tasks.plan import EditEntry, JobSpec, Plan, make_plan
+from tasks.jobspec import EditEntry, JobSpec
+from tasks.plan import Plan, make_plan
 from tasks.run import Run
 from tests.tars import write_shards
 

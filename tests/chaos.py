@@ -28,7 +28,7 @@ import yaml
 
 from manifests.query import query
 from manifests.store import open_store
-from pipelines.demo_data import write_demo_data
+from pipelines.demo_data import Portraits, write_demo_data
 from tests.processes import Coral, descendants
 
 JOB = Path(__file__).parents[1] / "pipelines" / "jobs" / "portraits-demo.yaml"
@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         coral = Coral(folder / "prefect")
-        write_demo_data(folder / "data", given.shards, given.samples, "test", 64, "png")
+        write_demo_data(folder / "data", given.shards, given.samples, "test", Portraits())
         calm, rough = folder / "calm", folder / "rough"
         codes = [timed("undisturbed", lambda: run(coral, write_job(folder, calm, given.fit_steps), None))[0]]
         code, killed = timed("disturbed", lambda: run(coral, write_job(folder, rough, given.fit_steps), given.every))

@@ -58,7 +58,7 @@ def models(bundle: Path) -> Any:
 def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
     """A JobSpec with two quick edits over tmp_path/in-*.tar; keywords replace its fields."""
     from tasks.geometry import Geometry
-    from tasks.plan import EditEntry, JobSpec
+    from tasks.jobspec import EditEntry, JobSpec
 
     def entry(name: str, target: str, **changes: Any) -> EditEntry:
         fields: dict[str, Any] = {

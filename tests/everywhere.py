@@ -22,7 +22,7 @@ import yaml
 from manifests.query import query
 from manifests.s3_options import AMBIENT, S3Options
 from manifests.store import open_store
-from pipelines.demo_data import write_demo_data
+from pipelines.demo_data import Portraits, write_demo_data
 from tests.chaos import run, timed, write_job
 from tests.emulator import ENVIRONMENT, EmulatorProcess
 from tests.processes import Coral
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ |= ENVIRONMENT | {"RAY_worker_niceness": "0"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_demo_data(folder / "data", given.shards, given.samples, "test", 64, "png")
+        write_demo_data(folder / "data", given.shards, given.samples, "test", Portraits())
         found = {}
         for nodes in (1, 2):
             with cluster(nodes) as address:

@@ -35,7 +35,8 @@ from coral_core.models import load_models
 from manifests.store import open_store
 from tasks.artifacts import Editors
 from tasks.geometry import Geometry, OutputSize
-from tasks.plan import EditEntry, JobSpec, make_plan
+from tasks.jobspec import EditEntry, JobSpec
+from tasks.plan import make_plan
 from tasks.work import edit_shard, fit_editor, invert_shard
 
 STARTED = time.perf_counter()

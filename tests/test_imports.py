@@ -101,10 +101,17 @@ def test_a_run_imports_nothing_that_draws_or_measures() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["pipelines/cli.py", "pipelines/zoo_cli.py", "pipelines/bench/cli.py", "pipelines/report/cli.py"]
+    "path",
+    [
+        "pipelines/cli.py",
+        "pipelines/edit_cli.py",
+        "pipelines/zoo_cli.py",
+        "pipelines/bench/cli.py",
+        "pipelines/report/cli.py",
+    ],
 )
 def test_the_command_line_imports_only_typer_before_a_command_is_chosen(path: str) -> None:
-    commands = {"pipelines.bench.cli", "pipelines.report.cli", "pipelines.zoo_cli"}
+    commands = {"pipelines.bench.cli", "pipelines.edit_cli", "pipelines.report.cli", "pipelines.zoo_cli"}
     imported = imports_of(ROOT / path, at_the_top=True)
     at_the_top = {name for name in imported if name not in commands and name.rpartition(".")[0] not in commands}
     standard = {"__future__", "collections", "json", "os", "pathlib", "sys", "typing"}

@@ -74,6 +74,35 @@ def quality(
 
 
 @bench_app.command()
+def edits(
+    method: Annotated[str, typer.Option(help="One that serves any prompt.")] = "clipinverter",
+    prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",
+    images: Annotated[int, typer.Option(min=1, help="Generator samples, in batches of 16.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="Prompts for each.")] = 20,
+    bundle: Bundle = "portraits",
+    device: Device = "cpu",
+    folder: Folder = Path("runs/bench"),
+    json_file: JsonFile = None,
+) -> None:
+    """Time many prompts on the same images, beside bare passes of encoder and generator and beside an optimisation."""
+    from dataclasses import asdict
+
+    from pipelines.bench.editcost import check_method, measure_edits
+    from pipelines.bench.prompts import read_prompts
+    from pipelines.bench.quality import QualityConfig, open_bench
+
+    chosen, wanted = check_method(method), read_prompts(prompts)
+    bench = open_bench(QualityConfig(bundle=bundle, device=device, folder=folder))
+    cost = measure_edits(bench, chosen, wanted, images, count, _tell)
+    print(
+        f"{cost.method}: {cost.images} images, {cost.prompts} prompts each in {cost.edit_seconds:.1f} s, "
+        f"{cost.ratio:.2f} times the bare passes ({cost.passes_seconds:.1f} s); "
+        f"{cost.gain:.0f} times less per edit than styleclip-optimization ({1000 * cost.search_seconds:.0f} ms)"
+    )
+    _save(json_file, asdict(cost) | {"ratio": cost.ratio, "gain": cost.gain})
+
+
+@bench_app.command()
 def fits(
     methods: Annotated[str, typer.Option(help="Names with commas between; else all that are fitted per prompt.")] = "",
     prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",

@@ -16,17 +16,20 @@ from statistics import mean, median
 from torch import Tensor
 
 from coral_core.editors import EDITORS, EditorSpec, FitScope, Stage, spec
-from coral_core.editors.coral import CoralEditor
+from coral_core.editors.prompted import PromptEditor
 from coral_core.fit import FitConfig
 from coral_core.inversion import generator_samples
 from coral_core.types import Inversion
 from coral_core.zoo.measure import success_rate
 from pipelines.bench.cases import Cases, cases_of
+from pipelines.bench.fits import fits_behind
 from pipelines.bench.outcome import edit_cases
 from pipelines.bench.prompts import BenchPrompt
 from pipelines.bench.quality import Bench, QualityConfig, open_bench
 from pipelines.bench.workers import OnDone, Work, run_all
+from tasks.artifacts import Editors
 from tasks.images import tensor_of
+from tasks.work import fit_editor
 
 GOAL = 0.8
 """Mean judged success over the prompts that a method is timed to."""
@@ -56,7 +59,7 @@ class Watch:
 
     bench: Bench
     method: EditorSpec
-    editor: CoralEditor
+    editor: PromptEditor
     cases: Cases
     looks: dict[int, tuple[float, float]] = field(default_factory=dict)  # step -> (seconds, success)
     seconds: float = 0.0
@@ -74,12 +77,16 @@ class Watch:
         return success_rate(self.bench.judges.first.read(output_NCHW), self.cases.wants)
 
 
-class PlainLoop(CoralEditor):
-    """Remembers no embedding from one step to the next."""
+def forgetful(editor: PromptEditor) -> PromptEditor:
+    """The editor, but it remembers no embedding from one step to the next."""
+    losses = editor.losses
 
-    def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        self._forget()
-        return super().losses(batch, stage)
+    def forgetting(batch: Inversion, stage: Stage) -> dict[str, Tensor]:
+        editor.forget()
+        return losses(batch, stage)
+
+    editor.losses = forgetting  # type: ignore[method-assign]
+    return editor
 
 
 @dataclass(frozen=True)
@@ -145,12 +152,8 @@ def _course(config: QualityConfig, method: str, prompt: BenchPrompt) -> Course |
     options = row.resolve({})
     settings = row.fit_config(options)
     source = generator_samples(bench.models, settings.source_samples, settings.source_seed, settings.source_truncation)
-    editor = row.build(options, prompt.prompt, bench.models)
-    assert isinstance(editor, CoralEditor)
-    plain = PlainLoop(bench.models, prompt.prompt, editor.latent, editor.region, editor.config)
-    plain_step = _step_seconds(plain, source, replace(settings, precision="float32"))
-    editor = row.build(options, prompt.prompt, bench.models)  # what the plain loop has learned is forgotten
-    assert isinstance(editor, CoralEditor)
+    plain_step = _step_seconds(forgetful(_built(bench, method, prompt)), source, replace(settings, precision="float32"))
+    editor = _built(bench, method, prompt)  # what the plain loop has learned is forgotten
     watch = Watch(bench, row, editor, cases)
     editor.fit(source, settings, watch)
     taken = watch.looks[max(watch.looks)][0]
@@ -158,7 +161,18 @@ def _course(config: QualityConfig, method: str, prompt: BenchPrompt) -> Course |
     return Course(method, taken, step, plain_step, watch.looks)
 
 
-def _step_seconds(editor: CoralEditor, source: Inversion, config: FitConfig) -> float:
+def _built(bench: Bench, method: str, prompt: BenchPrompt) -> PromptEditor:
+    """An editor that has learned nothing, on what it builds upon."""
+    *bases, own = fits_behind(bench.bundle, method, prompt)
+    for each in bases:
+        fit_editor(each, bench.models, bench.store)
+    base = Editors(bench.store, bench.models).base(method, own.base)
+    editor = spec(method).build(own.options, prompt.prompt, bench.models, base)
+    assert isinstance(editor, PromptEditor)
+    return editor
+
+
+def _step_seconds(editor: PromptEditor, source: Inversion, config: FitConfig) -> float:
     """Median of a few steps, the first one left out."""
     ends: list[float] = []
     few = replace(config, steps=TIMED_STEPS + 1, settle=0.0)

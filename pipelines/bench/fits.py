@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from coral_core.editors import EditorSpec, FitScope, spec
+from collections.abc import Sequence
+
+from coral_core.editors import spec
 from coral_core.zoo.catalog import Bundle
 from pipelines.bench.outcome import BASELINES
 from pipelines.bench.prompts import BenchPrompt
 from tasks.requests import EditSpec, FitRequest
+from tasks.resolve import fits_of
 
 
-def fit_request(bundle: Bundle, method: str, prompt: BenchPrompt) -> FitRequest | None:
-    """The fit behind a method's edits of a prompt, with the method's default options; None without one."""
-    if method in BASELINES or spec(method).scope is FitScope.IMAGE:
-        return None
-    row: EditorSpec = spec(method)
-    of_prompt = row.scope is FitScope.PROMPT
-    return FitRequest(
-        method=method,
-        options=row.fit_options(row.resolve({})),
-        target=prompt.target if of_prompt else "",
-        source=prompt.source if of_prompt else "",
-        digests={part: bundle.digests[part] for part in sorted(set(row.fit_reads))},
-    )
+def fits_behind(bundle: Bundle, method: str, prompt: BenchPrompt) -> tuple[FitRequest, ...]:
+    """The fits behind a method's edits of a prompt, with the method's default options; its own is the last."""
+    if method in BASELINES:
+        return ()
+    return fits_of(spec(method), spec(method).resolve({}), prompt.prompt, bundle)
 
 
-def edit_spec(method: str, prompt: BenchPrompt, fit: FitRequest | None) -> EditSpec:
+def edit_spec(method: str, prompt: BenchPrompt, fits: Sequence[FitRequest]) -> EditSpec:
     """What a job would ask for."""
     return EditSpec(
         slug=prompt.id,
@@ -32,7 +27,7 @@ def edit_spec(method: str, prompt: BenchPrompt, fit: FitRequest | None) -> EditS
         source=prompt.source,
         method=method,
         options=spec(method).resolve({}),
-        fit_id="" if fit is None else fit.id,
+        fit_id=fits[-1].id if fits else "",
         strength=1.0,
         onto="source",
         image_format="png",

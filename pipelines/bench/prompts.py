@@ -16,9 +16,10 @@ from pipelines.job import SLUG, Section
 Kind = Literal["recolour", "add", "remove", "reshape", "multi"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHIPPED: Mapping[str, Path] = {
-    name: Path(__file__).parents[1] / "prompts" / f"prompts-{name}.yaml" for name in ("dev", "test")
+    name: Path(__file__).parents[1] / "prompts" / f"prompts-{name}.yaml"
+    for name in ("dev", "dev-wide", "test", "reworded")
 }
-"""dev to iterate on, test to report and never to tune on."""
+"""dev and dev-wide to iterate on, test to report and never to tune on; reworded is test in other sentences."""
 
 
 class BenchPrompt(Section):

@@ -24,7 +24,7 @@ from coral_core.zoo.catalog import Bundle, read_bundle
 from coral_core.zoo.domain import Scene
 from manifests.store import Store, open_store
 from pipelines.bench.cases import Cases, Choice, cases_of, photographs
-from pipelines.bench.fits import edit_spec, fit_request
+from pipelines.bench.fits import edit_spec, fits_behind
 from pipelines.bench.judges import Judges, load_judges
 from pipelines.bench.outcome import BASELINES, Outcome, edit_cases, figures_of, outcome_of
 from pipelines.bench.prompts import BenchPrompt
@@ -80,12 +80,12 @@ class Bench:
 
     def _content(self, method: str, prompt: BenchPrompt) -> dict[str, object]:
         """Everything that changes a record."""
-        fit = fit_request(self.bundle, method, prompt)
+        fits = fits_behind(self.bundle, method, prompt)
         return {
             "version": [RECORD_VERSION, EDIT_VERSION],
             "method": method,
             "options": {} if method in BASELINES else dict(spec(method).resolve({})),
-            "fit": None if fit is None else fit.id,
+            "fit": fits[-1].id if fits else None,
             "prompt": prompt.model_dump(exclude={"id", "kind"}),
             "photos": self.photos_digest,
             "digests": {"bundle": self.bundle.digest, **self.judges.digests},
@@ -104,9 +104,9 @@ class Bench:
     def _outcome(self, method: str, prompt: BenchPrompt, cases: Cases) -> tuple[Outcome, float | None]:
         if method in BASELINES:
             return outcome_of(BASELINES[method](cases), cases, prompt.prompt, self.models), None
-        fit = fit_request(self.bundle, method, prompt)
-        editor = load_editor(self.store, edit_spec(method, prompt, fit), self.models).editor
-        artifact = None if fit is None else read_artifact(self.store, fit.id)
+        fits = fits_behind(self.bundle, method, prompt)
+        editor = load_editor(self.store, edit_spec(method, prompt, fits), self.models).editor
+        artifact = read_artifact(self.store, fits[-1].id) if fits else None
         outcome = edit_cases(editor, spec(method), cases, prompt.prompt, self.models)
         return outcome, None if artifact is None else artifact.seconds
 
@@ -134,9 +134,11 @@ def measure_quality(
 ) -> list[Record]:
     """One record per (method, prompt), the baselines' first and last."""
     bundle, store = read_bundle(config.bundle), open_store(str(config.folder))
-    wanted = [fit_request(bundle, method, prompt) for method in methods for prompt in prompts]
-    fits = {fit.id: fit for fit in wanted if fit is not None and read_artifact(store, fit.id) is None}
-    run_all([Work(f"fit {fit.method}: {fit.target}", _fit, (config, fit)) for fit in fits.values()], workers, on_done)
+    wanted = [fits_behind(bundle, method, prompt) for method in methods for prompt in prompts]
+    for fits in ([chain[:-1] for chain in wanted], [chain[-1:] for chain in wanted]):  # bases first
+        missing = {fit.id: fit for chain in fits for fit in chain if read_artifact(store, fit.id) is None}
+        labelled = [Work(f"fit {fit.method}: {fit.target}", _fit, (config, fit)) for fit in missing.values()]
+        run_all(labelled, workers, on_done)
     lines = [(method, prompt) for method in ("inversion", *methods, "answer") for prompt in prompts]
     return run_all(
         [Work(f"measure {method}: {prompt.id}", _record, (config, method, prompt)) for method, prompt in lines],

@@ -62,10 +62,10 @@ def time_spent(store: Store, plan: Plan) -> Spent:
 
 
 def _fits(plan: Plan, fits: Mapping[str, Artifact]) -> Iterator[Phase]:
-    """One phase per editor, named after the edits that share it."""
+    """One phase per editor, named after the edits that share it; one that others build upon, after its method."""
     for fit_id, artifact in fits.items():
         slugs = ", ".join(edit.slug for edit in plan.edits if edit.fit_id == fit_id)
-        yield Phase(f"fit {slugs}", artifact.steps, "steps", artifact.seconds)
+        yield Phase(f"fit {slugs or artifact.request['method']}", artifact.steps, "steps", artifact.seconds)
 
 
 def _phases(plan: Plan, records: Sequence[CommitRecord], phase: str) -> Iterator[Phase]:

@@ -16,7 +16,8 @@ from pipelines.job import load_job
 from tasks import waves
 from tasks.actors import Resources
 from tasks.cluster import disconnect
-from tasks.plan import JobSpec, make_plan
+from tasks.jobspec import JobSpec
+from tasks.plan import make_plan
 from tasks.publish import publish_edits
 from tasks.run import Run
 from tests.chaos import Killer, rows_of

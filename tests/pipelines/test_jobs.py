@@ -15,6 +15,7 @@ from manifests.query import query
 from manifests.store import open_store
 from pipelines.job import load_job
 from pipelines.preview import shortened
+from tests.inverters import shorten_fits
 from tests.tars import write_shards
 
 JOBS = sorted((Path(__file__).parents[2] / "pipelines" / "jobs").glob("*.yaml"))
@@ -31,12 +32,18 @@ def test_shipped_jobs_are_complete(path: Path) -> None:
 
 @every_job
 def test_shipped_jobs_run(
-    path: Path, tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
+    path: Path,
+    tmp_path: Path,
+    make_job: Callable[..., Any],
+    run_job: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a small random bundle, a few images and two steps a fit."""
+    """On a small random bundle, a few images and steps a fit. It ships no artifact: the images have captions."""
     write_shards(tmp_path, 1, 3)
-    asked, small = load_job(path).spec(), make_job()
-    here = {"inputs": small.inputs, "output": small.output, "bundle": small.bundle, "fit_samples": small.fit_samples}
+    shorten_fits(monkeypatch)
+    asked, small = load_job(path).spec(), make_job(fit_captions=(str(tmp_path / "in-*.tar"),))
+    kept = ("inputs", "output", "bundle", "fit_samples", "fit_captions")
+    here = {name: getattr(small, name) for name in kept}
     plan, summaries = run_job(shortened(replace(asked, **here), 2))
     assert not any(summary.failures for summary in summaries)
     rows = query(open_store(plan.output), "SELECT count(*) AS n, count(direction) AS scored FROM manifest").to_pylist()

@@ -12,7 +12,9 @@ import pytest
 from coral_core.editors import EDITORS, FitScope
 from manifests.query import query
 from manifests.store import open_store
-from tasks.plan import EditEntry, make_plan
+from tasks.jobspec import EditEntry
+from tasks.plan import make_plan
+from tests.inverters import shorten_fits
 from tests.tars import write_shards
 
 SERVE_ALL = [name for name, row in EDITORS.items() if row.scope is not FitScope.PROMPT]
@@ -33,11 +35,16 @@ def edits(entry: Callable[..., EditEntry]) -> tuple[EditEntry, ...]:
     return tuple(entry(f"{method}-{slug}", target, method) for method in SERVE_ALL for slug, target in prompts.items())
 
 
-def test_a_job_of_both_methods_runs_end_to_end(
-    tmp_path: Path, edits: tuple[EditEntry, ...], make_job: Callable[..., Any], run_job: Callable[..., Any]
+def test_a_job_of_all_of_them_runs_end_to_end(
+    tmp_path: Path,
+    edits: tuple[EditEntry, ...],
+    make_job: Callable[..., Any],
+    run_job: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_shards(tmp_path, 1, 3)
-    plan, summaries = run_job(make_job(edits=edits))
+    shorten_fits(monkeypatch)
+    plan, summaries = run_job(make_job(edits=edits, fit_captions=(str(tmp_path / "in-*.tar"),)))
     assert not any(summary.failures for summary in summaries)
     assert {fit.method for fit in plan.fits} == {name for name in SERVE_ALL if EDITORS[name].scope is FitScope.DOMAIN}
     assert len(plan.fits) == len({fit.method for fit in plan.fits}), "one fit serves both prompts"

@@ -17,7 +17,8 @@ from manifests.store import open_store
 from tasks.artifacts import Editors
 from tasks.geometry import Geometry
 from tasks.images import pixels_of
-from tasks.plan import EditEntry, JobSpec, make_plan
+from tasks.jobspec import EditEntry, JobSpec
+from tasks.plan import make_plan
 from tasks.shards import read_samples
 from tasks.sidecars import PROBLEM
 from tasks.work import edit_shard, fit_editor, invert_shard

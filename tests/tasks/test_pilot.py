@@ -33,7 +33,7 @@ from tests.tars import members_of, write_shards, write_tar
 
 def fit_of(steps: int = 300, source_samples: int = 512) -> FitRequest:
     options = {"area": 0.1, "fit": {"steps": steps, "batch_size": 8, "source_samples": source_samples}}
-    return FitRequest(method="some", options=options, target="red hair", source="a person", digests={})
+    return FitRequest(method="styleclip-mapper", options=options, target="red hair", source="a person", digests={})
 
 
 @pytest.mark.parametrize("steps", [1, 2, 300, 20_000])

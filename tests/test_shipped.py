@@ -1,0 +1,126 @@
+"""The artifacts that come with the portraits: they are those that jobs ask for, small, and good."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from coral_core.editors import EDITORS
+from coral_core.models import Models, load_models
+from coral_core.types import Prompt
+from coral_core.zoo.catalog import Bundle, read_bundle
+from coral_core.zoo.measure import success_rate
+from manifests.store import open_store
+from pipelines.bench.cases import Cases, Choice, cases_of, photographs
+from pipelines.bench.fits import edit_spec, fits_behind
+from pipelines.bench.judges import load_judges
+from pipelines.bench.outcome import edit_cases
+from pipelines.bench.prompts import BenchPrompt
+from pipelines.edit import OneEdit, edit_image
+from tasks.artifacts import SHIPPED, load_editor, read_notes, shipped
+from tasks.images import encode, tensor_of
+from tasks.resolve import fit_request
+from tasks.work import fit_editor
+
+ROOT = Path(__file__).parents[1]
+MOST_BYTES = 40 * 10**6
+CAPTIONED = [name for name, row in EDITORS.items() if row.captioned]
+SUNGLASSES = BenchPrompt(
+    id="sunglasses",
+    kind="add",
+    source="a person",
+    target="a person with sunglasses",
+    wants={"glasses": "sunglasses"},
+)
+SCENES = 6
+
+
+@pytest.fixture(scope="module")
+def portraits() -> Bundle:
+    return read_bundle("portraits")
+
+
+@pytest.fixture(scope="module")
+def artifacts(portraits: Bundle) -> Mapping[str, Path]:
+    return {path.stem: path for path in (portraits.path / SHIPPED).iterdir()}
+
+
+@pytest.fixture(scope="module")
+def networks() -> Models:
+    return load_models("portraits")
+
+
+@pytest.fixture(scope="module")
+def cases(networks: Models) -> Cases:
+    """Photos of scenes without sunglasses."""
+    found = cases_of(*photographs(networks, Choice(split="dev", scenes=12)), SUNGLASSES.wants, SCENES)
+    assert found is not None and len(found.scenes) == SCENES
+    return found
+
+
+@pytest.mark.parametrize("method", CAPTIONED)
+def test_what_learns_from_captions_comes_with_the_bundle(method: str, portraits: Bundle) -> None:
+    """For the default options and these networks; after a change of either it has to be shipped anew."""
+    row = EDITORS[method]
+    wanted = fit_request(row, row.resolve({}), Prompt(""), portraits)
+    assert shipped(portraits.path, wanted), f"coral zoo fit {method} --captions ..."
+
+
+@pytest.mark.parametrize("method", EDITORS)
+def test_every_method_can_be_asked_for_without_captions(method: str, portraits: Bundle) -> None:
+    fits_behind(portraits, method, SUNGLASSES)
+
+
+def test_nothing_else_is_shipped(artifacts: Mapping[str, Path]) -> None:
+    assert sorted(artifacts) == sorted(CAPTIONED)
+
+
+def test_artifacts_are_small_finite_and_say_how_they_came_about(artifacts: Mapping[str, Path]) -> None:
+    for path in artifacts.values():
+        tensors = safetensors.torch.load(path.read_bytes())
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+        assert read_notes(path.read_bytes())["steps"] > 0
+
+
+def test_a_bundle_is_a_small_download(portraits: Bundle) -> None:
+    sizes = {path.name: path.stat().st_size for path in portraits.path.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) <= MOST_BYTES, sizes
+
+
+def test_every_file_of_the_bundle_is_packaged(portraits: Bundle) -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    zoo = ROOT / "coral_core" / "zoo"
+    packaged = {path for pattern in settings["coral_core.zoo"] for path in zoo.glob(pattern) if path.is_file()}
+    assert {path for path in portraits.path.rglob("*") if path.is_file()} <= packaged
+
+
+@pytest.mark.parametrize("method", CAPTIONED)
+def test_its_edits_are_seen_by_both_judges(
+    method: str, portraits: Bundle, networks: Models, cases: Cases, tmp_path: Path
+) -> None:
+    judges, store = load_judges(portraits.path, networks.device), open_store(tmp_path)
+    fits = fits_behind(portraits, method, SUNGLASSES)
+    fit_editor(fits[-1], networks, store)
+    editor = load_editor(store, edit_spec(method, SUNGLASSES, fits), networks).editor
+    outcome = edit_cases(editor, EDITORS[method], cases, SUNGLASSES.prompt, networks)
+    output_NCHW = tensor_of(list(outcome.output_NHWC))
+    assert judges.second is not None
+    found = {judge: judge.read(output_NCHW) for judge in (judges.first, judges.second)}
+    for reads in found.values():
+        assert success_rate(reads, cases.wants) >= 2 / 3
+    before = judges.first.read(cases.inversion.recon_BCHW)
+    assert success_rate(before, cases.wants) == 0
+
+
+def test_an_image_is_edited_with_nothing_but_a_sentence(cases: Cases, tmp_path: Path) -> None:
+    (photo := tmp_path / "photo.png").write_bytes(encode(cases.scenes[0].image(64), "png"))
+    said: list[str] = []
+    found = edit_image(OneEdit(image=photo, text=SUNGLASSES.target, source=SUNGLASSES.source), said.append)
+    assert said == [] and found.row["status"] == "ok"
+    assert found.row["clip_edit"] > found.row["clip_source"]
