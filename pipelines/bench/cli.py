@@ -43,7 +43,9 @@ def models(
 @bench_app.command()
 def quality(
     methods: Annotated[str, typer.Option(help="Names with commas between; all methods without.")] = "",
-    prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",
+    prompts: Annotated[
+        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
+    ] = "dev",
     scenes: Annotated[int, typer.Option(min=1, help="Candidates; an edit is scored on those it applies to.")] = 32,
     seed: Annotated[int, typer.Option(help="Which scenes are drawn.")] = 0,
     split: Annotated[str, typer.Option(help="Range the scenes come from: dev or test.")] = "dev",
@@ -76,7 +78,9 @@ def quality(
 @bench_app.command()
 def edits(
     method: Annotated[str, typer.Option(help="One that serves any prompt.")] = "clipinverter",
-    prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",
+    prompts: Annotated[
+        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
+    ] = "dev",
     images: Annotated[int, typer.Option(min=1, help="Generator samples, in batches of 16.")] = 1000,
     count: Annotated[int, typer.Option(min=1, help="Prompts for each.")] = 20,
     bundle: Bundle = "portraits",
@@ -105,7 +109,9 @@ def edits(
 @bench_app.command()
 def fits(
     methods: Annotated[str, typer.Option(help="Names with commas between; else all that are fitted per prompt.")] = "",
-    prompts: Annotated[str, typer.Option(help="A prompt file, or dev or test for the shipped ones.")] = "dev",
+    prompts: Annotated[
+        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
+    ] = "dev",
     scenes: Annotated[int, typer.Option(min=1, help="Candidates of the dev range, to judge running fits on.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Processes; more than one disturb each other's clocks.")] = 1,
     bundle: Bundle = "portraits",
