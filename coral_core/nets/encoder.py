@@ -114,8 +114,8 @@ class Encoder(nn.Module):
     def heads(self, taps: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Taps -> (base [B,1,D], offsets [B,L,D]), both relative to w_avg; their sum is the latent."""
         fine, medium, coarse = taps
-        p2 = _upsample(coarse) + self.lateral_medium(medium)
-        p1 = _upsample(p2) + self.lateral_fine(fine)
+        p2 = _upsample(coarse).add_(self.lateral_medium(medium))  # in place: maps of 12 MB a batch are dear to allocate
+        p1 = _upsample(p2).add_(self.lateral_fine(fine))
         offsets = torch.cat([self.coarse(coarse), self.medium(p2), self.fine(p1)], dim=1)
         return self.base(coarse), offsets
 
