@@ -21,9 +21,6 @@ from tasks.plan import make_plan
 from tasks.shards import write_shard
 from tasks.work import edit_shard, fit_editor, invert_shard
 
-DATA = "data/"
-"""Where the object with the pixels lies."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class OneEdit:

@@ -211,7 +211,7 @@ def _batches(edit: EditSpec, samples: Sequence[_Sample], models: Models) -> Iter
         ws_BLD = torch.from_numpy(np.stack([sample.ws_LD for sample in part])).to(models.device)
         source = restore(models, [sample.key for sample in part], image_BCHW, ws_BLD)
         if "encoder" in spec(edit.method).edit_reads:
-            source = replace(source, taps=models.encoder(image_BCHW)[1])
+            source = replace(source, taps=models.encoder.body(image_BCHW))
         if edit.mask:
             levels = [sample.user_HW for sample in part if sample.user_HW is not None]
             source = replace(source, user_mask_B1HW=masks_of(levels).to(models.device))

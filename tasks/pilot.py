@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coral_core.editors import spec
 from manifests.commit import read_commit
 from manifests.s3_options import S3Options
 from manifests.store import Store, open_store
@@ -34,20 +33,15 @@ from tasks.member import Work
 from tasks.plan import Plan
 from tasks.pool import Outcome
 from tasks.progress import OnProgress, unseen
-from tasks.requests import EditRequest, FitRequest, InvertRequest, Shard, canonical_json
+from tasks.requests import EditRequest, InvertRequest, Shard
 from tasks.run import Run
 from tasks.shards import BLOCK, END_OF_ARCHIVE, count_samples, read_archive
+from tasks.shortfits import Seconds, ShortFits, kind_of
 from tasks.waves import WaveSummary
 
-FEW_STEPS, MORE_STEPS = 2, 10
-FEW_BATCHES, MORE_BATCHES = 2, 8
-"""Of the short fits whose differences tell what a step, and what a sample of the source, takes."""
 EXCERPT = "excerpt.tar"
 """Key of the excerpt in the scratch output."""
 CHUNK = 2**20
-
-Seconds = Mapping[tuple[str, str], float]
-"""(wave, key of the work) -> how long the work took."""
 
 
 class TimedRun(Run):
@@ -65,47 +59,6 @@ class TimedRun(Run):
             self.seconds[wave, outcome.work.key] = now - before
             before = now
             yield outcome
-
-
-@dataclass(frozen=True)
-class ShortFits:
-    """The fits that stand for all of one kind, whose prompts alone differ."""
-
-    warm_up: FitRequest
-    least: FitRequest
-    longer: FitRequest  # more steps
-    wider: FitRequest  # more samples in the source
-
-    @classmethod
-    def of(cls, fit: FitRequest) -> ShortFits:
-        """Short versions of a fit."""
-        if spec(fit.method).captioned and not fit.captions:
-            return cls(fit, fit, fit, fit)  # the bundle ships what would be fitted
-        if fit.captions:  # all of them, every time: steps are what can be made fewer
-            least = _changed(fit, steps=FEW_STEPS)
-            return cls(least, least, _changed(fit, steps=MORE_STEPS), least)
-        few, more = (batches * _option(fit, "batch_size") for batches in (FEW_BATCHES, MORE_BATCHES))
-        return cls(
-            warm_up=_changed(fit, steps=1, source_samples=few),
-            least=_changed(fit, steps=FEW_STEPS, source_samples=few),
-            longer=_changed(fit, steps=MORE_STEPS, source_samples=few),
-            wider=_changed(fit, steps=FEW_STEPS, source_samples=more),
-        )
-
-    def whole(self, fit: FitRequest, seconds: Seconds) -> float:
-        """Seconds of a fit of this kind with all its steps and samples."""
-        least = seconds["fit", self.least.id]
-        found = least
-        for name, other in (("steps", self.longer), ("source_samples", self.wider)):
-            if other is self.least:
-                continue
-            slope = max(0.0, seconds["fit", other.id] - least) / (_option(other, name) - _option(self.least, name))
-            found += slope * (_option(fit, name) - _option(self.least, name))
-        return max(0.0, found)
-
-    def all(self) -> tuple[FitRequest, ...]:
-        """In the order in which they are to be done."""
-        return (self.warm_up, self.least, self.longer, self.wider)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +131,7 @@ class Pilot:
         kinds, stands_for = dict[str, ShortFits](), {"": ""}
         for fit in plan.fits:  # what others build upon comes first
             if fit.id in wanted:
-                short = kinds.setdefault(_kind(fit), ShortFits.of(replace(fit, base=stands_for[fit.base])))
+                short = kinds.setdefault(kind_of(fit), ShortFits.of(replace(fit, base=stands_for[fit.base])))
                 stands_for[fit.id] = short.least.id
         small = replace(
             plan,
@@ -213,7 +166,7 @@ class Pilot:
             size=shards.larger.size,
             start=max(0.0, inverted[first.id] - inverted[second.id]),
             invert=shards.pace(inverted, _computing(store, longer.id, "invert") / more),
-            fits={fit.id: self.kinds[_kind(fit)].whole(fit, seconds) for fit in left.fits},
+            fits={fit.id: self.kinds[kind_of(fit)].whole(fit, seconds) for fit in left.fits},
             restore=replace(edit, image=edit.image - sum(edits.values())),
             edits=edits,
         )
@@ -303,20 +256,3 @@ def _computing(store: Store, request_id: str, phase: str) -> float:
     record = read_commit(store, request_id)
     assert record is not None, "a wave without failures has committed everything"
     return record.seconds.get(phase, 0.0)
-
-
-def _kind(fit: FitRequest) -> str:
-    return canonical_json({"method": fit.method, "options": fit.options})
-
-
-def _option(fit: FitRequest, name: str) -> int:
-    options = fit.options["fit"]
-    assert isinstance(options, Mapping), "a plan's options are resolved"
-    return int(options[name])
-
-
-def _changed(fit: FitRequest, **changes: int) -> FitRequest:
-    """The fit with some of the numbers of its loop changed."""
-    options = fit.options["fit"]
-    assert isinstance(options, Mapping), "a plan's options are resolved"
-    return replace(fit, options={**fit.options, "fit": {**options, **changes}})

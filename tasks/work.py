@@ -201,7 +201,7 @@ def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models)
     if not any("encoder" in request.spec.digests for request in requests):
         return source
     with torch.no_grad():
-        return replace(source, taps=models.encoder(source.image_BCHW)[1])
+        return replace(source, taps=models.encoder.body(source.image_BCHW))
 
 
 def within(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion | None:

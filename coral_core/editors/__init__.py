@@ -9,12 +9,13 @@ from coral_core.editors.attention import ConvAttention
 from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
 from coral_core.editors.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
-from coral_core.editors.coral_inverter import CoralInverter, CoralInverterConfig
+from coral_core.editors.coral_inverter import CoralInverter
 from coral_core.editors.directions import DirectionsConfig, StyleDirections
 from coral_core.editors.editorspec import EditorSpec
 from coral_core.editors.latent import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.editors.optimization import LatentOptimization, OptimizationConfig
+from coral_core.editors.prompted import RegionConfig
 from coral_core.editors.regions import Region, WholeImage
 from coral_core.editors.segments import ClusterSelection, SegmentSelection
 from coral_core.fit import FitConfig
@@ -96,7 +97,7 @@ ROWS = (
     EditorSpec(
         name="coral-inverter-attention",
         scope=FitScope.PROMPT,
-        config=CoralInverterConfig(),
+        config=RegionConfig(),
         fit=FitConfig(),
         fit_reads=("generator", "encoder", "clip", "identity"),
         edit_reads=("generator", "encoder", "clip"),

@@ -155,10 +155,11 @@ class ClipInverter(Editor):
         self._ways = Ways(self.models, captions, source_clip, Unedited.image(self.models.identity), start_E)
         guess = LatentGuess.of(source.ws_BLD.mean(1), images_NE)
         self.slope_ED.copy_(guess.slope_ED * guess.unit_D)
-        wanted = [source.ws_BLD[0].numel()] if self.config.adversarial else []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self._critic = tuple(LatentCritic(each).to(source.ws_BLD) for each in wanted)  # in a tuple: nothing to keep
+        self._critic: tuple[LatentCritic, ...] = ()  # in a tuple: no part of what is kept
+        if self.config.adversarial:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                self._critic = (LatentCritic(source.ws_BLD[0].numel()).to(source.ws_BLD),)
 
     def stages(self) -> Sequence[Stage]:
         """The remapper takes a tenth of the adapter's steps, as published."""
@@ -189,7 +190,7 @@ class ClipInverter(Editor):
         limits: Limits = UNLIMITED,
     ) -> Edit:
         """Edit each sample at `strength`. `seed` is unused: nothing here is drawn."""
-        self._check(prompts, len(inversion.keys))
+        check_prompts(prompts, len(inversion.keys), looks=True)
         return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
     @torch.no_grad()
@@ -203,18 +204,18 @@ class ClipInverter(Editor):
         return self._remapped(ws_BLD, text_BE, strength * self.config.remapping)
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        self._check(prompts, len(prompts))
-
-    def _check(self, prompts: Sequence[Prompt], count: int) -> None:
-        check_prompts(prompts, count, looks=True)
-        wrong = {len(prompt.look) for prompt in prompts if prompt.look} - {self.models.clip.width}
-        if wrong:
-            raise ValueError(f"a look of {wrong.pop()} numbers; this CLIP's embeddings have {self.models.clip.width}")
+        check_prompts(prompts, len(prompts), looks=True)
+        for prompt in prompts:
+            self._wanted(prompt)
 
     def _wanted(self, prompt: Prompt) -> Tensor:
         """The embedding to edit towards. [E] A look is moved to where the text would be that says as much."""
         if not prompt.look:
             return self.models.clip.text([prompt.target])[0]
+        if len(prompt.look) != self.models.clip.width:
+            raise ValueError(
+                f"a look of {len(prompt.look)} numbers; this CLIP's embeddings have {self.models.clip.width}"
+            )
         look_E = torch.tensor(prompt.look).to(self.image_mean_E)
         return self.text_mean_E + (look_E - self.image_mean_E) / self.image_std_E * self.text_std_E
 

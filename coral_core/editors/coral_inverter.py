@@ -7,7 +7,6 @@ first has no masks, the second one latent edit per prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,23 +22,18 @@ if TYPE_CHECKING:
     from coral_core.models import Models
 
 
-@dataclass(frozen=True, kw_only=True)
-class CoralInverterConfig(RegionConfig):
-    """Regions for the edits of a CLIPInverter."""
-
-
 class CoralInverter(PromptEditor):
     """A region slot around a fitted ClipInverter, fitted for one prompt."""
 
     def __init__(
-        self, models: Models, prompt: Prompt, region: Region, config: CoralInverterConfig, inverter: ClipInverter
+        self, models: Models, prompt: Prompt, region: Region, config: RegionConfig, inverter: ClipInverter
     ) -> None:
         super().__init__(models, prompt, region, config)
         self._inverter = (inverter,)  # in a tuple: an artifact of its own, no part of this one
 
     @classmethod
     def assemble(
-        cls, region: type[Region], config: CoralInverterConfig, prompt: Prompt, models: Models, base: Editor
+        cls, region: type[Region], config: RegionConfig, prompt: Prompt, models: Models, base: Editor
     ) -> CoralInverter:
         """One whose region has the sizes of the bundle's generator."""
         assert isinstance(base, ClipInverter), "the table says what this builds upon"

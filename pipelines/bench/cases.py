@@ -83,4 +83,4 @@ def batches(inversion: Inversion, models: Models, taps: bool) -> list[Inversion]
     if not taps:
         return parts
     with torch.no_grad():
-        return [replace(part, taps=models.encoder(part.image_BCHW)[1]) for part in parts]
+        return [replace(part, taps=models.encoder.body(part.image_BCHW)) for part in parts]

@@ -17,6 +17,7 @@ bench_app = typer.Typer(help="Measure networks and methods against ground truth.
 Bundle = Annotated[str, typer.Option(help="A name of the catalogue or a folder of weight files.")]
 Device = Annotated[str, typer.Option(help="torch device.")]
 Folder = Annotated[Path, typer.Option(help="For fits, records, rendered scenes and reports.")]
+PromptFile = Annotated[str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
 
 
@@ -43,9 +44,7 @@ def models(
 @bench_app.command()
 def quality(
     methods: Annotated[str, typer.Option(help="Names with commas between; all methods without.")] = "",
-    prompts: Annotated[
-        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
-    ] = "dev",
+    prompts: PromptFile = "dev",
     scenes: Annotated[int, typer.Option(min=1, help="Candidates; an edit is scored on those it applies to.")] = 32,
     seed: Annotated[int, typer.Option(help="Which scenes are drawn.")] = 0,
     split: Annotated[str, typer.Option(help="Range the scenes come from: dev or test.")] = "dev",
@@ -78,9 +77,7 @@ def quality(
 @bench_app.command()
 def edits(
     method: Annotated[str, typer.Option(help="One that serves any prompt.")] = "clipinverter",
-    prompts: Annotated[
-        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
-    ] = "dev",
+    prompts: PromptFile = "dev",
     images: Annotated[int, typer.Option(min=1, help="Generator samples, in batches of 16.")] = 1000,
     count: Annotated[int, typer.Option(min=1, help="Prompts for each.")] = 20,
     bundle: Bundle = "portraits",
@@ -109,9 +106,7 @@ def edits(
 @bench_app.command()
 def fits(
     methods: Annotated[str, typer.Option(help="Names with commas between; else all that are fitted per prompt.")] = "",
-    prompts: Annotated[
-        str, typer.Option(help="A prompt file, or a shipped one: dev, dev-wide, test, reworded.")
-    ] = "dev",
+    prompts: PromptFile = "dev",
     scenes: Annotated[int, typer.Option(min=1, help="Candidates of the dev range, to judge running fits on.")] = 32,
     workers: Annotated[int, typer.Option(min=1, help="Processes; more than one disturb each other's clocks.")] = 1,
     bundle: Bundle = "portraits",

@@ -79,7 +79,7 @@ def measure_edits(
         edits += _seconds(bench, _edits, bench, editor, batch, wanted)
         on_done(Done(f"{method}: {count} prompts", min(first + BATCH, images), images, time.monotonic() - started))
     search = _editor(bench, SLOW, prompts[0])
-    few = take(generator_samples(bench.models, SEARCHED, seed=0), slice(0, SEARCHED))
+    few = generator_samples(bench.models, SEARCHED, seed=0)
     search.edit(take(few, slice(0, 1)), [wanted[0]])
     searching = _seconds(bench, search.edit, few, [wanted[0]] * SEARCHED) / SEARCHED
     done = -(-images // BATCH) * BATCH

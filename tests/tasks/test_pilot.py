@@ -22,10 +22,11 @@ from tasks.cost import Price, count_plan, left_of
 from tasks.forecast import forecast
 from tasks.gc import find_leftovers
 from tasks.inputs import describe
-from tasks.pilot import FEW_BATCHES, MORE_BATCHES, MORE_STEPS, Pilot, ShortFits, ShortShards, scratch_output
+from tasks.pilot import Pilot, ShortShards, scratch_output
 from tasks.plan import Plan, make_plan, record_plan
 from tasks.requests import FitRequest
 from tasks.shards import count_samples, read_samples
+from tasks.shortfits import FEW_BATCHES, MORE_BATCHES, MORE_STEPS, ShortFits
 from tasks.work import edit_shard, fit_editor, invert_shard
 from tests.painted import publish_painted
 from tests.tars import members_of, write_shards, write_tar

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from coral_core.editors.attention import ConvAttention
 from coral_core.editors.clipinverter import ClipInverter, ClipInverterConfig
-from coral_core.editors.coral_inverter import CoralInverter, CoralInverterConfig
+from coral_core.editors.coral_inverter import CoralInverter
+from coral_core.editors.prompted import RegionConfig
 from coral_core.editors.regions import Region
 from coral_core.fit import FitConfig, Precision
 from coral_core.inversion import take
@@ -46,7 +47,7 @@ def around(inverter: ClipInverter, region: Region | None = None, prompt: Prompt 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         chosen = region or ConvAttention.of(inverter.models)
-    return CoralInverter(inverter.models, prompt, chosen, CoralInverterConfig(), inverter)
+    return CoralInverter(inverter.models, prompt, chosen, RegionConfig(), inverter)
 
 
 def kept(network: nn.Module) -> dict[str, Tensor]:
