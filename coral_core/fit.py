@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from statistics import mean
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
 from coral_core.inversion import take
+from coral_core.precision import Precision, autocast
 from coral_core.types import Inversion
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ MEMORY = 0.95
 SETTLING = 20
 """Steps whose mean loss is compared with that of as many before them."""
 
-Precision = Literal["float32", "bfloat16"]
 Progress = Callable[[int, int, Mapping[str, float]], None]
 """Called after each step with (steps done or no longer needed, steps in all, running means of the losses)."""
 
@@ -94,7 +94,7 @@ def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress
             for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
                 settings["lr"] = group.learning_rate * ramp((step - span.start + 0.5) / len(span))
             batch = take(source, next(batches).to(source.ws_BLD.device))
-            with torch.autocast(batch.ws_BLD.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            with autocast(batch.ws_BLD.device, config.precision):
                 terms = editor.losses(batch, stage)
             total = torch.stack(list(terms.values())).sum()
             values = finite({**terms, "total": total}, stage, step)

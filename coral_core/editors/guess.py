@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from coral_core.editors.relevance import ridge
-from coral_core.fit import Precision
 from coral_core.inversion import SAMPLE_BATCH
+from coral_core.precision import Precision, autocast
 
 if TYPE_CHECKING:
     from coral_core.models import Models
@@ -61,6 +61,6 @@ class LatentGuess:
 def _embedded(models: Models, z_BZ: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
     """(w_BD, e_BE) of generator samples."""
     ws_BLD = models.generator.map(z_BZ)
-    with torch.autocast(z_BZ.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with autocast(z_BZ.device, precision):
         image_BCHW = models.generator.render(models.generator.styles(ws_BLD)).clamp(-1, 1)
         return ws_BLD[:, 0].float(), models.clip.image(image_BCHW).float()

@@ -35,8 +35,9 @@ from coral_core.editors.guess import PLACES, LatentGuess
 from coral_core.editors.latent import open_rows
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.views import Views
-from coral_core.fit import BETAS, Precision, ramp
+from coral_core.fit import BETAS, ramp
 from coral_core.inversion import take
+from coral_core.precision import Precision, autocast
 from coral_core.types import Edit, Inversion, Prompt, SampleRng
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class LatentOptimization(Editor):
 
     def _goal(self, batch: Inversion, prompts: Sequence[Prompt], seed: int) -> Goal:
         models = self.models
-        with self._autocast():
+        with autocast(self.models.device, self.config.precision):
             source_BE, source_BI = models.clip.image(batch.recon_BCHW), models.identity(batch.recon_BCHW)
         text_BE = models.clip.text([prompt.target for prompt in prompts])
         return Goal(batch, text_BE, models.clip.direction(prompts), source_BE, source_BI, SampleRng(batch.keys, seed))
@@ -190,7 +191,7 @@ class LatentOptimization(Editor):
     def _loss(self, goal: Goal, parts_BKD: Tensor, views: Views | None) -> Tensor:
         """L of each sample, of the image itself without views."""
         config, models, delta_BLD = self.config, self.models, self._delta(parts_BKD)
-        with self._autocast():
+        with autocast(self.models.device, self.config.precision):
             styles = models.generator.styles(goal.batch.ws_BLD + self.guess.unit_D * delta_BLD)
             image_BCHW = models.generator.render(styles).clamp(-1, 1)
             image_BE = models.clip.image(image_BCHW if views is None else views.draw(image_BCHW, goal.rng))
@@ -204,6 +205,3 @@ class LatentOptimization(Editor):
             if not config.identity:
                 return loss_B
             return loss_B + config.identity * losses.identity_distance(models.identity(image_BCHW), goal.source_BI)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.models.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")

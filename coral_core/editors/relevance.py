@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coral_core.fit import FitConfig, Progress
+from coral_core.precision import autocast
 from coral_core.types import Inversion, Styles
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Measuring:
 
     def embedded(self, styles: Styles) -> Tensor:
         """CLIP of the images of some styles."""
-        enabled = self.config.precision == "bfloat16"
-        with torch.autocast(self.source.ws_BLD.device.type, torch.bfloat16, enabled=enabled):
+        with autocast(self.source.ws_BLD.device, self.config.precision):
             return self.models.clip.image(self.models.generator.render(styles).clamp(-1, 1)).float()
 
     def tell(self, done: int, total: int) -> None:

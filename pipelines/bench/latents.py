@@ -10,6 +10,7 @@ from torch import Tensor
 from coral_core.fit import BETAS, ramp
 from coral_core.losses import clip_distance
 from coral_core.models import Models
+from coral_core.precision import autocast
 from coral_core.types import Inversion, Prompt
 
 REFINE_RATE = 0.05
@@ -57,7 +58,7 @@ def _moved(
     optimiser = torch.optim.Adam([delta_BLD], lr=1.0, betas=BETAS)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = ramp((step + 0.5) / steps)
-        with torch.autocast(models.device.type, torch.bfloat16):
+        with autocast(models.device, "bfloat16"):
             image_BCHW = generator.render(generator.styles(inversion.ws_BLD + rate_D * delta_BLD)).clamp(-1, 1)
             loss = loss_B(image_BCHW).sum()
         (delta_BLD.grad,) = torch.autograd.grad(loss, [delta_BLD])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from coral_core.precision import autocast
 from coral_core.weights import load_state
 from coral_core.zoo.corpus import Corpus, load_corpus
 
@@ -85,7 +86,7 @@ class Recipe(nn.Module, ABC):
 
     def step(self, step: int, rng: np.random.Generator) -> dict[str, float]:
         """One optimisation step; returns the loss terms."""
-        with torch.autocast(self.context.device.type, torch.bfloat16):
+        with autocast(self.context.device, "bfloat16"):
             terms = self.losses(rng)
         self.descend("main", torch.stack(list(terms.values())).sum(), step)
         return {name: term.item() for name, term in terms.items()}

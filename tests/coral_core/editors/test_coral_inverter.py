@@ -14,10 +14,11 @@ from coral_core.editors.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral_inverter import CoralInverter
 from coral_core.editors.prompted import RegionConfig
 from coral_core.editors.regions import Region
-from coral_core.fit import FitConfig, Precision
+from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.models import Models
 from coral_core.nets.stylegan2 import Generator
+from coral_core.precision import Precision
 from coral_core.types import Inversion, Masks, Prompt
 
 RED = Prompt("red")

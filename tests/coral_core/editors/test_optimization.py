@@ -60,7 +60,11 @@ def test_another_batching_finds_the_same_bits(
         assert torch.equal(editor.found(take(inversion, part), prompts[part]), together[part])
 
 
-def test_a_settled_image_is_done_whatever_its_neighbours_do(models: Models, inversion: Inversion) -> None:
+def test_a_settled_image_is_done_whatever_its_neighbours_do(
+    make_models: Callable[..., Models], make_inversion: Callable[..., Inversion]
+) -> None:
+    models = make_models(w_dim=16, width=16)  # as above
+    inversion = make_inversion(models, 4)
     patient, hasty = (made(models, steps=40, settled=settled) for settled in (0.0, 0.08))
     together = hasty.found(inversion, [RED] * 4)
     for position in range(4):
