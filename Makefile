@@ -9,7 +9,7 @@ help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
 demo: $(READY) ## 256 portraits, three edits, end to end, under runs/demo/
-	$(BIN)/python -m pipelines.showcase
+	$(BIN)/python -m pipelines.demo
 
 test: $(READY) ## Run the tests
 	$(BIN)/python -m pytest

@@ -15,17 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from statistics import mean
-from typing import TYPE_CHECKING, get_args
+from typing import Protocol, get_args
 
 import torch
 from torch import Tensor
 
 from coral_core.inversion import take
 from coral_core.precision import Precision, autocast
+from coral_core.stages import Stage
 from coral_core.types import Inversion
-
-if TYPE_CHECKING:
-    from coral_core.editors.base import Editor, Stage
 
 BETAS = (0.9, 0.99)
 """Adam's averages: a fit has hundreds of steps, so the second moment must forget within a hundred, not a thousand."""
@@ -75,7 +73,23 @@ class FitReport:
     losses: dict[str, float]  # running mean of every weighted term at the end, and "total"
 
 
-def fit(editor: Editor, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
+class Fittable(Protocol):
+    """What can be fitted: it states its stages, and its losses on a batch. coral_core.editors.base.Editor is one."""
+
+    def prepare(self, source: Inversion) -> None:
+        """Take statistics of the training source; called once, before the first step."""
+        ...
+
+    def stages(self) -> Sequence[Stage]:
+        """The parts of the fit, in order."""
+        ...
+
+    def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
+        """Named, weighted, batch-mean terms; their sum is minimised."""
+        ...
+
+
+def fit(editor: Fittable, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
     """Train `editor` in place on minibatches of `source`, stage by stage.
 
     Errors: RuntimeError naming the term when a loss stops being finite.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from coral_core.models import Models
+from coral_core.bundle.models import Models
 from coral_core.types import Inversion, SampleRng, concat_inversions
 
 SAMPLE_BATCH = 32  # generator samples made at a time; bounds memory, does not change them

@@ -12,7 +12,7 @@ from torch import Tensor
 from coral_core.types import Edit, Inversion, Prompt, Scores
 
 if TYPE_CHECKING:
-    from coral_core.models import Models
+    from coral_core.bundle.models import Models
 
 SCORE_READS = ("clip", "identity")
 """The bundle parts whose digests enter a scored result's id, beside those the editor reads."""

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.store import CommitConflict, CommitUnknown, ObjectInfo, Store
-from manifests.writer import LocalPart
+from manifests.parquet.writer import LocalPart
+from manifests.stores.store import CommitConflict, CommitUnknown, ObjectInfo, Store
 
 __all__ = [
     "CommitConflict",

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from manifests.filesystem import filesystem_of
-from manifests.schema import MANIFEST_SCHEMA
+from manifests.parquet.filesystem import filesystem_of
+from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.snapshot import Snapshot, read_snapshot
-from manifests.store import Store
+from manifests.stores.store import Store
 
 _SEALED = {
     "enable_external_access": "false",  # no files, no network, no ATTACH, no COPY

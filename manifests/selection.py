@@ -15,7 +15,7 @@ from typing import Any
 
 from manifests.query import Ask, asking, quoted
 from manifests.snapshot import Snapshot
-from manifests.store import Store
+from manifests.stores.store import Store
 
 ROWS_AT_ONCE = 50_000
 """Sources are taken together until they have so many chosen rows; one source alone may have more."""

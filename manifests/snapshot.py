@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from manifests.store import CommitConflict, CommitUnknown, Store
-from manifests.writer import LocalPart
+from manifests.parquet.writer import LocalPart
+from manifests.stores.store import CommitConflict, CommitUnknown, Store
 
 POINTER = "snapshots/LATEST.json"
 PARTS = "manifest/part-"

@@ -21,20 +21,20 @@ os.environ |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_work
 
 import torch
 
+from coral_core.bundle.models import load_models
 from coral_core.composite import composite
 from coral_core.inversion import restore
-from coral_core.models import load_models
 from coral_core.scoring import score
 from coral_core.types import Inversion, Prompt
 from coral_core.zoo.random_bundle import write_random_bundle
-from tasks import waves
-from tasks.actors import Resources
-from tasks.artifacts import Editors
-from tasks.batches import open_inverted
-from tasks.geometry import Geometry
-from tasks.jobspec import EditEntry, JobSpec
-from tasks.plan import Plan, make_plan
-from tasks.run import Run
+from tasks.artifacts.loaded import Editors
+from tasks.plan.plan import Plan, make_plan
+from tasks.run import waves
+from tasks.run.run import Run
+from tasks.shards.reading import open_inverted
+from tasks.spec.geometry import Geometry
+from tasks.spec.job import EditEntry, JobSpec
+from tasks.spec.resources import Resources
 from tests.tars import write_shards
 
 CONTRACT = 1.5

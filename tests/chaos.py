@@ -27,8 +27,8 @@ from typing import Any
 import yaml
 
 from manifests.query import query
-from manifests.store import open_store
-from pipelines.demo_data import Portraits, write_demo_data
+from manifests.stores.open import open_store
+from pipelines.cli.demo_data import Portraits, write_demo_data
 from tests.processes import Coral, descendants
 
 JOB = Path(__file__).parents[1] / "pipelines" / "jobs" / "portraits-demo.yaml"

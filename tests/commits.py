@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from manifests.schema import inversion_schema
-from manifests.store import open_store
-from tasks.gates import GATED_SCORES
-from tasks.geometry import Geometry
-from tasks.outputs import open_inversion, open_outputs
-from tasks.plan import Plan
-from tasks.requests import EditRequest, EditSpec, InvertSpec, Shard
-from tasks.rules import PublishRules
-from tasks.work import commit_info
+from manifests.parquet.schema import inversion_schema
+from manifests.stores.open import open_store
+from tasks.plan.plan import Plan
+from tasks.shards.commits import commit_info
+from tasks.shards.output import open_inversion, open_outputs
+from tasks.spec.gates import GATED_SCORES
+from tasks.spec.geometry import Geometry
+from tasks.spec.publish_rules import PublishRules
+from tasks.spec.requests import EditRequest, EditSpec, InvertSpec, Shard
 
 Metadata = Callable[[int], str | None]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from manifests.store import Store, open_store
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
 
 if TYPE_CHECKING:
     from tests.emulator import Emulator
@@ -49,7 +50,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def models(bundle: Path) -> Any:
     """Its networks."""
-    from coral_core.models import load_models
+    from coral_core.bundle.models import load_models
 
     return load_models(str(bundle))
 
@@ -57,8 +58,8 @@ def models(bundle: Path) -> Any:
 @pytest.fixture
 def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
     """A JobSpec with two quick edits over tmp_path/in-*.tar; keywords replace its fields."""
-    from tasks.geometry import Geometry
-    from tasks.jobspec import EditEntry, JobSpec
+    from tasks.spec.geometry import Geometry
+    from tasks.spec.job import EditEntry, JobSpec
 
     def entry(name: str, target: str, **changes: Any) -> EditEntry:
         fields: dict[str, Any] = {
@@ -98,15 +99,16 @@ def run_job() -> Callable[..., Any]:
     The works whose names are in `deadly` count as having killed their workers.
     """
     from manifests.commit import committed
-    from manifests.store import open_store
-    from tasks import waves
-    from tasks.actors import Resources, Worker
-    from tasks.member import Work
-    from tasks.plan import make_plan, record_plan
-    from tasks.pool import Outcome
-    from tasks.publish import publish_edits
-    from tasks.retries import Retryable, record_retries, with_retries
-    from tasks.run import Run
+    from manifests.stores.open import open_store
+    from tasks.cluster.actor import Worker
+    from tasks.cluster.pool import Outcome
+    from tasks.cluster.pooled_actor import Work
+    from tasks.plan.plan import make_plan, record_plan
+    from tasks.plan.retry import Retryable, record_retries, with_retries
+    from tasks.publish.publish import publish_edits
+    from tasks.run import waves
+    from tasks.run.run import Run
+    from tasks.spec.resources import Resources
 
     class InlineRun(Run):
         deadly: Collection[str] = ()

@@ -24,8 +24,8 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from manifests.s3 import S3Store
-from manifests.s3_options import AMBIENT, S3Options
+from manifests.stores.s3 import S3Store
+from manifests.stores.s3_options import AMBIENT, S3Options
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIAEMULATED00000000",

@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 
 from manifests.query import query
-from manifests.s3_options import AMBIENT, S3Options
-from manifests.store import open_store
-from pipelines.demo_data import Portraits, write_demo_data
+from manifests.stores.open import open_store
+from manifests.stores.s3_options import AMBIENT, S3Options
+from pipelines.cli.demo_data import Portraits, write_demo_data
 from tests.chaos import run, timed, write_job
 from tests.emulator import ENVIRONMENT, EmulatorProcess
 from tests.processes import Coral

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from coral_core.bundle.catalog import read_bundle
+from coral_core.bundle.models import load_models
 from coral_core.editors import EDITORS, spec
 from coral_core.fit import FitConfig, FitReport
-from coral_core.models import load_models
 from coral_core.types import Prompt
-from coral_core.zoo.catalog import read_bundle
-from tasks.artifacts import SHIPPED, encode_artifact
-from tasks.resolve import fit_request
+from tasks.artifacts.bundled import SHIPPED
+from tasks.artifacts.fit_requests import fit_request
+from tasks.artifacts.stored import encode_artifact
 
 BASE, ABOVE = "clipinverter", "coral-inverter-attention"
 """One that learns from captions, and one that builds upon it."""

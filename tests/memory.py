@@ -30,14 +30,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-import tasks.actors  # noqa: F401  an actor has Ray in memory as well
-from coral_core.models import load_models
-from manifests.store import open_store
-from tasks.artifacts import Editors
-from tasks.geometry import Geometry, OutputSize
-from tasks.jobspec import EditEntry, JobSpec
-from tasks.plan import make_plan
-from tasks.work import edit_shard, fit_editor, invert_shard
+import tasks.cluster.actor  # noqa: F401  an actor has Ray in memory as well
+from coral_core.bundle.models import load_models
+from manifests.stores.open import open_store
+from tasks.artifacts.loaded import Editors
+from tasks.plan.plan import make_plan
+from tasks.spec.geometry import Geometry, OutputSize
+from tasks.spec.job import EditEntry, JobSpec
+from tasks.worker.edit import edit_shard
+from tasks.worker.fit import fit_editor
+from tasks.worker.invert import invert_shard
 
 STARTED = time.perf_counter()
 LIMIT = 3e9

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from manifests.commit import committed
-from manifests.schema import inversion_schema
-from manifests.store import Store, open_store
-from tasks.images import encode
-from tasks.inputs import local_copy
-from tasks.outputs import open_inversion, open_outputs
-from tasks.plan import Plan, make_plan, record_plan
-from tasks.publish import publish_edits
-from tasks.requests import EditRequest, InvertRequest
-from tasks.shards import Sample, read_samples
+from manifests.parquet.schema import inversion_schema
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
+from tasks.images.encode import encode
+from tasks.inputs.archive import Sample, read_samples
+from tasks.inputs.local_copy import local_copy
+from tasks.plan.plan import Plan, make_plan, record_plan
+from tasks.publish.publish import publish_edits
+from tasks.shards.output import open_inversion, open_outputs
+from tasks.spec.requests import EditRequest, InvertRequest
 
 Paint = Callable[[EditRequest, Sample], np.ndarray]
 Row = dict[str, object]

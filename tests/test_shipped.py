@@ -10,22 +10,25 @@ import pytest
 import safetensors.torch
 import torch
 
+from coral_core.bundle.catalog import Bundle, read_bundle
+from coral_core.bundle.models import Models, load_models
 from coral_core.editors import EDITORS
-from coral_core.models import Models, load_models
 from coral_core.types import Prompt
-from coral_core.zoo.catalog import Bundle, read_bundle
-from coral_core.zoo.measure import success_rate
-from manifests.store import open_store
+from coral_core.zoo.measure.ground_truth import success_rate
+from manifests.stores.open import open_store
 from pipelines.bench.cases import Cases, Choice, cases_of, photographs
 from pipelines.bench.fits import edit_spec, fits_behind
 from pipelines.bench.judges import load_judges
 from pipelines.bench.outcome import edit_cases
 from pipelines.bench.prompts import BenchPrompt
-from pipelines.edit import OneEdit, edit_image
-from tasks.artifacts import SHIPPED, load_editor, read_notes, shipped
-from tasks.images import encode, tensor_of
-from tasks.resolve import fit_request
-from tasks.work import fit_editor
+from pipelines.interactive.edit_image import OneEdit, edit_image
+from tasks.artifacts.bundled import SHIPPED, shipped
+from tasks.artifacts.fit_requests import fit_request
+from tasks.artifacts.loaded import load_editor
+from tasks.artifacts.stored import read_notes
+from tasks.images.encode import encode
+from tasks.images.tensors import tensor_of
+from tasks.worker.fit import fit_editor
 
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 40 * 10**6

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from coral_core.editors.attention import ConvAttention
-from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
-from coral_core.editors.clipinverter import ClipInverter, ClipInverterConfig
-from coral_core.editors.coral import CoralConfig, CoralEditor, EditConfig
-from coral_core.editors.coral_inverter import CoralInverter
-from coral_core.editors.directions import DirectionsConfig, StyleDirections
-from coral_core.editors.editorspec import EditorSpec
-from coral_core.editors.latent import GlobalDirection, LevelMapper
+from coral_core.editors.base import Editor, FitScope
+from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.coral.coral_inverter import CoralInverter
+from coral_core.editors.coral.prompt_editor import RegionConfig
+from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
-from coral_core.editors.optimization import LatentOptimization, OptimizationConfig
-from coral_core.editors.prompted import RegionConfig
-from coral_core.editors.regions import Region, WholeImage
-from coral_core.editors.segments import ClusterSelection, SegmentSelection
+from coral_core.editors.regions.attention import ConvAttention
+from coral_core.editors.regions.region import Region, WholeImage
+from coral_core.editors.regions.segments import ClusterSelection, SegmentSelection
+from coral_core.editors.spec import EditorSpec
+from coral_core.editors.styleclip.directions import DirectionsConfig, StyleDirections
+from coral_core.editors.styleclip.optimization import LatentOptimization, OptimizationConfig
 from coral_core.fit import FitConfig
+from coral_core.stages import ParameterGroup, Stage
 
 __all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 

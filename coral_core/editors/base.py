@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
 from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.fit import FitConfig, FitReport, Progress, fit
+from coral_core.stages import Stage
 from coral_core.types import Edit, Inversion, Prompt
 
 if TYPE_CHECKING:
-    from coral_core.models import Models
+    from coral_core.bundle.models import Models
 
 
 class FitScope(enum.Enum):
@@ -23,23 +23,6 @@ class FitScope(enum.Enum):
     IMAGE = "image"  # nothing is kept: edit() itself optimises
     PROMPT = "prompt"  # one artifact per (spec, prompt, models)
     DOMAIN = "domain"  # one artifact per (spec, models), any prompt at edit time
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters that train together, and their learning rate at full ramp."""
-
-    parameters: tuple[nn.Parameter, ...]
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of a fit: what trains, how fast, and for which share of the steps (relative to the other stages)."""
-
-    name: str
-    groups: tuple[ParameterGroup, ...]
-    share: float = 1.0
 
 
 class Editor(nn.Module):

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.regions import claimed
+from coral_core.editors.regions.region import claimed
 from coral_core.types import Edit, Inversion, Masks, Styles
 
 if TYPE_CHECKING:

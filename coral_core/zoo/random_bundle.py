@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
+from coral_core.bundle.weights import save_weights
 from coral_core.clip import ClipSpace
 from coral_core.nets.encoder import Encoder, EncoderConfig
 from coral_core.nets.identity import Identity, IdentityConfig
 from coral_core.nets.perceptual import Perceptual, PerceptualConfig
 from coral_core.nets.segmenter import Segmenter, SegmenterConfig
 from coral_core.nets.stylegan2 import Generator, GeneratorConfig
-from coral_core.weights import save_weights
 
 CLIP_CONFIG = {
     "embed_dim": 24,

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from coral_core.weights import save_weights
-from coral_core.zoo.catalog import BUNDLES
+from coral_core.bundle.catalog import BUNDLES
+from coral_core.bundle.weights import save_weights
 from coral_core.zoo.recipes import RECIPES
 from coral_core.zoo.recipes.base import Recipe, RecipeContext
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from coral_core.bundle.models import Models
 from coral_core.inversion import invert, take
-from coral_core.models import Models
 from coral_core.types import Inversion, concat_inversions
-from coral_core.zoo.domain import SPLITS, Scene, sample
-from coral_core.zoo.measure import Values, answer_of, is_case, true_region
-from tasks.geometry import Geometry
-from tasks.images import decode, encode, tensor_of
+from coral_core.zoo.measure.ground_truth import Values, answer_of, is_case, true_region
+from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
+from tasks.images.decode import decode
+from tasks.images.encode import encode
+from tasks.images.tensors import tensor_of
+from tasks.spec.geometry import Geometry
 
 BATCH = 16
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coral_core.bundle.catalog import Bundle
 from coral_core.editors import spec
-from coral_core.zoo.catalog import Bundle
 from pipelines.bench.outcome import BASELINES
 from pipelines.bench.prompts import BenchPrompt
-from tasks.requests import EditSpec, FitRequest
-from tasks.resolve import fits_of
+from tasks.artifacts.fit_requests import fits_of
+from tasks.spec.requests import EditSpec, FitRequest
 
 
 def fits_behind(bundle: Bundle, method: str, prompt: BenchPrompt) -> tuple[FitRequest, ...]:

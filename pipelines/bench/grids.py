@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from manifests.store import Store
+from manifests.stores.store import Store
 from pipelines.bench.outcome import BASELINES
 from pipelines.bench.records import Record
-from pipelines.sheet import contact_sheet
-from tasks.images import encode
+from tasks.images.contact_sheet import contact_sheet
+from tasks.images.encode import encode
 
 ZOOM = 2
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from coral_core.weights import weights_digest
-from coral_core.zoo.catalog import BUNDLES
-from coral_core.zoo.judge import Judge, load_judge
-from coral_core.zoo.second_judge import SecondJudge, load_second_judge
+from coral_core.bundle.catalog import BUNDLES
+from coral_core.bundle.weights import weights_digest
+from coral_core.zoo.measure.judge import Judge, load_judge
+from coral_core.zoo.measure.second_judge import SecondJudge, load_second_judge
 
 FIRST, SECOND = "judge", "judge2"
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from coral_core.bundle.models import Models
 from coral_core.composite import composite
 from coral_core.editors import Editor, EditorSpec
 from coral_core.losses import layer_areas
-from coral_core.models import Models
 from coral_core.scoring import score
 from coral_core.types import Edit, Prompt
-from coral_core.zoo.fidelity import agreement, kept_psnr, psnr
-from coral_core.zoo.measure import success_rate, unchanged_rate
+from coral_core.zoo.measure.fidelity import agreement, kept_psnr, psnr
+from coral_core.zoo.measure.ground_truth import success_rate, unchanged_rate
 from pipelines.bench.cases import Cases, batches
 from pipelines.bench.judges import Judges
 from pipelines.bench.records import Figures
-from tasks.images import tensor_of, to_levels, to_pixels
+from tasks.images.tensors import tensor_of, to_levels, to_pixels
 
 
 @dataclass(frozen=True)

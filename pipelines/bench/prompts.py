@@ -10,8 +10,9 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from coral_core.types import Prompt
-from coral_core.zoo.lexicon import check
-from pipelines.job import SLUG, Section
+from coral_core.zoo.portraits.lexicon import check
+from pipelines.jobfile.job import SLUG
+from pipelines.jobfile.sections import Section
 
 Kind = Literal["recolour", "add", "remove", "reshape", "multi"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

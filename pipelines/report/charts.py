@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from pipelines.report.figures import Histogram
-from tasks.gates import BOUNDS
+from tasks.spec.gates import BOUNDS
 
 WIDTH, HEIGHT = 240.0, 72.0
 """Of the drawing without its labels."""

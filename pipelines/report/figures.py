@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manifests.query import PICTURED, Ask, quoted
-from pipelines.report.scores import SCORES
+from pipelines.report.score_labels import SCORES
 
 BINS = 36
 NARROW = 1e-3

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from pipelines.report.figures import LayerArea
-from tasks.layermaps import LayerActs, LayerMap, Segment, has_regions
-from tasks.tiles import Tile
+from tasks.gallery.layer_maps import LayerActs, LayerMap, Segment, has_regions
+from tasks.images.thumbnails import Tile
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.tiles import Tile
+from tasks.images.thumbnails import Tile
 
 TEMPLATES = "templates"
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coral_core.bundle.models import Models
 from coral_core.inversion import take
-from coral_core.models import Models
 from coral_core.nets.stylegan2 import Generator, GeneratorConfig
 from coral_core.types import Inversion, Prompt
 

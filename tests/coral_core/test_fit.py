@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coral_core.editors.base import Editor, FitScope, ParameterGroup, Stage
+from coral_core.bundle.models import Models
+from coral_core.editors.base import Editor, FitScope
 from coral_core.fit import Clock, FitConfig, fit, minibatches, ramp, schedule
-from coral_core.models import Models
+from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Inversion
 
 

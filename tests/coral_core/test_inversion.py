@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from coral_core import inversion
+from coral_core.bundle.models import Models, load_models
 from coral_core.inversion import generator_samples, invert, restore, take
-from coral_core.models import Models, load_models
 from coral_core.zoo.random_bundle import write_random_bundle
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from coral_core.models import Models
+from coral_core.bundle.models import Models
 from coral_core.scoring import outside, score
 from coral_core.types import Edit, Inversion, Prompt
 

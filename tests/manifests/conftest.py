@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import manifests.s3
-from manifests.s3 import S3Store
-from manifests.s3_options import S3Options
+import manifests.stores.s3
+from manifests.stores.s3 import S3Store
+from manifests.stores.s3_options import S3Options
 from tests.emulator import Emulator
 
 
@@ -22,5 +22,5 @@ def impatient(emulator: Emulator) -> S3Store:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests.s3, "_pause", lambda failures: None)
+    monkeypatch.setattr(manifests.stores.s3, "_pause", lambda failures: None)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *given: 0)

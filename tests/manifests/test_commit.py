@@ -14,8 +14,8 @@ import pytest
 
 import manifests.commit
 from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, locations, read_commit
-from manifests.s3 import S3Store
-from manifests.store import Store
+from manifests.stores.s3 import S3Store
+from manifests.stores.store import Store
 from tests.emulator import Emulator
 from tests.manifests.disturbances import Recorder, error
 

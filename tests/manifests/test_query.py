@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from manifests.parquet.schema import MANIFEST_SCHEMA
+from manifests.parquet.writer import PartWriter
 from manifests.query import query
-from manifests.schema import MANIFEST_SCHEMA
 from manifests.snapshot import ManifestPart, put_part, swap_snapshot
-from manifests.store import Store, open_store
-from manifests.writer import PartWriter
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
 
 
 def test_an_empty_manifest_has_columns_and_no_rows(store: Store) -> None:
@@ -43,7 +44,7 @@ def test_many_queries_of_many_parts_all_end(tmp_path: Path) -> None:
     publish(store, *(part_of(store, tmp_path, f"r{number}", rows=200) for number in range(12)))
     again = f"""
 from manifests.query import asking
-from manifests.store import open_store
+from manifests.stores.store import open_store
 with asking(open_store({str(store)!r})) as ask:
     for _ in range(200):
         assert ask("SELECT count(DISTINCT key) AS n FROM manifest").to_pylist() == [{{"n": 2400}}]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from manifests import selection
-from manifests.schema import MANIFEST_SCHEMA
+from manifests.parquet.schema import MANIFEST_SCHEMA
+from manifests.parquet.writer import PartWriter
 from manifests.selection import select
 from manifests.snapshot import Snapshot, put_part, read_snapshot, swap_snapshot
-from manifests.store import Store, open_store
-from manifests.writer import PartWriter
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
 
 SOURCES = ("file:///c.tar", "file:///a's.tar", "file:///b.tar")
 

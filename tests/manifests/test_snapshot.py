@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import manifests.snapshot
-from manifests.schema import MANIFEST_SCHEMA
+from manifests.parquet.schema import MANIFEST_SCHEMA
+from manifests.parquet.writer import PartWriter
 from manifests.snapshot import (
     POINTER,
     ManifestPart,
@@ -24,8 +25,7 @@ from manifests.snapshot import (
     read_snapshot,
     swap_snapshot,
 )
-from manifests.store import CommitConflict, CommitUnknown, Store
-from manifests.writer import PartWriter
+from manifests.stores.store import CommitConflict, CommitUnknown, Store
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -113,7 +113,7 @@ def test_a_killed_publish_ends_like_an_undisturbed_one(store: Store, tmp_path: P
     ended = swap_snapshot(store, lambda snapshot: snapshot.publish([part]))
     assert replace(ended, created="") == replace(Snapshot().publish([part]), version=seen.version + 1)
     left = {info.key for info in store.list("")} - {POINTER, part.key}
-    assert len(left) == (0 if (step, after) == ("put_file", False) else 1)  # which nothing names: see tasks.gc
+    assert len(left) == (0 if (step, after) == ("put_file", False) else 1)  # which nothing names: see tasks.publish.gc
 
 
 def test_a_lost_answer_is_looked_up(store: Store, tmp_path: Path) -> None:

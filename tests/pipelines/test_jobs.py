@@ -12,9 +12,9 @@ import yaml
 
 from coral_core.editors import EDITORS
 from manifests.query import query
-from manifests.store import open_store
-from pipelines.job import load_job
-from pipelines.preview import shortened
+from manifests.stores.open import open_store
+from pipelines.interactive.preview import shortened
+from pipelines.jobfile.load import load_job
 from tests.inverters import shorten_fits
 from tests.tars import write_shards
 

@@ -9,8 +9,8 @@ import yaml
 from typer.main import get_command
 
 from coral_core.editors import spec
-from pipelines.cli import app
-from pipelines.job import Job
+from pipelines.cli.app import app
+from pipelines.jobfile.job import Job
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

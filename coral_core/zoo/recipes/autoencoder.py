@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coral_core.models import load_network
+from coral_core.bundle.models import load_network
 from coral_core.nets.encoder import Encoder, EncoderConfig
 from coral_core.nets.stylegan2 import Generator, GeneratorConfig
-from coral_core.zoo.attributes import WIDTHS, attribute_loss
-from coral_core.zoo.corpus import CorpusBatch
-from coral_core.zoo.domain import SEGMENTS
+from coral_core.zoo.portraits.attributes import WIDTHS, attribute_loss
+from coral_core.zoo.portraits.corpus import CorpusBatch
+from coral_core.zoo.portraits.domain import SEGMENTS
 from coral_core.zoo.recipes.base import Recipe
 
 GENERATOR_RATE, ENCODER_RATE = 1e-2, 1e-3

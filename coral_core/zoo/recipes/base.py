@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from coral_core.bundle.weights import load_state
 from coral_core.precision import autocast
-from coral_core.weights import load_state
-from coral_core.zoo.corpus import Corpus, load_corpus
+from coral_core.zoo.portraits.corpus import Corpus, load_corpus
 
 TRAIN_SCENES, DEV_SCENES = 32768, 1024
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from coral_core.nets.perceptual import Perceptual, PerceptualConfig
 from coral_core.nets.segmenter import Segmenter, SegmenterConfig
-from coral_core.zoo.attributes import AttributeHead, attribute_accuracy, attribute_loss
-from coral_core.zoo.augment import degrade
-from coral_core.zoo.domain import SEGMENTS
+from coral_core.zoo.portraits.attributes import AttributeHead, attribute_accuracy, attribute_loss
+from coral_core.zoo.portraits.domain import SEGMENTS
+from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.base import Recipe
 
 

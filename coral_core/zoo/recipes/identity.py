@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.nets.identity import Identity, IdentityConfig
-from coral_core.zoo.augment import degrade
-from coral_core.zoo.corpus import drawing_digest, to_images
-from coral_core.zoo.domain import SPLITS, Scene, sample
+from coral_core.zoo.portraits.corpus import drawing_digest, to_images
+from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
+from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.base import Recipe
 
 BORN_WITH = ("skin_tone", "face_shape", "eye_color", "nose", "brows")

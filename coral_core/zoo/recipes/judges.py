@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from coral_core.zoo.attributes import AttributeReader, attribute_accuracy, attribute_loss
-from coral_core.zoo.augment import degrade
-from coral_core.zoo.judge import Judge, JudgeConfig
+from coral_core.zoo.measure.judge import Judge, JudgeConfig
+from coral_core.zoo.measure.second_judge import SecondJudge, SecondJudgeConfig
+from coral_core.zoo.portraits.attributes import AttributeReader, attribute_accuracy, attribute_loss
+from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.base import Recipe
 from coral_core.zoo.recipes.classifiers import summarise
-from coral_core.zoo.second_judge import SecondJudge, SecondJudgeConfig
 
 
 class ReaderRecipe(Recipe):

@@ -23,15 +23,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coral_core.bundle.weights import read_header
 from coral_core.clip import ClipSpace
-from coral_core.weights import read_header
-from coral_core.zoo.attributes import WIDTHS, AttributeHead, attribute_loss
-from coral_core.zoo.augment import degrade
-from coral_core.zoo.corpus import ATTRIBUTES, VALUES, CorpusBatch
-from coral_core.zoo.domain import LEXICON, SPLITS, sample, say
+from coral_core.zoo.portraits.attributes import WIDTHS, AttributeHead, attribute_loss
+from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES, CorpusBatch
+from coral_core.zoo.portraits.domain import LEXICON, SPLITS, sample, say
+from coral_core.zoo.portraits.vocabulary import learn_merges
+from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.base import Recipe
 from coral_core.zoo.recipes.classifiers import summarise
-from coral_core.zoo.vocabulary import learn_merges
 
 HIGHEST_SCALE = math.log(40.0)  # of the logits; sharper ones overfit and starve the gradients of edits
 FACT_COUNTS = (0, 1, 2, 3, 4, 6, len(ATTRIBUTES))  # facts a training caption mentions

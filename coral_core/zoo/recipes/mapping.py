@@ -21,13 +21,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coral_core.models import load_network
+from coral_core.bundle.models import load_network
 from coral_core.nets.encoder import Encoder
 from coral_core.nets.stylegan2 import Generator, Mapping
-from coral_core.zoo.corpus import Corpus
-from coral_core.zoo.domain import SPLITS, sample
-from coral_core.zoo.latent_code import code_numbers, set_edges
+from coral_core.zoo.portraits.corpus import Corpus
+from coral_core.zoo.portraits.domain import SPLITS, sample
 from coral_core.zoo.recipes.base import Recipe
+from coral_core.zoo.recipes.latent_code import code_numbers, set_edges
 
 
 class MappingRecipe(Recipe):

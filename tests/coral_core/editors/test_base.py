@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from coral_core.editors.base import Editor, Stage
-from coral_core.models import Models
+from coral_core.bundle.models import Models
+from coral_core.editors.base import Editor
+from coral_core.stages import Stage
 from coral_core.types import Inversion, Prompt
 
 

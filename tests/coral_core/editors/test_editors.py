@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from coral_core.bundle.models import Models
 from coral_core.editors import EDITORS, FitScope, spec
 from coral_core.editors.base import Editor
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
-from coral_core.models import Models
 from coral_core.types import Edit, Inversion, Prompt
 
 RED = Prompt("red")

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
+from coral_core.bundle.models import Models
 from coral_core.composite import composite
 from coral_core.editors import EDITORS, FitScope, spec
 from coral_core.editors.base import Editor
 from coral_core.editors.limits import UNLIMITED, Limits, limited
 from coral_core.inversion import take
-from coral_core.models import Models
 from coral_core.types import Edit, Inversion, Masks, Prompt, concat_inversions
 
 RED = Prompt("red")

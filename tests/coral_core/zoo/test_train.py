@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from coral_core.weights import read_header
-from coral_core.zoo.catalog import BUNDLES
+from coral_core.bundle.catalog import BUNDLES
+from coral_core.bundle.weights import read_header
 from coral_core.zoo.recipes import base
 from coral_core.zoo.train import Progress, TrainConfig, read_curve, train
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from coral_core.weights import save_weights
-from coral_core.zoo.judge import Judge, JudgeConfig
+from coral_core.bundle.weights import save_weights
+from coral_core.zoo.measure.judge import Judge, JudgeConfig
+from coral_core.zoo.measure.second_judge import SecondJudge, SecondJudgeConfig
 from coral_core.zoo.random_bundle import write_random_bundle
-from coral_core.zoo.second_judge import SecondJudge, SecondJudgeConfig
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
+from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.query import Ask, query
-from manifests.schema import MANIFEST_SCHEMA
-from manifests.store import open_store
-from pipelines.job import Job
+from manifests.stores.open import open_store
+from pipelines.jobfile.job import Job
 from tests.pipelines.report.publishedrows import BROKEN, GOOD, HOSTILE, Published
 from tests.tars import members_of, write_tar
 

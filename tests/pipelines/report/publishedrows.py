@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from manifests.store import Store
-from tasks.plan import Plan
+from manifests.stores.store import Store
+from tasks.plan.plan import Plan
 
 HOSTILE = "</script><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
 BROKEN = "broken<img src=x onerror=alert(1)>"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from pipelines.report.gather import gather, page_of
 from pipelines.report.heatmap import layer_sizes
 from pipelines.report.page import save
-from pipelines.report.report import gather, page_of
 from tests.pipelines.report.publishedrows import BROKEN, GOOD
 
 TILES = ["source", "inversion", "edit", "mask", "difference"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from pipelines.job import Job
-from pipelines.preview import PreviewOptions, preview
+from pipelines.interactive.preview import PreviewOptions, preview
+from pipelines.jobfile.job import Job
 from pipelines.report.page import save
 from tests.pipelines.report.publishedrows import HOSTILE
 from tests.tars import members_of, write_tar

@@ -4,8 +4,8 @@ import pytest
 
 from pipelines.report.figures import LayerArea
 from pipelines.report.heatmap import heat_map, highest_area, layer_sizes
-from tasks.layermaps import LayerActs, LayerMap, Segment
-from tasks.tiles import Tile
+from tasks.gallery.layer_maps import LayerActs, LayerMap, Segment
+from tasks.images.thumbnails import Tile
 
 AREAS = [LayerArea(mean, mean / 2, 1.5 * mean) for mean in (0.1, 0.2, 0.4)]
 SEEN = LayerMap(

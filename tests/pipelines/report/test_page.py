@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.report.gather import gather, page_of
 from pipelines.report.page import count, data_uri, duration, save
-from pipelines.report.report import gather, page_of
-from tasks.tiles import Tile
+from tasks.images.thumbnails import Tile
 from tests.pipelines.report.publishedrows import HOSTILE
 
 

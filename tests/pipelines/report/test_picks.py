@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.report.figures import edit_figures
 from pipelines.report.picks import DRAWN, EACH, FAILED, RANDOM, Pick, picks
-from pipelines.report.scores import SCORES
+from pipelines.report.score_labels import SCORES
 from tests.pipelines.report.publishedrows import row
 
 EVERY = "(SELECT * FROM manifest)"

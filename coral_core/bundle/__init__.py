@@ -1,0 +1,1 @@
+"""Weight files, the catalogue of bundles, Models."""

@@ -1,0 +1,1 @@
+"""CLIPInverter and what it trains with."""

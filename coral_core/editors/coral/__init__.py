@@ -1,0 +1,1 @@
+"""Editors fitted per prompt with regions."""

@@ -1,0 +1,1 @@
+"""Latent slots and their statistics: what an edit changes."""

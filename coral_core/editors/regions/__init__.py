@@ -1,0 +1,1 @@
+"""Region slots: where an edit may act."""

@@ -1,0 +1,122 @@
+"""A method by name: its options, its fit, the bundle parts it reads, and how it is put together."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from coral_core.editors.base import Editor, FitScope
+from coral_core.fit import FitConfig
+from coral_core.types import Prompt
+
+if TYPE_CHECKING:
+    from coral_core.bundle.models import Models
+
+Config = TypeVar("Config")
+JsonValue = object
+WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "a list of names"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditorSpec:
+    """One row of EDITORS."""
+
+    name: str  # what a job file says
+    scope: FitScope  # how far one fitted artifact reaches
+    config: Any  # frozen options dataclass with this method's defaults
+    fit: FitConfig  # this method's default fit
+    fit_reads: tuple[str, ...]  # bundle parts a fit reads: their digests enter its id
+    edit_reads: tuple[str, ...]  # bundle parts an edit reads
+    make: Callable[..., Editor]  # (config, prompt, models[, editor it builds upon]) -> one that learned nothing yet
+    edit_options: tuple[str, ...] = ()  # options that edits alone read: another value needs no other fit
+    captioned: bool = False  # learns from captioned images, and not from samples of the generator
+    looks: bool = False  # follows a reference image in place of a text
+    base: str = ""  # method whose fitted editor, with its default options, this one builds upon
+
+    def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Options over defaults, as plain JSON values: complete, so that hashing it identifies the fit.
+
+        Keys are those of the config, and "fit" for a mapping over the fit's own. Errors: ValueError.
+        """
+        changes = dict(options)
+        fit = changes.pop("fit", {})
+        if not isinstance(fit, Mapping):
+            raise ValueError(f"{self.name}: fit is {fit!r}; give a mapping such as {{steps: 200}}")
+        config = override(self.config, changes, self.name, also=("fit",))
+        if self.scope is FitScope.IMAGE:
+            if fit:
+                raise ValueError(f"{self.name}: fit is {dict(fit)}; nothing is fitted ahead of the edits, leave it out")
+            return {**_plain(config), "fit": {}}
+        return {**_plain(config), "fit": _plain(override(self.fit, fit, f"{self.name}: fit"))}
+
+    def fit_options(self, resolved: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Those of resolved options that a fit reads, for its id."""
+        return {key: value for key, value in resolved.items() if key not in self.edit_options}
+
+    def fit_config(self, resolved: Mapping[str, JsonValue]) -> FitConfig:
+        """The fit part of resolved options."""
+        fit = resolved["fit"]
+        assert isinstance(fit, Mapping), "resolved options come from resolve()"
+        return override(self.fit, fit, f"{self.name}: fit")
+
+    def build(
+        self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models, base: Editor | None = None
+    ) -> Editor:
+        """An editor on the models' device, its initial parameters drawn from the fit's seed alone.
+
+        `prompt` is the one it is fitted for; None for a method whose scope is not PROMPT. `base` is the fitted editor
+        that it builds upon, of a method that does.
+        """
+        if self.scope is FitScope.PROMPT and prompt is None:
+            raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
+        config = override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.fit_config(resolved).seed)
+            return self.make(config, prompt, models, *(() if base is None else (base,))).to(models.device)
+
+
+def override(default: Config, changes: Mapping[str, JsonValue], where: str, also: tuple[str, ...] = ()) -> Config:
+    """A copy of a frozen options dataclass with some fields changed; each value keeps the type of its default.
+
+    Errors: ValueError for an unknown key (naming the nearest, among the fields and `also`) or a value of another type.
+    """
+    known = {field.name: getattr(default, field.name) for field in fields(default)}  # type: ignore[arg-type]
+    for key in changes:
+        if key not in known:
+            raise ValueError(f"{where}: unknown option {key!r}{_nearest(key, (*known, *also))}")
+    typed = {key: _typed(value, known[key], f"{where}: {key}") for key, value in changes.items()}
+    try:
+        return replace(default, **typed)  # type: ignore[type-var]
+    except ValueError as refused:
+        raise ValueError(f"{where}: {refused}") from refused
+
+
+def _nearest(key: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(str(key), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _typed(value: JsonValue, default: object, where: str) -> object:
+    """`value` as the type of `default`. An int where a float belongs becomes one, so that 1 and 1.0 are one id."""
+    if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        if math.isfinite(value):
+            return float(value)
+    elif isinstance(default, tuple):
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+    elif type(value) is type(default):
+        return value
+    raise ValueError(f"{where} is {value!r}; give {WANTED[type(default)]} such as {_json(default)}")
+
+
+def _plain(config: Any) -> dict[str, JsonValue]:
+    return {key: _json(value) for key, value in asdict(config).items()}
+
+
+def _json(value: object) -> JsonValue:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""StyleCLIP's optimisation and global directions."""

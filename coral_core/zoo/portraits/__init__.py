@@ -1,0 +1,1 @@
+"""Procedural portraits with ground truth, their words and corpus."""

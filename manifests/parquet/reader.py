@@ -1,0 +1,57 @@
+"""Rows out of a Parquet object, one bounded batch at a time, by byte ranges from any store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from manifests.parquet.filesystem import ObjectFile
+from manifests.stores.store import Store
+
+WHOLE_BYTES = 1 << 20
+"""An object of at most so many is read in one go: it costs less than asking for its footer and columns one by one."""
+
+
+def read_batches(
+    store: Store, key: str, columns: Sequence[str] | None = None, batch_rows: int = 1024
+) -> Iterator[pa.RecordBatch]:
+    """The object's rows in order, only the named columns. ValueError for an unknown column."""
+    with open_parquet(store, key) as file:
+        wanted = list(file.schema_arrow.names if columns is None else columns)
+        unknown = set(wanted).difference(file.schema_arrow.names)
+        if unknown:
+            raise ValueError(f"{key!r} has no columns {sorted(unknown)}; it has {file.schema_arrow.names}")
+        yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
+
+
+def read_matching(store: Store, key: str, column: str, values: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """The object's rows, in order, whose text in `column` is one of `values`."""
+    wanted = pa.array(values, pa.string())
+    for batch in read_batches(store, key, batch_rows=1 << 16):
+        yield batch.filter(pc.is_in(batch.column(column), wanted))
+
+
+def read_rows(store: Store, key: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The object's rows as dictionaries, in order."""
+    for batch in read_batches(store, key, columns):
+        yield from batch.to_pylist()
+
+
+def read_row_group(store: Store, key: str, row_group: int, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """One row group, such as the one a manifest row's image_uri and row_group point to."""
+    with open_parquet(store, key) as file:
+        return file.read_row_group(row_group, columns=list(columns)).to_pylist()
+
+
+def open_parquet(store: Store, key: str) -> pq.ParquetFile:
+    """The object's footer, read; its schema metadata holds what ws_shape() wants. FileNotFoundError when missing.
+
+    Pages are held against their checksums when they are read: OSError where bytes were damaged since.
+    """
+    file = ObjectFile(store, key)
+    source = pa.BufferReader(file.read()) if file.size <= WHOLE_BYTES else pa.PythonFile(file, mode="r")
+    return pq.ParquetFile(source, page_checksum_verification=True)

@@ -1,0 +1,259 @@
+"""Rows to Parquet files in a temporary directory: row group by row group, checked at the end, never half-visible.
+
+Nothing is uploaded here. A part is named .parquet only after its footer and counts were read back, and an exception
+inside the with-block removes everything, because pyarrow closes an unfinished file into a valid one that lacks rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.parquet.schema import LOW_CARDINALITY, PAYLOAD
+
+MIB = 1 << 20
+SCALAR_GROUP_ROWS = 122_880  # without payload a row group has at least so many rows: readers parallelise over groups
+SCALAR_GROUP_GROWTH = 4  # ... unless it would exceed so many times row_group_bytes
+FOOTER_MARGIN = 64 * 1024  # bytes of a part kept free for page headers and the footer
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class LocalPart:
+    """A finished, checked Parquet file that nobody else sees yet."""
+
+    path: Path
+    rows: int
+    size: int  # bytes
+    sha256: str
+    row_groups: tuple[int, ...]  # rows of each
+
+
+class PartWriter:
+    """Writes rows of one schema to directory/stem-<n>.parquet; close() returns the finished parts.
+
+    Memory holds one row group and the batch being written. Without any row there is no part.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        directory: Path,
+        stem: str,
+        max_part_bytes: int = 512 * MIB,
+        row_group_bytes: int = 64 * MIB,
+    ) -> None:
+        if not 0 < row_group_bytes <= max_part_bytes:
+            raise ValueError(
+                f"row_group_bytes is {row_group_bytes} and max_part_bytes {max_part_bytes}; "
+                "a row group must be positive and fit into a part"
+            )
+        self.schema, self.directory, self.stem = schema, directory, stem
+        self.max_part_bytes, self.row_group_bytes = max_part_bytes, row_group_bytes
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_bytes = self._pending_rows = 0
+        self._open: _OpenPart | None = None
+        self._finished: list[LocalPart] = []
+        self._closed = False
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Append rows. A column that a row leaves out is null; one the schema does not know is a ValueError."""
+        self._append(_batch(rows, self.schema))
+
+    def write_batch(self, batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]] | None = None) -> None:
+        """Append the rows of an Arrow batch, with `columns` in place of its own or beside them.
+
+        A column that neither has is null; one the schema does not know is a ValueError.
+        """
+        self._append(_replaced(batch, columns or {}, self.schema))
+
+    def _append(self, batch: pa.RecordBatch) -> None:
+        if self._closed:
+            raise ValueError(f"the writer of {self.stem!r} is closed; rows cannot be added to finished parts")
+        while batch.num_rows:
+            count = self._room(batch)
+            self._pend(batch.slice(0, count))
+            batch = batch.slice(count)
+            if self._is_full():
+                self._flush()
+
+    def close(self) -> tuple[LocalPart, ...]:
+        """Finish and check the last part; all parts, in order. Calling it again returns the same."""
+        if not self._closed:
+            self._flush()
+            self._finish_part()
+            self._closed = True
+        return tuple(self._finished)
+
+    def discard(self) -> None:
+        """Remove every file, finished or not."""
+        self._closed = True
+        self._drop_pending()
+        if self._open is not None:
+            self._open.abandon()
+            self._open = None
+        for part in self._finished:
+            part.path.unlink(missing_ok=True)
+        self._finished = []
+
+    def _room(self, batch: pa.RecordBatch) -> int:
+        """How many rows of the batch the pending row group takes: at least one, all if they fit."""
+        free = self._limit() - self._pending_bytes
+        return min(batch.num_rows, max(1, free * batch.num_rows // max(1, batch.nbytes)))
+
+    def _is_full(self) -> bool:
+        if self._pending_bytes >= self._limit():
+            return True
+        return self._pending_bytes >= self.row_group_bytes and self._pending_rows >= SCALAR_GROUP_ROWS
+
+    def _limit(self) -> int:
+        if PAYLOAD.intersection(self.schema.names):
+            return self.row_group_bytes
+        return min(SCALAR_GROUP_GROWTH * self.row_group_bytes, self.max_part_bytes)
+
+    def _pend(self, batch: pa.RecordBatch) -> None:
+        self._pending.append(batch)
+        self._pending_bytes += batch.nbytes
+        self._pending_rows += batch.num_rows
+
+    def _drop_pending(self) -> None:
+        self._pending = []
+        self._pending_bytes = self._pending_rows = 0
+
+    def _flush(self) -> None:
+        """Write the pending rows as one row group, into a new part when the open one has no room for them."""
+        if not self._pending:
+            return
+        if self._open is not None and self._open.size + self._pending_bytes + FOOTER_MARGIN > self.max_part_bytes:
+            self._finish_part()
+        if self._open is None:
+            name = f"{self.stem}-{len(self._finished):04d}.parquet"
+            self._open = _OpenPart(self.directory / name, self.schema)
+        self._open.write_group(pa.Table.from_batches(self._pending, self.schema))
+        self._drop_pending()
+
+    def _finish_part(self) -> None:
+        if self._open is not None:
+            self._finished.append(self._open.finish())
+            self._open = None
+
+
+class _OpenPart:
+    """One Parquet file being written under a temporary name."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path, self.schema = path, schema
+        self.partial = path.with_name(path.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.row_groups: list[int] = []
+        self._sink = pa.OSFile(str(self.partial), "wb")
+        self._writer = pq.ParquetWriter(self._sink, schema, **_storage(schema))
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, without the footer."""
+        return int(self._sink.tell())
+
+    def write_group(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=table.num_rows)
+        self.row_groups.append(table.num_rows)
+        pa.default_memory_pool().release_unused()  # a group of images is large, and the next may be a while
+
+    def finish(self) -> LocalPart:
+        """Close, read the footer back, and give the file its name. OSError when the disk holds something else."""
+        self._writer.close()
+        self._sink.close()
+        found = pq.read_metadata(self.partial)
+        groups = [found.row_group(index).num_rows for index in range(found.num_row_groups)]
+        if groups != self.row_groups or not found.schema.to_arrow_schema().equals(self.schema):
+            raise OSError(f"{self.partial} was written with row groups {self.row_groups} and reads back as {groups}")
+        with self.partial.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self.partial.replace(self.path)
+        return LocalPart(self.path, sum(groups), self.path.stat().st_size, sha256, tuple(groups))
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError, pa.ArrowException):  # a full disk must not hide the first error
+            self._writer.close()
+        self._sink.close()
+        self.partial.unlink(missing_ok=True)
+
+
+def _batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows as Arrow columns. ValueError naming the column that is unknown or holds a value of another type."""
+    _check_known({name for row in rows for name in row}, schema)
+    columns = [_column([row.get(field.name) for row in rows], field) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _replaced(batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in the schema, with some columns taken from `columns`."""
+    own = dict(zip(batch.schema.names, batch.columns, strict=True))
+    _check_known({*own, *columns}, schema)
+    nothing = [None] * batch.num_rows
+    chosen = [columns.get(field.name, own.get(field.name, nothing)) for field in schema]
+    arrays = [_column(values, field) for values, field in zip(chosen, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _check_known(names: set[str], schema: pa.Schema) -> None:
+    unknown = names.difference(schema.names)
+    if unknown:
+        raise ValueError(f"unknown columns {sorted(unknown)}; the schema has {schema.names}")
+
+
+def _column(values: Any, field: pa.Field) -> pa.Array:
+    """Python values, or an Arrow array, as the field has them."""
+    try:
+        column = values.cast(field.type) if isinstance(values, pa.Array) else pa.array(values, field.type)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"column {field.name!r} must hold {field.type}: {error}") from error
+    if isinstance(column, pa.ChunkedArray):
+        raise ValueError(f"column {field.name!r} of {len(values)} rows exceeds 2 GiB; write fewer rows at a time")
+    if column.null_count and not field.nullable:
+        raise ValueError(
+            f"column {field.name!r} is missing in {column.null_count} of {len(values)} rows; it is required"
+        )
+    return column
+
+
+def _storage(schema: pa.Schema) -> dict[str, Any]:
+    """Options of pq.ParquetWriter: scalars compressed and with statistics, payload stored as it is."""
+    leaves = _leaves(schema)
+    scalars = [leaf for leaf in leaves if leaf.split(".")[0] not in PAYLOAD]
+    return {
+        "compression": {leaf: "zstd" if leaf in scalars else "none" for leaf in leaves},
+        "use_dictionary": [leaf for leaf in scalars if leaf in LOW_CARDINALITY],
+        "write_statistics": scalars,
+        "write_page_index": True,
+        "write_page_checksum": True,
+    }
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The dotted paths of the Parquet columns, as the writer's options name them."""
+    sink = io.BytesIO()
+    pq.write_table(schema.empty_table(), sink)
+    columns = pq.read_metadata(sink).schema
+    return [columns.column(index).path for index in range(len(columns))]

@@ -1,0 +1,102 @@
+"""What went wrong with a request to S3, and in words: what was tried, what came back, what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from manifests.stores.store import ObjectChanged, StoreRefused, StoreUnavailable
+
+_NO_CREDENTIALS = (
+    "boto3 found no usable credentials; it looked at AWS_ACCESS_KEY_ID and AWS_PROFILE, ~/.aws, web identity, "
+    "container and instance roles: set one of them up on this machine (`aws sts get-caller-identity` tells who you are)"
+)
+_BAD_CREDENTIALS = "the service does not accept the credentials; renew them, and check that they are of this service"
+_ACCESS = (
+    "access is denied; the credentials need s3:GetObject, s3:PutObject and s3:DeleteObject on this prefix, "
+    "s3:ListBucket on the bucket (without it S3 denies what does not exist as well), and the use of its KMS key"
+)
+_REGION = "the bucket is in another region or at another endpoint; set the options region and endpoint"
+_NO_CONDITIONS = "the service does not implement this request; use one that does, as AWS S3 and MinIO"
+_MISSING = "there is no such object"
+NOWHERE = "whoever answers there knows no place for it; correct the endpoint, the bucket or the proxy in between"
+_CHANGED = "it was written again meanwhile; start over with the new one"
+
+ADVICE: Mapping[str, str] = {  # by code
+    "NoSuchBucket": "there is no such bucket; create it, or correct the address, the endpoint and the region",
+    "AccessDenied": _ACCESS,
+    "403": _ACCESS,
+    "NoCredentialsError": _NO_CREDENTIALS,
+    "PartialCredentialsError": _NO_CREDENTIALS,
+    "CredentialRetrievalError": _NO_CREDENTIALS,
+    "TokenRetrievalError": _NO_CREDENTIALS,
+    "SSOTokenLoadError": _NO_CREDENTIALS,
+    "UnauthorizedSSOTokenError": _NO_CREDENTIALS,
+    "ProfileNotFound": _NO_CREDENTIALS,
+    "400": _BAD_CREDENTIALS,
+    "InvalidAccessKeyId": _BAD_CREDENTIALS,
+    "SignatureDoesNotMatch": _BAD_CREDENTIALS,
+    "ExpiredToken": _BAD_CREDENTIALS,
+    "InvalidToken": _BAD_CREDENTIALS,
+    "301": _REGION,
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it",
+    "NotImplemented": _NO_CONDITIONS,
+    "501": _NO_CONDITIONS,
+    "NoSuchKey": _MISSING,
+    "404": _MISSING,
+    "NoSuchUpload": _MISSING,
+    "InvalidRange": "the object ends before",
+    "416": "the object ends before",
+    "PreconditionFailed": _CHANGED,
+    "412": _CHANGED,
+    "FlexibleChecksumError": "the bytes do not match their checksum; start over",
+}
+KINDS: Mapping[str, type[Exception]] = {  # by code; for others the status decides
+    "NoSuchKey": FileNotFoundError,
+    "404": FileNotFoundError,
+    "NoSuchUpload": FileNotFoundError,
+    "InvalidRange": EOFError,
+    "416": EOFError,
+    "PreconditionFailed": ObjectChanged,
+    "412": ObjectChanged,
+    "FlexibleChecksumError": ObjectChanged,
+    "NotImplemented": StoreRefused,
+    "501": StoreRefused,
+}
+NOT_DONE = frozenset(  # after these a write has certainly not happened, and may be sent again
+    {
+        "409",
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        "SlowDown",
+        "TooManyRequests",
+        "RequestTimeout",
+        "EndpointConnectionError",
+        "ConnectTimeoutError",
+        "ProxyConnectionError",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failed request."""
+
+    code: str  # S3's error code, the status where the answer had no body, or what went wrong before an answer
+    status: int  # of HTTP; 0 without an answer
+    words: str  # of the service or the network, unless they may quote a secret
+    network: bool  # there was no answer, or only half of one
+
+    @property
+    def not_done(self) -> bool:
+        """Nothing has happened, and the same request may fare better."""
+        return self.code in NOT_DONE
+
+    def explained(self, what: str) -> Exception:
+        """The exception for it. What an object's absence, end or change means is said by its type."""
+        kind = StoreUnavailable if self.network or self.status >= 500 or self.not_done else StoreRefused
+        advice = ADVICE.get(self.code) or ("try again later" if kind is StoreUnavailable else "it is refused as it is")
+        words = f"{self.code}: {self.words}" if self.words and advice != _BAD_CREDENTIALS else self.code
+        return KINDS.get(self.code, kind)(f"cannot {what}: {advice} ({words})")

@@ -1,0 +1,268 @@
+"""The command line. Each command imports what it needs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipelines.cli.bench import bench_app
+from pipelines.cli.edit import edit
+from pipelines.cli.report import preview, report
+from pipelines.cli.zoo import zoo_app
+
+if TYPE_CHECKING:
+    from pipelines.jobfile.job import Job
+    from tasks.estimate.workload import Left, SampleCounts
+    from tasks.plan.plan import Plan
+
+app = typer.Typer(
+    help="Edit image data sets with text: WebDataset tars in; edited images, masks and scores in Parquet out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(zoo_app, name="zoo")
+app.add_typer(bench_app, name="bench")
+app.command()(preview)
+app.command()(edit)
+app.command()(report)
+
+JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
+Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples of the input.")]
+
+
+def main() -> None:
+    """Entry point. What the user has to put right is one line, without traceback."""
+    try:
+        app()
+    except Exception as error:
+        from manifests.stores.store import CommitConflict, CommitUnknown
+
+        told = isinstance(error, ValueError | OSError | CommitConflict | CommitUnknown)
+        if not told or os.environ.get("CORAL_TRACEBACK"):
+            raise
+        print(f"coral: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command("demo-data")
+def demo_data(
+    dest: Annotated[Path, typer.Argument(help="Folder for the tars.")],
+    shards: Annotated[int, typer.Option(help="Number of tars.")] = 4,
+    samples: Annotated[int, typer.Option(help="Portraits in each.")] = 64,
+    split: Annotated[str, typer.Option(help="Range of seeds: train, dev, test or reserved.")] = "test",
+    size: Annotated[int, typer.Option(help="Pixels of the square images.")] = 64,
+    image_format: Annotated[Literal["png", "jpg"], typer.Option("--format", help="Image members.")] = "png",
+    captions: Annotated[int, typer.Option(help="Captions of each, one per line.")] = 1,
+    wordings: Annotated[
+        Literal["all", "told", "untold"], typer.Option(help="untold are new to what learned from told ones.")
+    ] = "all",
+) -> None:
+    """Write WebDataset tars of procedural portraits to try things on."""
+    from pipelines.cli.demo_data import Portraits, write_demo_data
+
+    portraits = Portraits(size=size, image_format=image_format, captions=captions, wordings=wordings)
+    paths = write_demo_data(dest, shards, samples, split, portraits)
+    print(f"{len(paths)} tars with {shards * samples} portraits of {size} px in {dest}")
+
+
+@app.command()
+def plan(
+    job: JobFile,
+    limit_samples: Limit = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Time a small pilot: how long will it take?")] = False,
+    pilot_samples: Annotated[int, typer.Option(min=1, help="For --measure: besides one batch, in whole batches.")] = 32,
+) -> None:
+    """Say what a run would do, and do nothing but, with --measure, a pilot that is thrown away."""
+    from manifests.stores.open import open_store
+    from pipelines.cli.plan_tables import plan_tables
+    from pipelines.cli.tables import show
+    from pipelines.jobfile.load import load_job
+    from tasks.estimate.workload import count_plan, estimate, left_of
+    from tasks.plan.plan import make_plan
+    from tasks.plan.status import plan_status
+
+    wanted = load_job(job)
+    planned = make_plan(wanted.spec(), limit_samples)
+    store = open_store(planned.output, planned.s3)
+    left, counts = left_of(store, planned), count_plan(store, planned)
+    show(*plan_tables(planned, plan_status(store, planned), estimate(store, planned, left, counts)))
+    if measure and not left.nothing:
+        show_forecast(wanted, planned, left, counts, pilot_samples)
+
+
+@app.command()
+def run(
+    job: JobFile,
+    limit_samples: Limit = None,
+    retry: Annotated[
+        Literal["quarantined", "failed"] | None, typer.Option(help="Try again what has samples of this status.")
+    ] = None,
+) -> None:
+    """Run a job, or what is left of it. Exit code 0: all good; 2: some samples failed; 1: nothing came out."""
+    from pipelines.cli.tables import run_tables, show
+    from pipelines.flow.start import run_flow
+    from pipelines.jobfile.load import load_job
+
+    wanted = load_job(job)
+    summary = run_flow(wanted, limit_samples, () if retry is None else (retry,))
+    show(*run_tables(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def publish(job: JobFile, limit_samples: Limit = None) -> None:
+    """Publish what is committed by the gates and labels the job has now. Edits nothing and starts no workers."""
+    from manifests.commit import committed
+    from manifests.stores.open import open_store
+    from manifests.stores.preflight import preflight
+    from pipelines.cli.tables import edits_table, publication_line, show
+    from pipelines.jobfile.load import load_job
+    from tasks.plan.plan import make_plan, record_plan
+    from tasks.plan.status import edit_statuses, plan_status
+    from tasks.publish.publish import publish_edits
+
+    planned = make_plan(load_job(job).spec(), limit_samples)
+    store = open_store(planned.output, planned.s3)
+    preflight(store)
+    record_plan(store, planned)
+    publication = publish_edits(store, planned, committed(store))
+    show(edits_table(edit_statuses(store, planned), f"published in {planned.output}"), publication_line(publication))
+    share = plan_status(store, planned).edited
+    if share.done < share.total:
+        print(f"{share.total - share.done} of {share.total} edits of shards are not edited yet: coral run {job}")
+
+
+@app.command()
+def status(output: Output, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Say how far an output is."""
+    import json
+    from dataclasses import asdict
+
+    from pipelines.cli.tables import show, status_tables
+    from pipelines.jobfile.s3_environment import open_output
+    from tasks.plan.status import output_status
+
+    found = output_status(open_output(output))
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+    else:
+        show(*status_tables(found))
+
+
+@app.command()
+def gates(
+    output: Output,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Thresholds from the stored scores, for the job.")] = False,
+    keep: Annotated[float, typer.Option(help="Share of the images that a suggestion keeps.")] = 0.9,
+    edit: Annotated[str | None, typer.Option(help="Only this edit: its id in the job, or in the manifest.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Show which gates are in force and what each rejects, or suggest some."""
+    import json
+
+    from pipelines.cli.gates import as_json as effects_as_json
+    from pipelines.cli.gates import gates_table, read_effects, snippet
+    from pipelines.cli.tables import show
+    from pipelines.jobfile.s3_environment import open_output
+
+    effects = read_effects(open_output(output), keep if suggest else None, edit)
+    if as_json:
+        print(json.dumps(effects_as_json(effects), indent=1))
+    elif suggest:
+        print(*snippet(effects, keep), sep="\n")
+    else:
+        show(gates_table(effects))
+
+
+@app.command()
+def query(
+    output: Output,
+    sql: Annotated[str, typer.Argument(help="One SELECT over the table `manifest`.")],
+    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Of the result.")] = "table",
+) -> None:
+    """Ask the manifest with SQL (DuckDB)."""
+    from manifests.query import query as ask
+    from pipelines.cli.tables import write_rows
+    from pipelines.jobfile.s3_environment import open_output
+
+    found = ask(open_output(output), sql)
+    write_rows(found.column_names, found.to_pylist(), form)
+
+
+@app.command()
+def export(
+    output: Output,
+    dest: Annotated[str, typer.Argument(help="An empty folder or s3:// prefix; or an export that was interrupted.")],
+    where: Annotated[
+        str, typer.Option(help="SQL condition over the manifest; rows that are not ok never count.")
+    ] = "true",
+    to: Annotated[
+        Literal["webdataset", "parquet"], typer.Option(help="Tars to train on, or a table with images.")
+    ] = "webdataset",
+    with_masks: Annotated[bool, typer.Option("--with-masks", help="Also where each edit acted.")] = False,
+    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also what a gate rejected.")] = False,
+    without_sidecars: Annotated[
+        bool, typer.Option("--without-sidecars", help="No text members of the source tars, which are then not read.")
+    ] = False,
+    shard_size: Annotated[str, typer.Option(help="A file is full as soon as it has about so much.")] = "256MB",
+    max_samples: Annotated[int | None, typer.Option(min=1, help="... or so many samples.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
+) -> None:
+    """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
+    from manifests.stores.preflight import preflight
+    from pipelines.cli.export import export_lines, parse_size, report_lines
+    from pipelines.jobfile.s3_environment import open_output, s3_options
+    from tasks.export.export import ExportSpec
+    from tasks.export.export import export as export_rows
+    from tasks.export.files import FileOptions
+
+    files = FileOptions(kind=to, with_masks=with_masks, max_bytes=parse_size(shard_size), max_samples=max_samples)
+    spec = ExportSpec(
+        where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
+    )
+    destination = open_output(dest)
+    preflight(destination)
+    with export_lines() as tell:
+        report = export_rows(open_output(output), destination, spec, tell, s3_options({}))
+    print(*report_lines(report, dest), sep="\n")
+
+
+@app.command()
+def gc(
+    output: Output,
+    older_than: Annotated[float, typer.Option(min=1.0, help="Hours; an attempt that runs must not lose its own.")] = 24,
+    delete: Annotated[bool, typer.Option("--delete", help="Without it they are only listed.")] = False,
+) -> None:
+    """Find what killed attempts left behind and nothing points to; with --delete, remove it."""
+    from pipelines.cli.tables import leftover_lines
+    from pipelines.jobfile.s3_environment import open_output
+    from tasks.publish.gc import find_leftovers, remove
+
+    store = open_output(output)
+    found = find_leftovers(store, older_than)
+    if delete:
+        remove(store, found)
+    print(*leftover_lines(found, delete), sep="\n")
+
+
+def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_samples: int) -> None:
+    """Time a pilot, and say how long all that is left will take."""
+    from pipelines.flow.engines import quiet_engines
+
+    quiet_engines()
+    from pipelines.cli.plan_tables import forecast_tables
+    from pipelines.cli.tables import show
+    from pipelines.flow.progress import shown
+    from tasks.estimate.forecast import forecast
+    from tasks.estimate.pilot import measure
+
+    with shown("lines") as on_progress:
+        found = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
+    counts = counts.learned(found.counted)
+    show(*forecast_tables(forecast(left, counts, found.pace, found.actors, job.price()), found.pace, counts))

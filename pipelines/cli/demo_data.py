@@ -1,0 +1,70 @@
+"""WebDataset tars of procedural portraits: data to try everything on, with its ground truth beside each image."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
+from coral_core.zoo.portraits.lexicon import ALL, Wordings
+from tasks.images.encode import encode
+from tasks.inputs.archive import write_shard
+
+WORDINGS: Mapping[str, Wordings] = {"all": ALL, "told": Wordings.told(), "untold": Wordings.untold()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portraits:
+    """What a tar has of each portrait."""
+
+    size: int = 64  # pixels of the square image
+    image_format: Literal["png", "jpg"] = "png"
+    captions: int = 1  # lines of its txt
+    wordings: str = "all"  # which ones its captions are made of
+
+    def __post_init__(self) -> None:
+        if self.captions < 1:
+            raise ValueError(f"{self.captions} captions; give 1 or more")
+        if self.wordings not in WORDINGS:
+            raise ValueError(f"no wordings {self.wordings!r}; choose one of {', '.join(WORDINGS)}")
+
+    def member(self, seed: int) -> dict[str, object]:
+        """A sample with the image, the scene's record as json and its captions as txt. Its key is the seed."""
+        scene = sample(seed)
+        return {
+            "__key__": f"{seed:09d}",
+            self.image_format: encode(scene.image(self.size), "jpeg" if self.image_format == "jpg" else "png"),
+            "json": json.dumps(scene.record(), sort_keys=True).encode(),
+            "txt": "\n".join(self._captions(scene)).encode(),
+        }
+
+    def _captions(self, scene: Scene) -> Iterator[str]:
+        """The first is the scene's own; from told or untold wordings, all are drawn anew."""
+        told = WORDINGS[self.wordings]
+        if told is ALL:
+            yield scene.caption().text
+        rng = random.Random(f"captions:{scene.seed}")
+        for _ in range(self.captions - (told is ALL)):
+            yield scene.caption(rng, told).text
+
+
+def write_demo_data(folder: Path, shards: int, samples: int, split: str, portraits: Portraits) -> list[Path]:
+    """Write `shards` tars of `samples` portraits each; the same arguments give the same bytes."""
+    if split not in SPLITS:
+        raise ValueError(f"no split {split!r}; choose one of {', '.join(SPLITS)}")
+    seeds = SPLITS[split]
+    if shards < 1 or not 1 <= samples <= len(seeds) // shards:
+        raise ValueError(f"{shards} shards of {samples}: give 1 or more of each, at most {len(seeds)} samples in all")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for shard in range(shards):
+        path = folder / f"portraits-{shard:06d}.tar"
+        partial = path.with_suffix(".partial")
+        chosen = seeds[shard * samples : (shard + 1) * samples]
+        write_shard(partial, (portraits.member(seed) for seed in chosen))
+        paths.append(partial.replace(path))
+    return paths

@@ -1,0 +1,96 @@
+"""What `coral gates` shows: the gates in force, or a suggestion to paste into the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from manifests.snapshot import read_snapshot
+from manifests.stores.store import Store
+from pipelines.cli.tables import grid
+from tasks.plan.plan import read_plans
+from tasks.publish.gate_suggestions import GatesEffect, gates_in_force, suggested_gates
+
+
+def read_effects(store: Store, keep: float | None, edit: str | None) -> list[GatesEffect]:
+    """The gates in force, or with `keep` those suggested, of every edit or of one, by its id with or without the hash.
+
+    A suggestion is for the job of the newest run: earlier forms of its edits have the same names there.
+    Errors: ValueError when nothing is published, or no such edit.
+    """
+    snapshot = read_snapshot(store)
+    if keep is None:
+        found = list(gates_in_force(store, snapshot))
+    else:
+        found = of_the_newest_run(store, list(suggested_gates(store, snapshot, keep)), edit)
+    chosen = [each for each in found if edit in (None, each.edit, slug_of(each.edit))]
+    if not chosen:
+        known = ", ".join(sorted({each.edit for each in found}))
+        raise ValueError(
+            f"no edit {edit!r} in the manifest; there are {known}"
+            if found
+            else "no edited image is published in this output yet; run its job first"
+        )
+    return chosen
+
+
+def of_the_newest_run(store: Store, effects: list[GatesEffect], edit: str | None) -> list[GatesEffect]:
+    """Those of the edits that the newest run has, and the one that is asked for by its whole id."""
+    current = {each.edit_id for plan in read_plans(store, newest=1) for each in plan.edits}
+    return [effect for effect in effects if effect.edit in current or effect.edit == edit]
+
+
+def slug_of(edit_id: str) -> str:
+    """The job's own name for an edit."""
+    return edit_id.rpartition("-")[0]
+
+
+def gates_table(effects: Sequence[GatesEffect]) -> Table:
+    """One line per gate in force, and one for an edit without any."""
+    table = grid("gates in force", "edit", "images", "gate", "threshold", "rejects", "alone would")
+    for effect in effects:
+        lines = [
+            (gate, f"{threshold:g}", str(effect.first[gate]), str(effect.alone[gate]))
+            for gate, threshold in effect.gates.active.items()
+        ]
+        for number, line in enumerate(lines or [("none", "", "0", "0")]):
+            heading = (effect.edit, str(effect.images)) if number == 0 else ("", "")
+            table.add_row(*heading, *line)
+    return table
+
+
+def snippet(effects: Sequence[GatesEffect], keep: float) -> Iterator[str]:
+    """The suggestion as a piece of a job file, with what each gate does beside it."""
+    yield f"# Every gate cuts equally many images off the worse end of its score; all together keep {keep:.4g} of them."
+    yield "edits:"
+    for effect in effects:
+        everything = f"together these gates reject {effect.rejected} of {effect.images} images of {effect.edit}"
+        yield _noted(f"  - id: {slug_of(effect.edit)}", everything)
+        if not effect.gates.active:
+            yield _noted("    gates: {}", "every score is the same for all images")
+            continue
+        yield "    gates:"
+        for gate, threshold in effect.gates.active.items():
+            yield _noted(f"      {gate}: {threshold:g}", f"alone it rejects {effect.alone[gate]}")
+
+
+def _noted(line: str, note: str) -> str:
+    return f"{line:<38}  # {note}"
+
+
+def as_json(effects: Sequence[GatesEffect]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {
+            "edit": effect.edit,
+            "images": effect.images,
+            "rejected": effect.rejected,
+            "gates": {
+                gate: {"threshold": threshold, "rejects": effect.first[gate], "alone": effect.alone[gate]}
+                for gate, threshold in effect.gates.active.items()
+            },
+        }
+        for effect in effects
+    ]

@@ -1,0 +1,193 @@
+"""What `make demo` does: portraits in tars, three edits end to end, then every edit held against the exact truth.
+
+A user's job ends with `coral run`; the judge, which knows the embedded domain, is only for looking at ourselves.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from coral_core.bundle.models import load_models
+from coral_core.zoo.measure.ground_truth import is_case, success_rate, unchanged_rate
+from coral_core.zoo.measure.judge import Judge, load_judge
+from coral_core.zoo.portraits.domain import Scene, recall
+from manifests.commit import CommitRecord, read_commit
+from manifests.parquet.reader import read_row_group, read_rows
+from manifests.query import query
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
+from pipelines.cli.demo_data import Portraits, write_demo_data
+from pipelines.cli.tables import grid, report_line, run_tables, show, write_rows
+from pipelines.flow.start import run_flow
+from pipelines.jobfile.load import load_job
+from tasks.images.contact_sheet import contact_sheet
+from tasks.images.decode import pixels_of
+from tasks.images.encode import encode
+from tasks.images.tensors import tensor_of, to_pixels
+from tasks.plan.plan import Plan, read_plans
+
+FOLDER = Path("runs/demo")
+JOB = Path(__file__).parent / "jobs" / "portraits-demo.yaml"
+SHARDS, SAMPLES = 4, 64
+SHEET_SAMPLES, ZOOM = 5, 2
+WANTS: Mapping[str, Mapping[str, str]] = {
+    "red-hair": {"hair_color": "red"},
+    "earrings": {"earrings": "gold"},
+    "smile": {"mouth": "smile"},
+}
+"""What each edit of the job asks for, in the terms of the lexicon."""
+QUERIES = (
+    "SELECT edit, count(*) AS images, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
+    "FROM manifest WHERE status = 'ok' GROUP BY edit ORDER BY edit",
+    "SELECT key, edit, direction, image_uri, row FROM manifest ORDER BY direction DESC LIMIT 5",
+    "SELECT metadata->>'$.attributes.hair_style' AS hair_style, count(*) AS images, avg(outside) AS change_off_mask\n"
+    "FROM manifest WHERE edit LIKE 'red-hair%' GROUP BY ALL ORDER BY ALL",
+)
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One edited portrait and the scene it was made from."""
+
+    key: str
+    scene: Scene
+    image_HWC: np.ndarray  # uint8
+    mask_HW: np.ndarray  # uint8
+
+
+@dataclass(frozen=True)
+class EditedSet:
+    """All portraits of one edit."""
+
+    edit_id: str
+    records: tuple[CommitRecord, ...]
+
+    @property
+    def wants(self) -> Mapping[str, str]:
+        return next(wants for slug, wants in WANTS.items() if self.edit_id.startswith(slug))
+
+    @property
+    def counts(self) -> Counter[str]:
+        return sum((Counter(record.counts) for record in self.records), Counter())
+
+    @property
+    def images_per_second(self) -> float:
+        """Of one worker, editing, compositing and scoring; encoding and writing run beside it."""
+        return sum(self.counts.values()) / sum(record.seconds["edit"] for record in self.records)
+
+    def samples(self, store: Store) -> list[Edited]:
+        """The images that came out, in the order of their keys."""
+        rows = [row for record in self.records for row in _data_rows(store, record) if row["status"] == "ok"]
+        return [_edited(row) for row in sorted(rows, key=lambda row: row["key"])]
+
+
+class Showcase:
+    """The demo's output and what can be said of it."""
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.store = open_store(str(output))
+
+    @cached_property
+    def judge(self) -> Judge:
+        return load_judge()
+
+    @cached_property
+    def plan(self) -> Plan:
+        return next(read_plans(self.store, newest=1))
+
+    @cached_property
+    def edits(self) -> list[EditedSet]:
+        """The edits of the newest plan, each with the records of all its shards."""
+        records = self._records(request.id for requests in self.plan.edit_requests() for request in requests)
+        ids = sorted({record.info["edit"] for record in records})
+        return [EditedSet(id_, tuple(record for record in records if record.info["edit"] == id_)) for id_ in ids]
+
+    def _records(self, ids: Iterable[str]) -> list[CommitRecord]:
+        return [record for id_ in ids if (record := read_commit(self.store, id_))]
+
+    def report(self) -> Table:
+        """Per edit: rows by status, judged success and bystanders, speed."""
+        table = grid("held against the truth", "edit", "rows by status", "judged", "success", "unchanged", "images/s")
+        for edit in self.edits:
+            scored = [each for each in edit.samples(self.store) if is_case(each.scene, edit.wants)]
+            reads = self.judge.read(tensor_of([each.image_HWC for each in scored]))
+            success = success_rate(reads, edit.wants)
+            kept = unchanged_rate(reads, [each.scene for each in scored], edit.wants)
+            statuses = ", ".join(f"{count} {status}" for status, count in edit.counts.items())
+            numbers = (str(len(scored)), f"{success:.1%}", f"{kept:.1%}", f"{edit.images_per_second:.0f}")
+            table.add_row(edit.edit_id, statuses, *numbers)
+        return table
+
+    def sheet(self) -> Path:
+        """A picture: for each edit a block of rows with source, inversion, edit and mask."""
+        inversions = self._inversions()
+        blocks = [self._block(edit, inversions) for edit in self.edits]
+        rows = [[tile for block in blocks for tile in block[line]] for line in range(SHEET_SAMPLES)]
+        path = self.output / "contact-sheet.png"
+        path.write_bytes(encode(contact_sheet(rows, ZOOM), "png"))
+        return path
+
+    def _block(self, edit: EditedSet, inversions: Mapping[str, np.ndarray]) -> list[list[np.ndarray]]:
+        cases = [each for each in edit.samples(self.store) if is_case(each.scene, edit.wants)]
+        chosen = cases[:: max(1, len(cases) // SHEET_SAMPLES)][:SHEET_SAMPLES]
+        return [[each.scene.image(), inversions[each.key], each.image_HWC, each.mask_HW] for each in chosen]
+
+    @torch.no_grad()
+    def _inversions(self) -> dict[str, np.ndarray]:
+        """Every reconstruction, from the stored latents."""
+        models = load_models("portraits")
+        shape = (1, models.generator.num_ws, models.generator.w_dim)
+        found = {}
+        for record in self._records(request.id for request in self.plan.invert_requests()):
+            for row in (row for ref in record.objects for row in read_rows(self.store, ref.key)):
+                ws_BLD = torch.tensor(row["ws"]).view(shape)
+                found[row["key"]] = to_pixels(models.generator.render(models.generator.styles(ws_BLD)))[0]
+        return found
+
+
+def main() -> int:
+    """Data, run, figures, queries, picture. Returns the run's exit code."""
+    data = FOLDER / "data"
+    if len(list(data.glob("*.tar"))) < SHARDS:
+        write_demo_data(data, SHARDS, SAMPLES, "test", Portraits())
+    summary = run_flow(load_job(JOB), None)
+    show(*run_tables(summary))
+    if summary.exit_code == 1:
+        return 1
+    showcase = Showcase(FOLDER / "output")
+    show(showcase.report())
+    for sql in QUERIES:
+        print(f'\n$ coral query {showcase.output} "{sql}"')
+        found = query(showcase.store, sql)
+        write_rows(found.column_names, found.to_pylist(), "table")
+    print(f"\nsource, inversion, edit and mask of each edit: {showcase.sheet()}")
+    show(report_line(summary.report))
+    return summary.exit_code
+
+
+def _data_rows(store: Store, record: CommitRecord) -> list[dict[str, Any]]:
+    columns = ("key", "status", "metadata", "image", "mask")
+    objects: Sequence[Any] = [ref for ref in record.objects if ref.key.startswith("data/")]
+    groups = [(ref.key, group) for ref in objects for group in range(len(ref.row_groups))]
+    return [row for key, group in groups for row in read_row_group(store, key, group, columns)]
+
+
+def _edited(row: Mapping[str, Any]) -> Edited:
+    scene = recall(json.loads(row["metadata"]))
+    return Edited(row["key"], scene, pixels_of(row["image"]["bytes"]), pixels_of(row["mask"]["bytes"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

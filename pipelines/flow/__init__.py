@@ -1,0 +1,1 @@
+"""The Prefect flow and the process around it."""

@@ -1,0 +1,85 @@
+"""The nightly flow. It reads like the table of contents of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect import flow
+
+from pipelines.flow.progress import Style, shown
+from pipelines.jobfile.job import Job
+from pipelines.report.prefect_task import ReportPlace, write_report
+from pipelines.report.run_record import RunRecord
+from tasks.cluster.time_limit import TimeLimit
+from tasks.plan.retry import Retryable
+from tasks.plan.status import EditStatus, edit_statuses
+from tasks.publish.publish import Publication
+from tasks.run.prefect_tasks import edit_wave, fit_wave, invert_wave, plan_run, publish, start
+from tasks.run.run import Run
+from tasks.run.waves import Failure, WaveSummary
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of a run."""
+
+    run_id: str
+    output: str
+    shards: int
+    waves: tuple[WaveSummary, ...]
+    publication: Publication
+    edits: tuple[EditStatus, ...]
+    actor_hours: float  # that actors were ready
+    cost: str  # of them; empty without a price
+    report: ReportPlace
+
+    @property
+    def left(self) -> int:
+        """Pieces of work that the time limit left no time for."""
+        return sum(wave.left for wave in self.waves)
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Everything that was not done."""
+        return [failure for wave in self.waves for failure in wave.failures]
+
+    @property
+    def exit_code(self) -> Literal[0, 1, 2]:
+        """0: every sample of every edit has an image, good or rejected; 2: some none, or not yet; 1: nothing did."""
+        if self.left:
+            return 2
+        if not self.failures and all(edit.bad == 0 for edit in self.edits):
+            return 0
+        return 2 if any(edit.counts for edit in self.edits) else 1
+
+
+@flow(name="edit-dataset", persist_result=False)
+def edit_dataset(
+    job: Job, limit_samples: int | None = None, progress: Style = "lines", retry: tuple[Retryable, ...] = ()
+) -> RunSummary:
+    """Tars in, edited images with masks and scores out. Running it again does what is left to do.
+
+    What has rows of the statuses in `retry` is done once more.
+    """
+    limit = TimeLimit.from_now(job.max_hours)
+    plan = plan_run(job.spec(), limit_samples, retry)
+    deadlines = job.deadlines.spec()
+    with shown(progress) as on_progress, Run(plan, job.worker_resources(), on_progress, deadlines, limit) as run:
+        start(run)
+        inversions = invert_wave(run)
+        editors = fit_wave(run)
+        edits = edit_wave(run)
+    publication = publish(run)
+    record = RunRecord.of(job, (inversions, editors, edits), run.actor_hours)
+    return RunSummary(
+        run_id=plan.run_id,
+        output=plan.output,
+        shards=len(plan.shards),
+        waves=record.waves,
+        publication=publication,
+        edits=edit_statuses(run.store, plan),
+        actor_hours=record.actor_hours,
+        cost=record.cost,
+        report=write_report(run, record),
+    )

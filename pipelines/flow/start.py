@@ -1,0 +1,33 @@
+"""Starting the flow for a job in this process, and ending as a shell expects it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from pipelines.flow.engines import quiet_engines
+from pipelines.flow.server import start_temporary_server
+from pipelines.flow.stopping import Stopping
+
+if TYPE_CHECKING:
+    from pipelines.flow.flow import RunSummary
+    from pipelines.jobfile.job import Job
+    from tasks.plan.retry import Retryable
+
+
+def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable, ...] = ()) -> RunSummary:
+    """The flow, in this process. When told to stop, the process ends with 128 and the signal's number, as in shells."""
+    stopping = Stopping()
+    quiet_engines()
+    with ThreadPoolExecutor(1) as beside:  # the imports take as long as the server
+        beside.submit(start_temporary_server)
+        from prefect.exceptions import TerminationSignal  # here: Prefect reads what quiet_engines sets when imported
+
+        from pipelines.flow.flow import edit_dataset
+
+    try:
+        return edit_dataset(job, limit_samples, "bars" if sys.stderr.isatty() else "lines", retry)
+    except (KeyboardInterrupt, TerminationSignal, SystemExit) as stop:
+        stopping.end(signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""Trying things in this process before a run: preview, one image."""

@@ -1,0 +1,149 @@
+"""The job file: what a user writes. Every key is checked; an unknown one is answered with the nearest known."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    field_validator,
+)
+
+from pipelines.jobfile.s3_environment import s3_options
+from pipelines.jobfile.sections import (
+    Address,
+    Addresses,
+    DeadlinesSection,
+    FitSourceSection,
+    GatesSection,
+    GeometrySection,
+    RegionsSection,
+    ResourcesSection,
+    S3Section,
+    Section,
+)
+from tasks.spec.gates import Gates
+from tasks.spec.geometry import Geometry
+from tasks.spec.job import EditEntry, JobSpec
+from tasks.spec.labels import flat_labels
+from tasks.spec.publish_rules import PublishRules
+from tasks.spec.resources import Price, Resources
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class EditSection(Section):
+    """One edit."""
+
+    id: str  # short name, part of the edit's id in every row
+    target: Annotated[str, Field(min_length=1)]  # what the edited image should show
+    source: Annotated[str, Field(min_length=1)] = "a photo"  # neutral text where the direction starts
+    reference: Address | None = None  # an image to resemble, for methods that can; scores are still those of the target
+    method: str = "coral-mapper-attention"
+    options: dict[str, Any] = Field(default_factory=dict)  # the method's own; `fit` in it holds those of its fit
+    strength: float = 1.0
+    composite: Literal["source", "reconstruction"] = "source"
+    format: Literal["png", "jpeg", "webp"] = "png"
+    regions: RegionsSection = RegionsSection()
+    gates: GatesSection = GatesSection()  # over the job's, key by key; null switches one off
+    labels: dict[str, Any] = Field(
+        default_factory=dict
+    )  # what the edit changes in the source's labels; keys may be dotted paths
+
+    @field_validator("labels")
+    @classmethod
+    def _be_labels(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return flat_labels(given)
+
+    @field_validator("id")
+    @classmethod
+    def _be_a_slug(cls, given: str) -> str:
+        if not SLUG.fullmatch(given):
+            raise ValueError(f"{given!r} is no id; give lower-case letters, digits, - and _, 63 at most")
+        return given
+
+
+class Job(Section):
+    """A whole job."""
+
+    name: str
+    input: Annotated[Addresses, Field(min_length=1)]
+    output: Address
+    bundle: str = "portraits"
+    seed: int = 0
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    edits: list[EditSection] = Field(min_length=1)
+    fit_source: FitSourceSection = FitSourceSection()
+    geometry: GeometrySection = GeometrySection()
+    resources: ResourcesSection = ResourcesSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_hours: Annotated[float, Field(gt=0)] | None = None  # of a run; then it stops cleanly, to be gone on with
+    gates: GatesSection = GatesSection()  # of every edit
+    s3: S3Section = S3Section()
+
+    @field_validator("edits")
+    @classmethod
+    def _have_distinct_ids(cls, given: list[EditSection]) -> list[EditSection]:
+        ids = [edit.id for edit in given]
+        twice = sorted({each for each in ids if ids.count(each) > 1})
+        if twice:
+            raise ValueError(f"the ids {twice} occur more than once; every edit needs its own")
+        return given
+
+    def spec(self) -> JobSpec:
+        """The job as the plan takes it."""
+        return JobSpec(
+            name=self.name,
+            inputs=tuple(self.input),
+            output=self.output,
+            bundle=self.bundle,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            geometry=Geometry(fit=self.geometry.fit, output=self.geometry.output),
+            edits=tuple(_entry(edit, self.gates) for edit in self.edits),
+            fit_samples=self.fit_source.samples,
+            fit_captions=tuple(self.fit_source.captions),
+            max_failure_rate=self.max_failure_rate,
+            s3=s3_options(self.s3.model_dump(exclude_none=True)),
+        )
+
+    def worker_resources(self) -> Resources:
+        """The resources as the actors take them."""
+        wanted = self.resources
+        return Resources(
+            actors=None if wanted.actors == "auto" else wanted.actors,
+            num_cpus=wanted.num_cpus,
+            num_gpus=wanted.num_gpus,
+            memory=None if wanted.memory is None else int(wanted.memory),
+        )
+
+    def price(self) -> Price:
+        """What actors cost."""
+        wanted = self.resources
+        return Price(per_actor_hour=wanted.price_per_actor_hour, currency=wanted.currency)
+
+
+def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
+    return EditEntry(
+        id=edit.id,
+        target=edit.target,
+        source=edit.source,
+        method=edit.method,
+        options=edit.options,
+        strength=edit.strength,
+        onto=edit.composite,
+        image_format=edit.format,
+        limits=edit.regions.limits(),
+        mask=edit.regions.mask or "",
+        reference=edit.reference or "",
+        rules=PublishRules(gates=_gates(edit, gates), labels=edit.labels),
+    )
+
+
+def _gates(edit: EditSection, common: GatesSection) -> Gates:
+    try:
+        return edit.gates.over(common)
+    except ValueError as error:
+        raise ValueError(f"edit {edit.id!r}, its gates over the job's: {error}") from None

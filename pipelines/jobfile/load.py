@@ -1,0 +1,45 @@
+"""From the text of a job file to a job, or an error that a person can act upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipelines.jobfile.job import Job
+
+
+def load_job(path: Path) -> Job:
+    """Read a job file. ValueError with one line per problem, each naming its place in the file."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"cannot read the job {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no mapping; a job has the keys {', '.join(Job.model_fields)}")
+    return parse_job(content, str(path))
+
+
+def parse_job(content: Mapping[str, Any], where: str) -> Job:
+    """A job from the content of a file. ValueError with one line per problem, each beginning with `where`."""
+    try:
+        return Job.model_validate(content)
+    except ValidationError as error:
+        raise ValueError("\n".join(f"{where}: {_readable(problem)}" for problem in error.errors())) from None
+
+
+def _readable(problem: Any) -> str:
+    """One problem as "edits[0].strength: message"."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    if problem["type"] == "missing":
+        return f"{place}: is missing"
+    if problem["type"] == "value_error" or isinstance(given, dict | list):
+        return f"{place}: {message}" if place else message
+    return f"{place}: {message}; given {given!r}"

@@ -1,0 +1,160 @@
+"""The sections of a job file and their fields."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from coral_core.editors import Limits
+from manifests.stores.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
+from tasks.inputs.grouping import IMAGE_SUFFIXES
+from tasks.spec.gates import Gates
+from tasks.spec.resources import PATIENCE, Deadlines
+
+Address = Annotated[str, AfterValidator(check_address)]
+"""Of a tar or a folder; without credentials, for jobs are parameters of a flow, which Prefect keeps."""
+Addresses = Annotated[list[Address], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
+"""One or many."""
+
+
+class Section(BaseModel):
+    """A mapping of the job file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _know_every_key(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            unknown = [str(key) for key in given if key not in cls.model_fields]
+            if unknown:
+                raise ValueError("; ".join(_unknown(key, list(cls.model_fields)) for key in unknown))
+        return given
+
+
+class GeometrySection(Section):
+    """How a source image becomes the generator's square."""
+
+    fit: Literal["crop", "pad", "resize", "refuse"] = "resize"
+    output: Literal["generator", "source"] = "generator"  # source: laid back into the image at its full size
+
+
+class ResourcesSection(Section):
+    """What every actor gets, and how many there are."""
+
+    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    num_cpus: Annotated[float, Field(gt=0)] = 1.0
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    memory: ByteSize | None = None  # bytes, or text such as 4GiB
+    price_per_actor_hour: Annotated[float, Field(ge=0)] | None = None
+    currency: Annotated[str, Field(min_length=1)] = "USD"  # of the price; only shown
+
+    @field_validator("num_gpus")
+    @classmethod
+    def _be_a_share_or_whole_devices(cls, given: float) -> float:
+        if given > 1 and given != int(given):
+            raise ValueError(f"{given} is neither a share of one device nor a number of devices; give 0.5, 1 or 2")
+        return given
+
+
+class DeadlinesSection(Section):
+    """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried again."""
+
+    start_minutes: Annotated[float, Field(gt=0)] = PATIENCE.start_minutes  # until it is ready
+    stall_minutes: Annotated[float, Field(gt=0)] = PATIENCE.stall_minutes  # without any sign of progress
+    shard_minutes: Annotated[float, Field(gt=0)] = PATIENCE.shard_minutes  # for one shard, inverted or edited
+    fit_minutes: Annotated[float, Field(gt=0)] = PATIENCE.fit_minutes  # for one editor
+
+    def spec(self) -> Deadlines:
+        """The deadlines as the pool takes them."""
+        return Deadlines(**self.model_dump())
+
+
+class S3Section(Section):
+    """How buckets are reached, those of the inputs and of the output. What is absent is CORAL_S3_*'s, then boto3's."""
+
+    endpoint: str | None = None  # URL of a service that is not AWS
+    region: str | None = None
+    path_style: bool | None = None
+    encryption: Literal["AES256", "aws:kms"] | None = None  # of what is written
+    kms_key_id: str | None = None
+
+    @model_validator(mode="after")
+    def _be_possible(self) -> S3Section:
+        S3Options(**self.model_dump())
+        return self
+
+
+class FitSourceSection(Section):
+    """What editors are fitted on: seeded samples of the generator, or captioned images for methods that need them."""
+
+    samples: Annotated[int, Field(ge=1)] = 512
+    captions: Addresses = []  # tars of images, each with its captions in <key>.txt, one per line
+
+
+class GatesSection(Section):
+    """Thresholds an edited image must meet to be published as ok; a gate is off without a number."""
+
+    min_direction: float | None = None
+    min_identity: float | None = None
+    max_outside: float | None = None
+    max_inversion_error: float | None = None
+    min_area: float | None = None
+    max_area: float | None = None
+
+    @model_validator(mode="after")
+    def _be_in_range(self) -> GatesSection:
+        Gates(**self.model_dump())
+        return self
+
+    def over(self, common: GatesSection) -> Gates:
+        """These gates; where one is not mentioned, the common one."""
+        return Gates(**{**common.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)})
+
+
+class RegionsSection(Section):
+    """Where an edit may act, of all that its method would change."""
+
+    threshold: float = 0.0  # what the method's masks have below it becomes 0
+    layers: list[int] = []  # of the generator's convolutions, the coarsest is 0; empty: all of them
+    mask: str | None = None  # the samples' members <key>.<mask> are white where the edit may act
+
+    @field_validator("mask")
+    @classmethod
+    def _be_no_image(cls, given: str | None) -> str | None:
+        if given is None:
+            return None
+        suffix = given.lower().removeprefix(".")
+        if not suffix or "/" in suffix:
+            raise ValueError(f"{given!r} is no suffix; give what follows the key: mask.png of <key>.mask.png")
+        if suffix in IMAGE_SUFFIXES:
+            raise ValueError(f"{given!r} may be the image itself; give a suffix of its own, such as mask.{suffix}")
+        return suffix
+
+    @model_validator(mode="after")
+    def _be_in_range(self) -> RegionsSection:
+        self.limits()
+        return self
+
+    def limits(self) -> Limits:
+        """What holds for every sample."""
+        return Limits(threshold=self.threshold, layers=tuple(self.layers))
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    if is_secretive(key):
+        return f"unknown key {key!r}; {CREDENTIALS}"
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return f"unknown key {key!r}; {hint}"

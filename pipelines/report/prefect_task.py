@@ -1,0 +1,37 @@
+"""The last step of a run: its page, put beside what it is about."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from prefect import task
+
+from pipelines.report.gather import gather, page_of
+from pipelines.report.report_files import PAGE, address_of, put
+from pipelines.report.run_record import RunRecord, put_record
+from tasks.run.prefect_tasks import QUIET
+from tasks.run.run import Run
+
+log = logging.getLogger("coral.report")
+
+
+@dataclass(frozen=True)
+class ReportPlace:
+    """Where the page of a run is, or why there is none."""
+
+    address: str = ""
+    problem: str = ""
+
+
+@task(name="report", **QUIET)
+def write_report(run: Run, record: RunRecord) -> ReportPlace:
+    """Write record and page. All they are about is published by now: whatever fails here is no failure of the run."""
+    store, plan = run.store, run.plan
+    try:
+        put_record(store, plan.run_id, record)
+        key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record)).encode())
+    except Exception as error:
+        log.warning("no report", exc_info=True)
+        return ReportPlace(problem=f"{type(error).__name__}: {error}")
+    return ReportPlace(address=address_of(plan.output, key))

@@ -1,0 +1,81 @@
+"""What only the run itself knew: its waves, what it took, and the settings that are in no plan.
+
+Kept beside the page, so that a later `coral report` can say it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from manifests.stores.store import Store
+from pipelines.jobfile.job import Job
+from pipelines.report.report_files import RECORD, get, put
+from tasks.run.waves import Failure, WaveSummary
+
+UNPLANNED = ("resources", "deadlines", "max_hours")
+"""Sections of a job that change no result, and are in no plan for that reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run of a plan."""
+
+    waves: tuple[WaveSummary, ...] = ()
+    actor_hours: float = 0.0  # that actors were ready
+    cost: str = ""  # of them; empty without a price
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, job: Job, waves: Sequence[WaveSummary], actor_hours: float) -> RunRecord:
+        """A run of the job that has just ended."""
+        return cls(
+            waves=tuple(waves),
+            actor_hours=actor_hours,
+            cost=job.price().of(actor_hours),
+            settings=job.model_dump(mode="json", include=set(UNPLANNED)),
+        )
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Everything that was not done."""
+        return [failure for wave in self.waves for failure in wave.failures]
+
+    @property
+    def left(self) -> int:
+        """Pieces of work that the time limit left no time for."""
+        return sum(wave.left for wave in self.waves)
+
+    def to_json(self) -> bytes:
+        """Without tracebacks, which tell of folders and people."""
+        return json.dumps(asdict(replace(self, waves=tuple(map(_told, self.waves)))), indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> RunRecord:
+        """ValueError when the bytes are not a record."""
+        try:
+            fields = json.loads(data)
+            waves = ({**wave, "failures": [Failure(**each) for each in wave["failures"]]} for wave in fields["waves"])
+            return cls(**{**fields, "waves": tuple(WaveSummary(**wave) for wave in waves)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not the record of a run: {error!r} in {data[:80]!r}") from error
+
+
+def put_record(store: Store, run_id: str, record: RunRecord) -> None:
+    """Keep it beside the page."""
+    put(store, run_id, RECORD, record.to_json())
+
+
+def read_record(store: Store, run_id: str) -> RunRecord | None:
+    """None for a run that did not end by itself. ValueError for a record that is damaged."""
+    data = get(store, run_id, RECORD)
+    try:
+        return None if data is None else RunRecord.from_json(data)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove reports/{run_id}/{RECORD}, and the page is made without it") from error
+
+
+def _told(wave: WaveSummary) -> WaveSummary:
+    return replace(wave, failures=[replace(failure, traceback="") for failure in wave.failures])

@@ -1,0 +1,1 @@
+"""Fitted editors: artifacts in the store, those a bundle ships, what they are fitted on, what is loaded."""

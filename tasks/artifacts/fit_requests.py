@@ -1,0 +1,64 @@
+"""The fits that edits by a method need, those that others build upon first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from coral_core.bundle.catalog import Bundle
+from coral_core.editors import EditorSpec, FitScope, spec
+from coral_core.types import Prompt
+from tasks.artifacts.bundled import shipped
+from tasks.spec.requests import FitRequest, Shard
+
+
+def fits_of(
+    method: EditorSpec,
+    options: Mapping[str, object],
+    prompt: Prompt,
+    bundle: Bundle,
+    captions: tuple[Shard, ...] = (),
+) -> tuple[FitRequest, ...]:
+    """What has to be fitted for edits by a method with these resolved options, the last one being its own.
+
+    Errors: ValueError for a method that learns from captions, if there are none and the bundle ships no such artifact.
+    """
+    if method.scope is FitScope.IMAGE:
+        return ()
+    base = spec(method.base) if method.base else None
+    before = () if base is None else fits_of(base, base.resolve({}), prompt, bundle, captions)
+    own = fit_request(method, options, prompt, bundle, captions, before[-1].id if before else "")
+    if not method.captioned or captions:
+        return (*before, own)
+    digest = shipped(bundle.path, own)
+    if not digest:
+        raise ValueError(
+            f"{method.name} learns from captioned images, and bundle {bundle.name} ships none for these options: "
+            "give tars of images, each with its <key>.txt, as fit_source: captions, or leave the fit's options alone"
+        )
+    return (*before, replace(own, shipped=digest))
+
+
+def fit_request(
+    method: EditorSpec,
+    options: Mapping[str, object],
+    prompt: Prompt,
+    bundle: Bundle,
+    captions: tuple[Shard, ...] = (),
+    base: str = "",
+) -> FitRequest:
+    """A method's own fit."""
+    one_prompt = method.scope is FitScope.PROMPT
+    return FitRequest(
+        method=method.name,
+        options=method.fit_options(options),
+        target=prompt.target if one_prompt else "",
+        source=prompt.source if one_prompt else "",
+        digests=digests_of(bundle, method.fit_reads),
+        captions=captions if method.captioned else (),
+        base=base,
+    )
+
+
+def digests_of(bundle: Bundle, parts: Sequence[str]) -> dict[str, str]:
+    return {part: bundle.digests[part] for part in sorted(set(parts))}

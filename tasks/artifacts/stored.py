@@ -1,0 +1,103 @@
+"""Fitted editors in the store: editors/<fit_id>.safetensors holds what was learned, and beside it a .json says so.
+
+Both are create-only. The tensors come first and carry recipe and losses in their own metadata, but no times, so that
+equal fits are equal bytes. The .json is derived from them: whoever finds tensors without it (a process died in between)
+adopts them instead of fitting again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from coral_core.editors import Editor
+from coral_core.fit import FitReport
+from manifests.stores.store import Store
+from tasks.spec.requests import FitRequest
+
+PREFIX = "editors/"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What is known of one fitted editor."""
+
+    fit_id: str
+    sha256: str  # of the tensors' file
+    size: int  # bytes
+    request: Mapping[str, Any]
+    steps: int
+    losses: Mapping[str, float]
+    seconds: float | None  # of the fit; unknown where the tensors were adopted
+    trainings: Sequence[Mapping[str, Any]] = field(default_factory=list)  # where there were others before this fit
+
+
+def fitted(store: Store) -> frozenset[str]:
+    """The fit ids whose artifact is complete, from one listing."""
+    keys = (info.key for info in store.list(PREFIX))
+    return frozenset(key.removeprefix(PREFIX).removesuffix(".json") for key in keys if key.endswith(".json"))
+
+
+def read_artifact(store: Store, fit_id: str) -> Artifact | None:
+    """The record of a fit, or None; tensors that lack one are adopted."""
+    try:
+        return Artifact(**json.loads(store.read(f"{PREFIX}{fit_id}.json")))
+    except FileNotFoundError:
+        pass
+    if store.head(tensors_key(fit_id)) is None:
+        return None
+    return write_record(store, fit_id, None)
+
+
+def save_artifact(store: Store, request: FitRequest, editor: Editor, report: FitReport) -> Artifact:
+    """Store a fitted editor. What was there first stays, and is what is returned."""
+    created = store.put_new(tensors_key(request.id), encode_artifact(request, editor, report))
+    return write_record(store, request.id, report.seconds if created else None)
+
+
+def encode_artifact(
+    request: FitRequest,
+    editor: Editor,
+    report: FitReport,
+    dtype: torch.dtype = torch.float32,
+    trainings: Sequence[Mapping[str, object]] = (),
+) -> bytes:
+    """A fitted editor as a safetensors file; `trainings` tell how it came about, where there was more than this fit."""
+    state = {name: value.detach().cpu().to(dtype).contiguous() for name, value in editor.state_dict().items()}
+    notes = {"request": request.content, "steps": report.steps, "losses": dict(report.losses)}
+    told = {"trainings": list(trainings)} if trainings else {}
+    # one entry: safetensors writes several in a random order
+    return safetensors.torch.save(state, metadata={"fit": json.dumps({**notes, **told}, sort_keys=True)})
+
+
+def write_record(store: Store, fit_id: str, seconds: float | None) -> Artifact:
+    """Write the .json of stored tensors."""
+    data = store.read(tensors_key(fit_id))
+    notes = read_notes(data)
+    artifact = Artifact(
+        fit_id=fit_id,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        seconds=seconds,
+        **{name: notes[name] for name in ("request", "steps", "losses", "trainings") if name in notes},
+    )
+    store.put_new(f"{PREFIX}{fit_id}.json", json.dumps(asdict(artifact), indent=1, sort_keys=True).encode())
+    return artifact
+
+
+def read_notes(data: bytes) -> dict[str, Any]:
+    """What an artifact's file says of its fit."""
+    size = struct.unpack("<Q", data[:8])[0]
+    notes: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fit"])
+    return notes
+
+
+def tensors_key(fit_id: str) -> str:
+    return f"{PREFIX}{fit_id}.safetensors"

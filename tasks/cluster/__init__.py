@@ -1,0 +1,1 @@
+"""Ray: connection, actor, pool, deadlines, signals. The only folder that imports ray."""

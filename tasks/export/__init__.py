@@ -1,0 +1,1 @@
+"""Published rows as training files."""

@@ -1,0 +1,173 @@
+"""The files of an export, written one after the other: WebDataset tars, or Parquet with image columns.
+
+Equal samples give equal bytes: no times, no names of users, members in a fixed order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Protocol
+
+from manifests.parquet.schema import PLACEMENT, export_schema
+from manifests.parquet.writer import MIB, PartWriter
+from tasks.export.samples import TrainingSample
+
+Kind = Literal["webdataset", "parquet"]
+
+MEMBER_BYTES = 1024
+"""About what a tar takes for a member besides its content: a header, and the rest of a block."""
+ROW_BYTES = 1024
+"""About what a Parquet row takes besides image and mask."""
+ROW_GROUP_BYTES = 64 * MIB
+ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """How an export is cut into files, and what is in them."""
+
+    kind: Kind
+    with_masks: bool = False
+    max_bytes: int = 256 * MIB  # a file is full as soon as it has about so many
+    max_samples: int | None = None
+
+
+@dataclass(frozen=True)
+class LocalExport:
+    """A finished file that nobody else sees yet."""
+
+    path: Path
+    samples: int
+    size: int  # bytes
+    sha256: str
+
+
+class SampleWriter(Protocol):
+    """Writes one file; leaving the block without an exception finishes it."""
+
+    size: int  # bytes so far, about
+
+    def __enter__(self) -> SampleWriter: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, sample: TrainingSample) -> None:
+        """Append a sample."""
+        ...
+
+
+class TarWriter:
+    """<key>.json, <key>.<image suffix> and so on, the members of a sample next to each other."""
+
+    def __init__(self, path: Path, options: FileOptions) -> None:
+        self.size = 0
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
+
+    def __enter__(self) -> TarWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tar.close()
+
+    def write(self, sample: TrainingSample) -> None:
+        """Append the sample's members, sorted by suffix."""
+        members = {**sample.texts, sample.suffix: sample.image, "json": _json(sample.labels())}
+        if sample.mask is not None:
+            members["mask.png"] = sample.mask
+        for suffix, data in sorted(members.items()):
+            info = tarfile.TarInfo(f"{sample.key}.{suffix}")
+            info.size, info.mode = len(data), 0o444
+            self._tar.addfile(info, io.BytesIO(data))
+            self.size += len(data) + MEMBER_BYTES
+
+
+class TableWriter:
+    """Parquet rows: id, the manifest's columns, image, and mask if it is asked for."""
+
+    def __init__(self, path: Path, options: FileOptions) -> None:
+        self.size, self.path = 0, path
+        self._rows: list[Mapping[str, object]] = []
+        self._parts = PartWriter(
+            export_schema(options.with_masks),
+            path.parent,
+            path.stem,
+            max_part_bytes=1 << 40,  # one part: who writes decides when a file is full
+            row_group_bytes=ROW_GROUP_BYTES,
+        )
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._parts.discard()
+            return
+        self._parts.write(self._rows)
+        (part,) = self._parts.close()
+        part.path.replace(self.path)
+
+    def write(self, sample: TrainingSample) -> None:
+        """Append the sample's row."""
+        row = {name: value for name, value in sample.row.items() if name not in PLACEMENT}
+        row |= {"id": sample.key, "image": {"bytes": sample.image, "path": f"{sample.key}.{sample.suffix}"}}
+        if sample.mask is not None:
+            row["mask"] = {"bytes": sample.mask, "path": f"{sample.key}.mask.png"}
+        self.size += len(sample.image) + len(sample.mask or b"") + ROW_BYTES
+        self._rows.append(row)
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._parts.write(self._rows)
+            self._rows = []
+
+
+WRITERS: Mapping[Kind, type[TarWriter] | type[TableWriter]] = {"webdataset": TarWriter, "parquet": TableWriter}
+SUFFIXES: Mapping[Kind, str] = {"webdataset": "tar", "parquet": "parquet"}
+
+
+def packed(
+    samples: Iterable[TrainingSample], options: FileOptions, folder: Path, first: int = 0
+) -> Iterator[LocalExport]:
+    """The samples as files in `folder`, numbered from `first`; each is finished when it is given out.
+
+    Whoever takes a file removes it, so that the disk holds one at a time.
+    """
+    rest = iter(samples)
+    for number in count(first):
+        head = next(rest, None)
+        if head is None:
+            return
+        path = folder / f"coral-{number:06d}.{SUFFIXES[options.kind]}"
+        yield _finished(path, _fill(path, options, chain([head], rest)))
+
+
+def _fill(path: Path, options: FileOptions, samples: Iterator[TrainingSample]) -> int:
+    """Write samples until the file is full, or there are none left; how many."""
+    with WRITERS[options.kind](path, options) as writer:
+        written = 0
+        for sample in samples:
+            writer.write(sample)
+            written += 1
+            if writer.size >= options.max_bytes or written == options.max_samples:
+                break
+    return written
+
+
+def _finished(path: Path, samples: int) -> LocalExport:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return LocalExport(path, samples, path.stat().st_size, digest)
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode()

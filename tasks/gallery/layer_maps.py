@@ -1,0 +1,218 @@
+"""Where each convolution layer of an edit acts: its masks on a few samples, held against the segments of the images.
+
+Layer masks are never stored, so the stored editor is run again, on the CPU, on sources and latents that are read back,
+and held to the limits of the edit and the users' masks of the samples as it was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from coral_core.bundle.models import Models, load_models
+from coral_core.editors import FitScope, spec
+from coral_core.inversion import restore
+from coral_core.types import Inversion, Masks
+from manifests.stores.store import Store
+from tasks.artifacts.loaded import Fitted, load_editor
+from tasks.gallery.missing import reason_of
+from tasks.gallery.source_images import FoundSource
+from tasks.gallery.stored_latents import Latents, Name, Row, name_of
+from tasks.images.tensors import masks_of, tensor_of, to_levels
+from tasks.images.thumbnails import Tile, tile_of
+from tasks.plan.plan import Plan
+from tasks.plan.resolve import RESTORE_READS
+from tasks.spec.requests import EditSpec
+
+SAMPLES = 16
+"""Samples of one edit that are edited again, at most."""
+MAX_PIXELS = 2**22
+"""Of them together: SAMPLES up to 512 px, 4 at 1024."""
+BATCH_PIXELS = 2**20
+WHOLE = 0.999
+"""An edit whose layers are all taken that far has no regions."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of the bundle's segmenter."""
+
+    name: str
+    share: float  # of all pixels of the samples
+    samples: int  # that have it
+
+
+@dataclass(frozen=True)
+class LayerActs:
+    """What one layer takes, averaged over the samples."""
+
+    size: int  # px a side of its mask
+    by_segment: tuple[float, ...]  # mean of the mask over the pixels of each segment
+    mask: Tile
+
+
+@dataclass(frozen=True)
+class LayerMap:
+    """Where one edit acts, or why that is not known."""
+
+    segments: tuple[Segment, ...] = ()  # those that occur
+    layers: tuple[LayerActs, ...] = ()  # coarse to fine
+    whole: LayerActs | None = None  # the edit's own mask, which the layers' are joined in
+    samples: int = 0
+    missing: str = ""
+
+
+def has_regions(layer_areas: Sequence[float]) -> bool:
+    """Whether an edit with these areas of its layers chooses where it acts."""
+    return any(area < WHOLE for area in layer_areas)
+
+
+class LayerMaps:
+    """The maps of a plan's edits. Its whole bundle is loaded, once there is an edit with regions."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self.plan = store, plan
+
+    @cached_property
+    def models(self) -> Models | str:
+        """The plan's networks, or why they are not at hand."""
+        try:
+            return load_models(self.plan.bundle)
+        except Exception as error:
+            return reason_of(error)
+
+    def choose(self, rows: Iterable[Row]) -> dict[str, list[Row]]:
+        """By edit id the rows to look at: the first of each edit that chooses where it acts."""
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            if has_regions(row["layer_areas"] or ()):
+                found[row["edit"]].append(row)
+        return {edit: own[: self._most()] for edit, own in found.items()}
+
+    def of(
+        self, rows: Mapping[str, Sequence[Row]], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
+    ) -> dict[str, LayerMap]:
+        """The map of each edit, from its rows."""
+        edits = {edit.edit_id: edit for edit in self.plan.edits}
+        return {name: self._map(edits[name], own, sources, latents) for name, own in rows.items()}
+
+    def _most(self) -> int:
+        if isinstance(self.models, str):
+            return SAMPLES
+        return max(1, min(SAMPLES, MAX_PIXELS // self.models.image_size**2))
+
+    def _map(
+        self, edit: EditSpec, rows: Sequence[Row], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
+    ) -> LayerMap:
+        if isinstance(self.models, str):
+            return LayerMap(missing=self.models)
+        if spec(edit.method).scope is FitScope.IMAGE:
+            return LayerMap(missing=f"{edit.method} searches every edit again, which a report does not wait for")
+        reads = {*RESTORE_READS, *spec(edit.method).edit_reads}  # another judge of the scores changes no mask
+        others = sorted(part for part in reads if self.models.digests.get(part) != edit.digests[part])
+        if others:
+            return LayerMap(missing=f"bundle {self.models.name} has another {', '.join(others)} than this run")
+        found = [_Sample.of(row, sources[name_of(row)], latents[name_of(row)], edit.mask) for row in rows]
+        samples = [each for each in found if isinstance(each, _Sample)]
+        if not samples:
+            return LayerMap(missing=str(found[0]))
+        try:
+            return _mapped(edit, load_editor(self.store, edit, self.models), samples, self.models)
+        except Exception as error:
+            return LayerMap(missing=reason_of(error))
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What editing one sample again takes."""
+
+    key: str
+    square_HWC: np.ndarray
+    ws_LD: np.ndarray
+    user_HW: np.ndarray | None = None  # its own mask, where the edit asks for one
+
+    @classmethod
+    def of(cls, row: Row, source: FoundSource, ws_LD: Latents, mask: str) -> _Sample | str:
+        """Or what is missing."""
+        if isinstance(source, str):
+            return source
+        if isinstance(ws_LD, str):
+            return ws_LD
+        assert source.square_HWC is not None, "the square of a chosen sample was not kept"
+        if not mask:
+            return cls(row["source_sha256"], source.square_HWC, ws_LD)
+        stencil = source.stencils[mask]
+        return stencil.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, stencil.levels_HW)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The masks of a batch, those of the M - 1 layers and at last the edit's own, and what they take of K segments."""
+
+    masks: Masks
+    value_BMK: Tensor
+    share_BK: Tensor
+
+    @classmethod
+    def at(cls, edit: EditSpec, fitted: Fitted, source: Inversion, models: Models) -> _Look:
+        """Edit the batch again."""
+        prompts = [fitted.prompt] * len(source.keys)
+        edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
+        masks = (*edited.masks, edited.mask_B1HW)
+        return cls(masks, *by_segment(masks, source.labels_BHW, len(models.segmenter.segments)))
+
+
+def _mapped(edit: EditSpec, fitted: Fitted, samples: Sequence[_Sample], models: Models) -> LayerMap:
+    looks = [_Look.at(edit, fitted, source, models) for source in _batches(edit, samples, models)]
+    share_NK = torch.cat([look.share_BK for look in looks])
+    occurs_K = share_NK.any(0)
+    value_MK = torch.cat([look.value_BMK for look in looks]).nanmean(0)[:, occurs_K]
+    means = [torch.cat(masks).mean(0, keepdim=True) for masks in zip(*(look.masks for look in looks), strict=True)]
+    *layers, whole = (
+        LayerActs(mean_11HW.shape[-1], tuple(value_K.tolist()), tile_of(to_levels(mean_11HW)[0]))
+        for value_K, mean_11HW in zip(value_MK, means, strict=True)
+    )
+    segments = (
+        Segment(name, share_N.mean().item(), int(share_N.count_nonzero()))
+        for name, share_N in zip(models.segmenter.segments, share_NK.T, strict=True)
+    )
+    return LayerMap(tuple(each for each in segments if each.samples), tuple(layers), whole, len(samples))
+
+
+def by_segment(masks: Masks, labels_BHW: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean of each of M masks over the pixels of each of K segments, and the segments' shares of the image.
+
+    Returns [B,M,K], NaN where a sample lacks the segment, and [B,K]. A mask's pixel counts for a segment by the area
+    that the segment has in it.
+    """
+    segments_K = torch.arange(count, device=labels_BHW.device)
+    whole_BKHW = (labels_BHW[:, None] == segments_K[:, None, None]).float()
+    areas = {size: F.interpolate(whole_BKHW, size, mode="area") for size in {mask.shape[-2:] for mask in masks}}
+    values = []
+    for mask_B1HW in masks:
+        area_BKHW = areas[mask_B1HW.shape[-2:]]
+        values.append((area_BKHW * mask_B1HW).sum((2, 3)) / area_BKHW.sum((2, 3)))
+    return torch.stack(values, dim=1), whole_BKHW.mean((2, 3))
+
+
+@torch.no_grad()
+def _batches(edit: EditSpec, samples: Sequence[_Sample], models: Models) -> Iterator[Inversion]:
+    """The samples as the edit wave restores them, a few at a time."""
+    step = max(1, BATCH_PIXELS // models.image_size**2)
+    for part in (samples[start : start + step] for start in range(0, len(samples), step)):
+        image_BCHW = tensor_of([sample.square_HWC for sample in part]).to(models.device)
+        ws_BLD = torch.from_numpy(np.stack([sample.ws_LD for sample in part])).to(models.device)
+        source = restore(models, [sample.key for sample in part], image_BCHW, ws_BLD)
+        if "encoder" in spec(edit.method).edit_reads:
+            source = replace(source, taps=models.encoder.body(image_BCHW))
+        if edit.mask:
+            levels = [sample.user_HW for sample in part if sample.user_HW is not None]
+            source = replace(source, user_mask_B1HW=masks_of(levels).to(models.device))
+        yield source

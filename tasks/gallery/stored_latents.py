@@ -1,0 +1,92 @@
+"""The stored latents of published samples, found through the commits of an edit and of its inversion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from manifests.commit import CommitRecord, read_commit
+from manifests.parquet.reader import open_parquet
+from manifests.parquet.row_places import Place, place_of
+from manifests.parquet.schema import ws_shape
+from manifests.stores.store import Store
+from tasks.gallery.missing import reason_of
+from tasks.gallery.stored_rows import ordinal, place_at, rows_or_reasons
+
+Row = Mapping[str, Any]
+"""Of the manifest, all columns."""
+Name = tuple[str, str]
+"""Shard and key of a source."""
+Latents = np.ndarray | str
+"""float32 [L, D], or why there are none."""
+NOWHERE = "it has no stored inversion"
+
+
+def name_of(row: Row) -> Name:
+    """Which source a row is about."""
+    return row["source_uri"], row["key"]
+
+
+class StoredLatents:
+    """Read once each, however often they are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._found: dict[Name, Latents] = {}
+        self._records: dict[str, CommitRecord | None] = {}
+        self._shapes: dict[str, tuple[int, int] | str] = {}
+
+    def of(self, rows: Iterable[Row]) -> dict[Name, Latents]:
+        """The latents of the rows' sources."""
+        wanted = {name_of(row): row for row in rows}
+        self._read({name: row for name, row in wanted.items() if name not in self._found})
+        return {name: self._found[name] for name in wanted}
+
+    def _read(self, wanted: Mapping[Name, Row]) -> None:
+        places = {name: self._place(row) for name, row in wanted.items()}
+        rows = rows_or_reasons(self.store, (place for place in places.values() if isinstance(place, Place)), ("ws",))
+        for name, place in places.items():
+            self._found[name] = place if isinstance(place, str) else _shaped(rows[place], self._shape(place.key))
+
+    def _place(self, row: Row) -> Place | str:
+        """Where the row's latents lie: rows of an edit and of its inversion are both in the order of the shard."""
+        try:
+            place, record = place_of(row), self._record(row["request_id"])
+            if place is None or record is None:
+                return NOWHERE
+            inversion = self._record(str(record.info["inversion"]))
+            found = None if inversion is None else place_at(inversion, ordinal(record, place))
+        except Exception as error:
+            return reason_of(error)
+        return NOWHERE if found is None else found
+
+    def _shape(self, key: str) -> tuple[int, int] | str:
+        """[L, D] of all latents in an object, or why it does not say."""
+        if key not in self._shapes:
+            try:
+                with open_parquet(self.store, key) as file:
+                    self._shapes[key] = ws_shape(file.schema_arrow)
+            except Exception as error:
+                self._shapes[key] = reason_of(error)
+        return self._shapes[key]
+
+    def _record(self, request_id: str) -> CommitRecord | None:
+        if request_id not in self._records:
+            self._records[request_id] = read_commit(self.store, request_id)
+        return self._records[request_id]
+
+
+def _shaped(row: Mapping[str, Any] | str, shape: tuple[int, int] | str) -> Latents:
+    """The latents in one row of an inversion."""
+    if isinstance(row, str):
+        return row
+    if isinstance(shape, str):
+        return shape
+    if row["ws"] is None:
+        return NOWHERE
+    ws_N = np.array(row["ws"], np.float32)
+    if ws_N.size != shape[0] * shape[1]:
+        return f"its stored latents are {ws_N.size} numbers and not {shape[0]} x {shape[1]}"
+    return ws_N.reshape(shape)

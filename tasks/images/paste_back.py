@@ -1,0 +1,43 @@
+"""An edited square as the row stores it: as it is, or pasted into the whole source under its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from tasks.images.decode import Picture, Stencil
+from tasks.spec.geometry import OutputSize
+
+
+def as_edited(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+) -> tuple[Image.Image, Image.Image]:
+    """Image and mask as they are, at the generator's size."""
+    return Image.fromarray(pixels_HWC), Image.fromarray(levels_HW)
+
+
+def laid_back(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+) -> tuple[Image.Image, Image.Image]:
+    """The edited square under its mask in the whole source, and the mask there, both at the source's size.
+
+    Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit; and it is nowhere
+    above the user's own, which is finer.
+    """
+    assert picture.whole is not None, "an edit is laid back into a source that was not kept"
+    left, top, right, bottom = picture.placement.region
+    size, square = (right - left, bottom - top), picture.placement.square
+    levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
+    if stencil is not None:
+        assert stencil.whole is not None, "an edit is laid back under a mask that was not kept"
+        levels = ImageChops.darker(levels, stencil.whole.crop(picture.placement.region))
+    whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
+    whole.paste(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square), (left, top), levels)
+    mask.paste(levels, (left, top))
+    return whole, mask
+
+
+GiveBack = Callable[[Picture, np.ndarray, np.ndarray, Stencil | None], tuple[Image.Image, Image.Image]]
+GIVEN_BACK: Mapping[OutputSize, GiveBack] = {"generator": as_edited, "source": laid_back}

@@ -1,0 +1,108 @@
+"""A source object in a bucket as a local file, for as long as it is needed.
+
+Downloads of all processes of a user meet in one folder: what a killed one has begun is gone on with by the next that
+wants the same version, on the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from manifests.stores.open import open_store
+from manifests.stores.store import ObjectChanged, Store
+from tasks.inputs.find import bucket_and_key, describe, path_of, stamp_of
+from tasks.spec.requests import Shard
+
+STALE_SECONDS = 24 * 3600.0  # a copy this old belongs to a process that was killed
+
+
+@contextmanager
+def downloaded(store: Store, key: str, etag: str) -> Iterator[Path]:
+    """The object under the last part of its key. FileNotFoundError when it is gone, ObjectChanged for another etag.
+
+    What was only damaged on its way is a plain OSError.
+    """
+    spool = _spool()
+    with tempfile.TemporaryDirectory(dir=spool, prefix="shard-") as own:
+        arrived, path = Path(f"{own}.arrived"), Path(own, key.rpartition("/")[2])
+        try:
+            store.fetch(key, arrived, etag)
+        except ObjectChanged as error:
+            info = store.head(key)
+            if info is not None and info.etag == etag:
+                raise OSError(f"{error}; the object itself is still the same: try again") from error
+            raise
+        arrived.replace(path)
+        yield path
+
+
+def _spool() -> Path:
+    """The user's folder for downloads, rid of what is too old. PermissionError when it is somebody else's."""
+    spool = Path(tempfile.gettempdir()) / f"coral-spool-{os.getuid()}"
+    spool.mkdir(mode=0o700, exist_ok=True)
+    if spool.is_symlink() or spool.stat().st_uid != os.getuid():
+        raise PermissionError(f"{spool} is not ours; have it removed, or set TMPDIR to a folder of your own")
+    for stale in spool.glob("shard-*"):
+        try:
+            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+        except FileNotFoundError:  # another process was as quick
+            continue
+    return spool
+
+
+class ShardChangedError(ValueError):
+    """A source tar is not the one that was planned."""
+
+
+@contextmanager
+def local_copy(shard: Shard) -> Iterator[Path]:
+    """The shard as a local file of its name; ShardChangedError if it is not the planned one, before reading or after.
+
+    Errors: OSError when the bucket does not answer; later it may.
+    """
+    with _downloaded(shard) if shard.etag else _in_place(shard) as path:
+        yield path
+
+
+@contextmanager
+def _in_place(shard: Shard) -> Iterator[Path]:
+    path = path_of(shard.uri)
+    stamp = _verified(shard, path, shard.stamp)
+    yield path
+    _verified(shard, path, stamp)
+
+
+def _verified(shard: Shard, path: Path, stamp: str) -> str:
+    """What a file that has the shard's content is known by; `stamp` if it was not touched since it was seen."""
+    if not path.is_file():
+        raise _changed(shard, "is gone")
+    if stamp_of(path) == stamp:
+        return stamp
+    now = describe(path)
+    if now.sha256 != shard.sha256:
+        raise _changed(shard, "was changed")
+    return now.stamp
+
+
+@contextmanager
+def _downloaded(shard: Shard) -> Iterator[Path]:
+    bucket, key = bucket_and_key(shard.uri)
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(downloaded(open_store(bucket, shard.s3), key, shard.etag))
+        except FileNotFoundError:
+            raise _changed(shard, "is gone") from None
+        except ObjectChanged:
+            raise _changed(shard, "was written again") from None
+        yield path
+
+
+def _changed(shard: Shard, what: str) -> ShardChangedError:
+    return ShardChangedError(f"{shard.uri} {what} after the run was planned; run again to plan with what is there now")

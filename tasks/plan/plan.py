@@ -1,0 +1,207 @@
+"""What a run is going to do: frozen in a file before anything is done, and derived from content alone.
+
+Everything a wave needs follows from the plan; what is done already is subtracted when the wave begins, by commits.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from coral_core.bundle.catalog import BUNDLES, read_bundle
+from coral_core.editors import EDITORS, Limits, spec
+from manifests.stores.open import open_store
+from manifests.stores.s3_options import AMBIENT, S3Options
+from manifests.stores.store import Store
+from tasks.artifacts.fit_requests import digests_of
+from tasks.inputs.archive import count_samples
+from tasks.inputs.find import find_shards
+from tasks.inputs.local_copy import local_copy
+from tasks.plan.resolve import resolve_edit
+from tasks.plan.retry_log import read_retries
+from tasks.spec.geometry import Geometry
+from tasks.spec.job import JobSpec
+from tasks.spec.publish_rules import PublishRules
+from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest, InvertSpec, Shard
+
+LIMITED = "-limit.json"
+"""How the names of plans with a limit end."""
+FORMAT = 4
+"""Of the plan file; to be raised when its fields change."""
+READABLE = (3, FORMAT)
+"""Formats that are understood: what the older ones lack has its default."""
+INVERT_READS = ("generator", "encoder")
+"""Bundle parts that inverting reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One run, resolved."""
+
+    run_id: str
+    code_version: str
+    output: str  # absolute path or URL
+    bundle: str  # a name of the catalogue or an absolute path
+    digests: Mapping[str, str]  # of all parts of the bundle
+    shards: tuple[Shard, ...]
+    invert: InvertSpec
+    fits: tuple[FitRequest, ...]
+    edits: tuple[EditSpec, ...]
+    max_failure_rate: float
+    limit_samples: int | None
+    s3: S3Options = AMBIENT  # how buckets are reached, of inputs and output; part of no id, and no credentials
+    job: Mapping[str, object] = field(default_factory=dict)  # as asked for
+    publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
+    retries: Mapping[str, int] = field(default_factory=dict)  # first try of a request -> which time it is tried again
+
+    def invert_requests(self) -> list[InvertRequest]:
+        """One per shard."""
+        requests = (InvertRequest(shard=shard, spec=self.invert) for shard in self.shards)
+        return [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
+
+    def edit_requests(self) -> Iterator[list[EditRequest]]:
+        """All edits of one shard, shard by shard."""
+        for inversion in self.invert_requests():
+            requests = (EditRequest(inversion=inversion, spec=edit) for edit in self.edits)
+            yield [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
+
+    def rules_of(self, edit: EditSpec) -> PublishRules:
+        """How the rows of an edit are published."""
+        return self.publish.get(edit.slug, PublishRules())
+
+    def to_json(self) -> bytes:
+        fields = {"format": FORMAT, **asdict(self)}
+        captions = [shard for fit in fields["fits"] for shard in fit["captions"]]
+        references = [edit["reference"] for edit in fields["edits"] if edit["reference"]]
+        for shard in (*fields["shards"], *captions, *references):
+            del shard["s3"]  # those of the plan
+        return json.dumps(fields, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Plan:
+        """ValueError when the bytes are not a plan."""
+        try:
+            return _parse({key: value for key, value in json.loads(data).items() if key != "format"})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a plan: {error!r} in {data[:80]!r}") from error
+
+
+def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
+    """Resolve a job: list and digest the shards, complete every option, derive every id. Writes nothing.
+
+    Errors: ValueError for whatever the job asks for that does not exist.
+    """
+    store = open_store(job.output, job.s3)
+    bundle = read_bundle(job.bundle)
+    latest = next((plan for plan in read_plans(store) if plan.limit_samples is None), None)
+    shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
+    invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=digests_of(bundle, INVERT_READS))
+    captions = _captions(job, latest)
+    resolved = [resolve_edit(job, entry, bundle, invert, captions) for entry in job.edits]
+    stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+    return Plan(
+        run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
+        code_version=importlib.metadata.version("coral-edit"),
+        output=_absolute(job.output),
+        bundle=job.bundle if job.bundle in BUNDLES else str(Path(job.bundle).absolute()),
+        digests=bundle.digests,
+        shards=shards if limit_samples is None else first_samples(shards, limit_samples),
+        invert=invert,
+        fits=tuple({fit.id: fit for fits, _ in resolved for fit in fits}.values()),
+        edits=tuple(edit for _, edit in resolved),
+        max_failure_rate=job.max_failure_rate,
+        limit_samples=limit_samples,
+        s3=job.s3,
+        job=asdict(job),
+        publish={entry.id: entry.rules for entry in job.edits},
+        retries=read_retries(store),
+    )
+
+
+def _captions(job: JobSpec, latest: Plan | None) -> tuple[Shard, ...]:
+    """The captioned tars, if an edit learns from them."""
+    methods = {spec(entry.method) for entry in job.edits if entry.method in EDITORS}
+    methods |= {spec(method.base) for method in methods if method.base}
+    if not job.fit_captions or not any(method.captioned for method in methods):
+        return ()
+    known = {shard.uri: shard for fit in (latest.fits if latest else ()) for shard in fit.captions}
+    return find_shards(job.fit_captions, known, job.s3)
+
+
+def record_plan(store: Store, plan: Plan) -> None:
+    """Write the plan's file; create-only."""
+    if not store.put_new(f"plans/{plan.run_id}.json", plan.to_json()):
+        raise ValueError(f"plans/{plan.run_id}.json exists already; run again for a plan of its own")
+
+
+def read_plans(store: Store, newest: int | None = None, limited: bool = False) -> Iterator[Plan]:
+    """The recorded plans, or only those of runs with a limit, newest first.
+
+    Plans of another format are passed over, because no wave needs them; a damaged one is a ValueError.
+    """
+    ending = LIMITED if limited else ".json"
+    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(ending)), reverse=True)
+    plans = (Plan.from_json(data) for data in map(store.read, keys) if not is_foreign(data))
+    yield from islice(plans, newest)
+
+
+def is_foreign(data: bytes) -> bool:
+    """Whether a plan was written in another version's format."""
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        return False  # damaged, not foreign
+    return isinstance(fields, dict) and fields.get("format") not in READABLE
+
+
+def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
+    """The shards that hold the first `count` samples, the last one cut where they end.
+
+    A whole shard stays the shard it is, so that its work counts for a run without limit as well.
+    """
+    if count < 1:
+        raise ValueError(f"the limit is {count} samples; give 1 or more")
+    chosen: list[Shard] = []
+    for shard in shards:
+        with local_copy(shard) as path:
+            size = count_samples(path)
+        chosen.append(shard if size <= count else replace(shard, limit=count))
+        count -= size
+        if count <= 0:
+            break
+    return tuple(chosen)
+
+
+def _absolute(output: str) -> str:
+    return output if "://" in output else str(Path(output).expanduser().absolute())
+
+
+def _parse(fields: dict[str, Any]) -> Plan:
+    invert, s3 = fields["invert"], S3Options(**fields["s3"])
+    return Plan(
+        **{
+            **fields,
+            "s3": s3,
+            "shards": tuple(Shard(**shard, s3=s3) for shard in fields["shards"]),
+            "invert": InvertSpec(**{**invert, "geometry": Geometry(**invert["geometry"])}),
+            "fits": tuple(_fit(fit, s3) for fit in fields["fits"]),
+            "edits": tuple(_edit(edit, s3) for edit in fields["edits"]),
+            "publish": {slug: PublishRules.of(rules) for slug, rules in fields["publish"].items()},
+        }
+    )
+
+
+def _fit(fields: dict[str, Any], s3: S3Options) -> FitRequest:
+    return FitRequest(**{**fields, "captions": tuple(Shard(**each, s3=s3) for each in fields.get("captions", ()))})
+
+
+def _edit(fields: dict[str, Any], s3: S3Options) -> EditSpec:
+    reference = None if fields.get("reference") is None else Shard(**fields["reference"], s3=s3)
+    return EditSpec(**{**fields, "limits": Limits(**fields["limits"]), "reference": reference})

@@ -1,0 +1,94 @@
+"""From an edit of a job to what has to be computed for it: the fits it needs, and the edit with every option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from coral_core.bundle.catalog import Bundle
+from coral_core.editors import EDITORS, EditorSpec, FitScope, spec
+from coral_core.editors.base import check_prompts
+from coral_core.scoring import SCORE_READS
+from coral_core.types import Prompt
+from tasks.artifacts.fit_requests import digests_of, fits_of
+from tasks.inputs.archive import MAX_IMAGE_BYTES
+from tasks.inputs.find import find_shards
+from tasks.inputs.grouping import IMAGE_SUFFIXES
+from tasks.spec.job import EditEntry, JobSpec
+from tasks.spec.requests import EditSpec, FitRequest, InvertSpec, Shard
+
+RESTORE_READS = ("generator", "segmenter")
+"""Bundle parts that restoring a stored inversion reads."""
+
+
+def resolve_edit(
+    job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec, captions: tuple[Shard, ...]
+) -> tuple[tuple[FitRequest, ...], EditSpec]:
+    """The fits an edit needs, what others build upon first, and the edit."""
+    try:
+        method = spec(entry.method)
+        options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method)})
+        _check_output(job, entry)
+        check_prompts([Prompt(entry.target, entry.source)], 1)
+        entry.limits.check(bundle.conv_sizes)
+        fits = fits_of(method, options, Prompt(entry.target, entry.source), bundle, captions)
+    except ValueError as error:
+        raise ValueError(f"edit {entry.id!r}: {error}") from error
+    edit = EditSpec(
+        slug=entry.id,
+        target=entry.target,
+        source=entry.source,
+        method=entry.method,
+        options=options,
+        fit_id=fits[-1].id if fits else "",
+        strength=entry.strength,
+        onto=entry.onto,
+        image_format=entry.image_format,
+        seed=job.seed,
+        batch_size=job.batch_size,
+        digests=digests_of(bundle, (*method.edit_reads, *RESTORE_READS, *SCORE_READS)),
+        output=job.geometry.output,
+        invert_id=invert.invert_id,
+        limits=entry.limits,
+        mask=entry.mask,
+        reference=_reference(job, entry, method),
+    )
+    return fits, edit
+
+
+def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | None:
+    """The image that an edit should resemble, as it is now."""
+    if not entry.reference:
+        return None
+    if not method.looks:
+        able = ", ".join(name for name, row in EDITORS.items() if row.looks)
+        raise ValueError(f"edit {entry.id!r}: {method.name} cannot follow a reference image; {able} can")
+    where = f"edit {entry.id!r}: reference {entry.reference}"
+    try:
+        found = find_shards([entry.reference], {}, job.s3)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if len(found) != 1:
+        raise ValueError(f"{where} names {len(found)} files; give one image")
+    if found[0].uri.rpartition(".")[2].lower() not in IMAGE_SUFFIXES or found[0].size > MAX_IMAGE_BYTES:
+        raise ValueError(f"{where} is no image of at most {MAX_IMAGE_BYTES >> 20} MiB by its name and size")
+    return found[0]
+
+
+def _check_output(job: JobSpec, entry: EditEntry) -> None:
+    if (job.geometry.output, entry.onto) == ("source", "reconstruction"):
+        raise ValueError(
+            "composite: reconstruction cannot be laid back into the source, which geometry.output: source asks for; "
+            "choose composite: source, or output: generator"
+        )
+
+
+def _fit_options(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Mapping[str, object]:
+    """The job's fit settings under the edit's own. Something that is no mapping goes on, to the method's own error.
+
+    They speak of generator samples, and are none of a method's that learns from captions.
+    """
+    own = entry.options.get("fit", {})
+    if method.scope is FitScope.IMAGE or method.captioned:
+        return own  # type: ignore[return-value]
+    common = {"source_samples": job.fit_samples, "source_seed": job.seed, "seed": job.seed}
+    return {**common, **own} if isinstance(own, Mapping) else own  # type: ignore[return-value]

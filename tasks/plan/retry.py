@@ -1,0 +1,52 @@
+"""Trying again what was committed with failures: a new request in the place of the old one, which stays as it is.
+
+A request that is tried again has another id, because `retry` is part of it; its rows take the place of the old ones in
+the manifest as soon as they are there. Which requests are tried again is noted in retries/, one create-only object for
+each time, so that every later run, of whatever job, asks for the newest one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from manifests.query import query
+from manifests.stores.store import Store
+from tasks.plan.retry_log import PREFIX, read_retries
+from tasks.shards.commits import why_quarantined
+from tasks.spec.requests import EditRequest, InvertRequest
+
+if TYPE_CHECKING:
+    from tasks.plan.plan import Plan
+
+Retryable = Literal["quarantined", "failed"]
+"""Statuses whose rows may come out better another time."""
+
+
+def record_retries(store: Store, plan: Plan) -> None:
+    """Note what the plan tries again and no run before it did."""
+    known = read_retries(store)
+    for first, retry in plan.retries.items():
+        if retry > known.get(first, 0):
+            note = {"run_id": plan.run_id, "request": first}
+            store.put_new(f"{PREFIX}{first}-{retry}.json", json.dumps(note, indent=1, sort_keys=True).encode())
+
+
+def with_retries(store: Store, plan: Plan, statuses: Collection[Retryable]) -> Plan:
+    """The plan with a new request for each that has published rows of these statuses. Writes nothing.
+
+    Where a shard was given up in the invert wave, it is inverted again, and all its edits follow.
+    """
+    listed = ", ".join(f"'{status}'" for status in statuses)
+    sql = f"SELECT DISTINCT request_id FROM manifest WHERE status IN ({listed})"
+    wanted = {row["request_id"] for row in query(store, sql).to_pylist()} if statuses else set()
+    retries = dict(plan.retries)
+    for requests in plan.edit_requests():
+        bad = [request for request in requests if request.id in wanted]
+        again: list[InvertRequest | EditRequest] = [*bad]
+        if bad and why_quarantined(store, bad):
+            again = [bad[0].inversion]
+        retries |= {replace(request, retry=0).id: request.retry + 1 for request in again}
+    return replace(plan, retries=retries)

@@ -1,0 +1,16 @@
+"""Which requests are to be tried again: one create-only object under retries/ for each time."""
+
+from __future__ import annotations
+
+from manifests.stores.store import Store
+
+PREFIX = "retries/"
+
+
+def read_retries(store: Store) -> dict[str, int]:
+    """How often each request is to be tried again, by the id of its first try; from one listing."""
+    found: dict[str, int] = {}
+    for info in store.list(PREFIX):
+        first, _, retry = info.key.removeprefix(PREFIX).removesuffix(".json").rpartition("-")
+        found[first] = max(found.get(first, 0), int(retry))
+    return found

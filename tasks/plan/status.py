@@ -1,0 +1,129 @@
+"""How far an output is, from its newest plan, its commits and its manifest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from manifests.commit import committed
+from manifests.query import query
+from manifests.snapshot import read_snapshot
+from manifests.stores.store import Store
+from tasks.artifacts.stored import fitted
+from tasks.plan.plan import Plan, read_plans
+from tasks.plan.precedence import Rivals
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of something is done."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class EditStatus:
+    """The published rows of one edit."""
+
+    edit: str  # edit_id
+    prompt: str
+    counts: dict[str, int] = field(default_factory=dict)  # status -> rows
+    gates: dict[str, int] = field(default_factory=dict)  # gate -> rows it rejected
+
+    @property
+    def bad(self) -> int:
+        """Rows without an edited image. What a gate rejected has one, and is no failure."""
+        return sum(self.counts.values()) - self.counts.get("ok", 0) - self.counts.get("rejected", 0)
+
+
+@dataclass(frozen=True)
+class WorkStatus:
+    """How much of a plan is done."""
+
+    inverted: Share  # shards
+    fitted: Share  # editors
+    edited: Share  # edits of shards
+    published: Share  # edits of shards, by the rules of the plan; or what stands for them
+
+    @property
+    def left(self) -> bool:
+        """Whether there is work for workers; publishing needs none."""
+        return any(share.done < share.total for share in (self.inverted, self.fitted, self.edited))
+
+    def shares(self) -> list[tuple[str, Share]]:
+        """What is counted, in words."""
+        return [
+            ("shards inverted", self.inverted),
+            ("editors fitted", self.fitted),
+            ("edits of shards", self.edited),
+            ("published", self.published),
+        ]
+
+
+@dataclass(frozen=True)
+class OutputStatus:
+    """What `coral status` says."""
+
+    output: str
+    run_id: str  # of the newest plan
+    shards: int
+    work: WorkStatus
+    rows: int  # of the manifest, earlier jobs included
+    snapshot: int  # version
+    edits: tuple[EditStatus, ...]
+
+
+def output_status(store: Store) -> OutputStatus:
+    """The state of an output. ValueError if nothing was ever planned there."""
+    plan = next(iter(read_plans(store, newest=1)), None)
+    if plan is None:
+        raise ValueError("no run was ever planned there; give the output of a job, or run one first")
+    snapshot = read_snapshot(store)
+    return OutputStatus(
+        output=plan.output,
+        run_id=plan.run_id,
+        shards=len(plan.shards),
+        work=plan_status(store, plan),
+        rows=snapshot.rows,
+        snapshot=snapshot.version,
+        edits=edit_statuses(store, plan),
+    )
+
+
+def plan_status(store: Store, plan: Plan) -> WorkStatus:
+    """How much of the plan is done, from three listings."""
+    done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
+    standing = Rivals.of(store, plan).standing(rules)
+    inversions = [request.id for request in plan.invert_requests()]
+    edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
+    return WorkStatus(
+        inverted=Share(sum(each in done for each in inversions), len(inversions)),
+        fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
+        edited=Share(sum(each in done for each in edits), len(edits)),
+        published=Share(
+            sum(id_ in standing and rules[standing[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
+        ),
+    )
+
+
+def published_requests(store: Store, plan: Plan) -> frozenset[str]:
+    """The published requests that stand for those of the plan: themselves, later tries, or ones for more samples."""
+    standing = Rivals.of(store, plan).standing(read_snapshot(store).requests)
+    ids = (request.id for requests in plan.edit_requests() for request in requests)
+    return frozenset(standing[id_] for id_ in ids if id_ in standing)
+
+
+def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
+    """The published rows of each edit of the plan, by status and gate; what other plans published does not count."""
+    ours = published_requests(store, plan)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    gates: dict[str, Counter[str]] = defaultdict(Counter)
+    sql = "SELECT request_id, edit, status, gate, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"
+    for row in query(store, sql).to_pylist():
+        if row["request_id"] in ours:
+            counts[row["edit"]][row["status"]] += row["rows"]
+            if row["gate"]:
+                gates[row["edit"]][row["gate"]] += row["rows"]
+    prompts = {each.edit_id: each.target for each in plan.edits}
+    return tuple(EditStatus(id_, prompt, dict(counts[id_]), dict(gates[id_])) for id_, prompt in prompts.items())

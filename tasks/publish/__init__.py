@@ -1,0 +1,1 @@
+"""Commits become the rows that readers see; gate suggestions; garbage collection."""

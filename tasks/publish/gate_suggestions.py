@@ -1,0 +1,116 @@
+"""What gates do to the images of an edit: those in force, and those that the stored scores suggest.
+
+The suggestion: every gate cuts the same number of images off the worse end of its own score, as many as can be cut
+while all gates together still keep the share asked for. No score is thought more of than another, and one that is the
+same for all images, such as the area of an editor without regions, is left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from manifests.query import PICTURED, Ask, asking, quoted
+from manifests.snapshot import Snapshot
+from manifests.stores.store import Store
+from tasks.publish.published_rows import scores_of
+from tasks.spec.gates import BOUNDS, GATED_SCORES, Bound, Gates
+from tasks.spec.publish_rules import PublishRules
+
+DIGITS = 4
+"""Significant digits of a suggested threshold; rounded so that nothing more is rejected."""
+
+Scores = Mapping[str, np.ndarray]
+"""Column -> float32 [N], of all GATED_SCORES; NaN where there is none."""
+
+
+@dataclass(frozen=True)
+class GatesEffect:
+    """Gates on the images of one edit."""
+
+    edit: str  # edit_id
+    images: int  # ok or rejected
+    gates: Gates
+    alone: Mapping[str, int]  # gate -> images it rejects, whatever the others do
+    first: Mapping[str, int]  # gate -> images it rejects before any other does, as the manifest counts them
+
+    @property
+    def rejected(self) -> int:
+        """Images that all gates together reject."""
+        return sum(self.first.values())
+
+    @classmethod
+    def of(cls, edit: str, gates: Gates, scores: Scores) -> GatesEffect:
+        """Judge the images."""
+        failing, first = gates.failing(scores), Counter(gates.verdicts(scores))
+        return cls(
+            edit=edit,
+            images=len(scores[GATED_SCORES[0]]),
+            gates=gates,
+            alone={gate: int(fails.sum()) for gate, fails in failing.items()},
+            first={gate: first[gate] for gate in failing},
+        )
+
+
+def gates_in_force(store: Store, snapshot: Snapshot) -> Iterator[GatesEffect]:
+    """Per edit what the snapshot was published by; an edit whose requests have several rules comes once for each."""
+    by_gates: dict[Gates, Snapshot] = {}
+    for part in snapshot.parts:
+        gates = PublishRules.read(part.rules).gates
+        before = by_gates.get(gates, replace(snapshot, parts=()))
+        by_gates[gates] = replace(before, parts=(*before.parts, part))
+    for gates, share in by_gates.items():
+        with asking(store, share) as ask:
+            for edit, scores in scores_by_edit(ask):
+                yield GatesEffect.of(edit, gates, scores)
+
+
+def suggested_gates(store: Store, snapshot: Snapshot, keep: float) -> Iterator[GatesEffect]:
+    """Per edit the gates that keep that share of its images."""
+    with asking(store, snapshot) as ask:
+        for edit, scores in scores_by_edit(ask):
+            yield GatesEffect.of(edit, suggest(scores, keep), scores)
+
+
+def scores_by_edit(ask: Ask) -> Iterator[tuple[str, Scores]]:
+    """The scores of every image that came out, edit by edit."""
+    columns = ", ".join(GATED_SCORES)
+    for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {PICTURED} ORDER BY edit").to_pylist():
+        own = f"{PICTURED} AND edit = {quoted(row['edit'])}"
+        yield row["edit"], scores_of(ask(f"SELECT {columns} FROM manifest WHERE {own}"))
+
+
+def suggest(scores: Scores, keep: float) -> Gates:
+    """Gates that keep at least the share `keep`, 0 to 1, of the images whose scores are all finite."""
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep is {keep}; give the share of images to keep, above 0 and at most 1")
+    merits = {gate: _merit(bound, scores) for gate, bound in BOUNDS.items()}
+    orders = {gate: np.sort(merit[np.isfinite(merit)]) for gate, merit in merits.items()}
+    orders = {gate: order for gate, order in orders.items() if len(order) and order[0] < order[-1]}
+    if not orders:
+        return Gates()
+    ranks = [
+        np.where(np.isfinite(merits[gate]), np.searchsorted(order, merits[gate], side="right") - 1, -1)
+        for gate, order in orders.items()
+    ]
+    worst = np.sort(np.min(ranks, axis=0))  # of each image; it passes all gates that cut so many images or fewer
+    cut = max(0, worst[len(worst) - math.ceil(keep * len(worst) - 1e-9)])
+    return Gates(**{gate: _threshold(BOUNDS[gate], float(order[cut])) for gate, order in orders.items()})
+
+
+def _merit(bound: Bound, scores: Scores) -> np.ndarray:
+    """The score, turned so that more is better."""
+    values = scores[bound.score].astype(np.float64)
+    return -values if bound.upper else values
+
+
+def _threshold(bound: Bound, merit: float) -> float:
+    """A merit as a short number on the lenient side of it, within what the gate takes."""
+    value = -merit if bound.upper else merit
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1) if value else 1.0
+    lenient = math.ceil(value / step) if bound.upper else math.floor(value / step)
+    return min(max(float(f"{lenient * step:.{DIGITS}g}"), bound.low), bound.high)

@@ -1,0 +1,61 @@
+"""The waves as Prefect tasks: one task per wave, results in memory only, nothing cached and nothing retried by Prefect.
+
+What is done is in the store's commits, which know it better than any engine; running a flow again is the retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from manifests.commit import committed
+from manifests.stores.open import open_store
+from tasks.plan.plan import Plan, make_plan
+from tasks.plan.retry import Retryable, with_retries
+from tasks.publish.publish import Publication, publish_edits
+from tasks.run import waves
+from tasks.run.run import Run
+from tasks.run.waves import WaveSummary
+from tasks.spec.job import JobSpec
+
+QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "retries": 0}
+
+
+@task(name="plan", **QUIET)
+def plan_run(job: JobSpec, limit_samples: int | None, retry: Sequence[Retryable]) -> Plan:
+    """Resolve the job; what has rows of the statuses in `retry` is to be tried again."""
+    plan = make_plan(job, limit_samples)
+    return with_retries(open_store(plan.output, plan.s3), plan, retry)
+
+
+@task(name="start", **QUIET)
+def start(run: Run) -> None:
+    """Room for workers, if any are needed, and the plan frozen in plans/."""
+    run.start()
+
+
+@task(name="invert", **QUIET)
+def invert_wave(run: Run) -> WaveSummary:
+    """Latents for every shard."""
+    return waves.invert(run)
+
+
+@task(name="fit", **QUIET)
+def fit_wave(run: Run) -> WaveSummary:
+    """An artifact for every edit that needs one."""
+    return waves.fit(run)
+
+
+@task(name="edit", **QUIET)
+def edit_wave(run: Run) -> WaveSummary:
+    """Every edit of every shard."""
+    return waves.edit(run)
+
+
+@task(name="publish", **QUIET)
+def publish(run: Run) -> Publication:
+    """The manifest of everything that is committed."""
+    return publish_edits(run.store, run.plan, frozenset(committed(run.store)))

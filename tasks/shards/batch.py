@@ -1,0 +1,101 @@
+"""One batch of a shard: its samples with their decoded pixels, and the tensors of the usable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.images.decode import Picture, Stencil, UnusableError, decode, decode_stencil
+from tasks.images.tensors import masks_of, tensor_of
+from tasks.inputs.archive import Sample
+from tasks.spec.geometry import Geometry, OutputSize
+
+Pixels = TypeVar("Pixels", Picture, Stencil)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample on its way through a wave; usable while its status is ok."""
+
+    sample: Sample
+    picture: Picture | None = None  # of a usable sample
+    ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
+    inversion_error: float | None = None
+    whole_pixels: int = 0  # that its whole source takes of WHOLE_PIXELS, where it is kept
+    stencils: Mapping[str, Stencil] = field(default_factory=dict)  # suffix -> the mask, whatever its status
+
+    def failed(self, unusable: UnusableError) -> Item:
+        """The same sample with the reason why it is not used; its pixels are dropped."""
+        return Item(replace(self.sample, status=unusable.status, reason=unusable.reason, image=b"", masks={}))
+
+    def within(self, mask: str) -> Item:
+        """The sample as an edit has it that asks for this mask, or for none: not usable if the mask is not."""
+        stencil = self.stencils.get(mask)
+        if stencil is None or stencil.status == "ok":
+            return self
+        return replace(self, sample=replace(self.sample, status=stencil.status, reason=stencil.reason))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A stretch of a shard, and the tensors of its usable samples."""
+
+    items: tuple[Item, ...]
+    batch_size: int
+
+    @property
+    def usable(self) -> list[Item]:
+        """The items in the tensors, in their order."""
+        return [item for item in self.items if item.sample.status == "ok"]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Per tensor row the sample's randomness stream: its content, so that resharding changes nothing."""
+        return tuple(item.sample.sha256 for item in self._padded())
+
+    def images(self, device: torch.device) -> Tensor:
+        """[batch_size, 3, H, W] in [-1,1]."""
+        return tensor_of([item.picture.pixels_HWC for item in self._padded() if item.picture is not None]).to(device)
+
+    def masks(self, suffix: str, device: torch.device) -> Tensor:
+        """[batch_size, 1, H, W] in [0,1]; the users' masks of that suffix."""
+        return masks_of([item.stencils[suffix].levels_HW for item in self._padded()]).to(device)
+
+    def latents(self, device: torch.device) -> Tensor:
+        """[batch_size, L, D]; the stored latents."""
+        stacked_BLD = np.stack([item.ws_LD for item in self._padded() if item.ws_LD is not None])
+        return torch.from_numpy(stacked_BLD).to(device)
+
+    def _padded(self) -> list[Item]:
+        usable = self.usable
+        return usable + usable[-1:] * (self.batch_size - len(usable))
+
+
+def decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> Item:
+    """A sample with its pixels, and those of its masks, in place of its bytes; failed if its image cannot be used."""
+    try:
+        picture = _kept(decode(item.sample.image, geometry, size), output)
+    except UnusableError as unusable:
+        return item.failed(unusable)
+    stencils = {suffix: _kept(_stencil(mask, picture), output) for suffix, mask in item.sample.masks.items()}
+    return replace(item, picture=picture, stencils=stencils, sample=replace(item.sample, image=b"", masks={}))
+
+
+def _kept(pixels: Pixels, output: OutputSize) -> Pixels:
+    return replace(pixels, whole=None) if output == "generator" else pixels
+
+
+def _stencil(mask: Sample, picture: Picture) -> Stencil:
+    """A mask that is not there, or is none, lets nothing through and says why."""
+    status, reason = mask.status, mask.reason
+    if status == "ok":
+        try:
+            return decode_stencil(mask.image, picture)
+        except UnusableError as unusable:
+            status, reason = unusable.status, f"its mask {mask.member}: {unusable.reason}"
+    return Stencil(np.zeros(picture.pixels_HWC.shape[:2], np.uint8), status=status, reason=reason)

@@ -1,0 +1,182 @@
+"""A shard as batches of one fixed size: decoded, geometry applied, stored inversions joined, each sample once.
+
+Every sample of the shard is in exactly one batch, whatever its status; only the usable ones are in the tensors, which
+always hold `batch_size` samples (the last one repeated), because the last bits of a result depend on the batch's size.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from manifests.commit import CommitRecord, read_commit
+from manifests.parquet.reader import open_parquet
+from manifests.parquet.schema import ws_shape
+from manifests.stores.store import Store
+from tasks.images.decode import MAX_PIXELS, pixel_count
+from tasks.inputs.archive import Sample, read_archive, read_samples
+from tasks.inputs.local_copy import ShardChangedError, local_copy
+from tasks.shards.background import Room, ahead
+from tasks.shards.batch import Batch, Item, decoded
+from tasks.spec.geometry import Geometry, OutputSize
+from tasks.spec.requests import InvertRequest
+
+ROWS_AT_ONCE = 256
+WHOLE_PIXELS = MAX_PIXELS
+"""Pixels of whole sources in all batches that are under way: one of the largest images, or many of an ordinary size."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A shard that is being read."""
+
+    total: int  # samples
+    batches: Iterator[Batch]
+    room: Room  # for the pixels of whole sources
+
+    def finish(self, batch: Batch) -> None:
+        """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
+        for item in batch.items:
+            for kept in (item.picture, *item.stencils.values()):
+                if kept is not None and kept.whole is not None:
+                    kept.whole.close()
+        self.room.give(sum(item.whole_pixels for item in batch.items))
+
+
+@contextmanager
+def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
+    """The shard for the invert wave, read ahead; images of `size` px. ShardChangedError if it was changed."""
+    with local_copy(request.shard) as path:
+        archive, limit = read_archive(path), request.shard.limit
+        items = map(Item, archive.samples(limit))
+        with _read_ahead(items, request, size, "generator", min(archive.count, limit or sys.maxsize)) as reading:
+            yield reading
+
+
+@contextmanager
+def open_inverted(
+    store: Store, request: InvertRequest, size: int, output: OutputSize = "generator", masks: Collection[str] = ()
+) -> Iterator[Reading]:
+    """The shard for the edit wave, joined with its stored inversion sample by sample.
+
+    `output` "source" keeps the whole pictures too, until their batch is finished. `masks` are suffixes of the users'
+    masks that are read with them.
+
+    Errors: ValueError while it is not inverted; ShardChangedError when its samples are not those that were inverted.
+    """
+    record = read_commit(store, request.id)
+    if record is None:
+        raise ValueError(f"{request.shard.uri} is not inverted yet; run the invert wave first")
+    with local_copy(request.shard) as path:
+        items = _joined(store, record, request, path, masks)
+        with _read_ahead(items, request, size, output, sum(record.counts.values())) as reading:
+            yield reading
+
+
+@contextmanager
+def _read_ahead(
+    items: Iterable[Item], request: InvertRequest, size: int, output: OutputSize, total: int
+) -> Iterator[Reading]:
+    room = Room(WHOLE_PIXELS)
+    cutter = Cutter(request.spec.geometry, size, output, request.spec.batch_size, room)
+    with ahead(cutter.batches(items)) as batches, closing(room):
+        yield Reading(total, batches, room)
+
+
+def _joined(
+    store: Store, record: CommitRecord, request: InvertRequest, path: Path, masks: Collection[str]
+) -> Iterator[Item]:
+    """Each sample of the tar with its stored row; its bytes only where they are wanted, and only until the next."""
+    stored = stored_inversions(store, record)
+    yield from map(partial(_join, stored, request.shard.uri), read_samples(path, request.shard.limit, masks))
+    if next(stored, None) is not None:
+        raise ShardChangedError(f"{request.shard.uri} has fewer samples than were inverted")
+
+
+def _join(stored: Iterator[Item], uri: str, sample: Sample) -> Item:
+    """A row without a digest had no image when it was inverted; a reader that has learned to find one keeps to that."""
+    row = next(stored, None)
+    if row is None or row.sample.key != sample.key or row.sample.sha256 not in (sample.sha256, ""):
+        raise ShardChangedError(f"{uri}: sample {sample.key!r} is not the one that was inverted")
+    return replace(row, sample=sample) if row.sample.status == "ok" else row
+
+
+def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
+    """The rows of a committed inversion, in the order of the shard; without pictures."""
+    for ref in record.objects:
+        with open_parquet(store, ref.key) as file:
+            shape = ws_shape(file.schema_arrow)
+            for rows in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                ws = rows.column("ws")
+                for index, row in enumerate(rows.drop_columns(["ws"]).to_pylist()):
+                    sample = Sample(
+                        key=row["key"],
+                        member=row["source_member"],
+                        sha256=row["source_sha256"],
+                        metadata=row["metadata"],
+                        status=row["status"],
+                        reason=row["reason"],
+                    )
+                    latents = ws[index].values
+                    ws_LD = None if latents is None else latents.to_numpy().reshape(shape)
+                    yield Item(sample, ws_LD=ws_LD, inversion_error=row["inversion_error"])
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Decodes samples and cuts them into batches."""
+
+    geometry: Geometry
+    size: int  # px a side, of the generator
+    output: OutputSize
+    batch_size: int
+    room: Room  # for the pixels of whole sources
+
+    def batches(self, items: Iterable[Item]) -> Iterator[Batch]:
+        """No batch has more than batch_size usable samples, nor many times more useless ones.
+
+        Nor whole sources that take more than half the room, unless it is a single one: the other half is for those that
+        are decoded meanwhile. Fewer samples in a batch change none of them. While the room is nearly full nothing is
+        read from the tar, because the file of a source that waits is in memory as well.
+        """
+        stretch: list[Item] = []
+        held = 0
+        for item in items:
+            pixels = self._kept_pixels(item)
+            if held and held + pixels > self.room.size // 2:
+                yield Batch(tuple(stretch), self.batch_size)
+                stretch, held = [], 0
+            self.room.take(pixels)
+            item = self._decoded(item, pixels)
+            stretch.append(item)
+            held += item.whole_pixels
+            if held > self.room.size // 2 or self._is_full(stretch):
+                yield Batch(tuple(stretch), self.batch_size)
+                stretch, held = [], 0
+            self.room.wait(self.room.size // 4)
+        if stretch:
+            yield Batch(tuple(stretch), self.batch_size)
+
+    def _is_full(self, stretch: Sequence[Item]) -> bool:
+        usable = sum(item.sample.status == "ok" for item in stretch)
+        return usable == self.batch_size or len(stretch) == 4 * self.batch_size
+
+    def _kept_pixels(self, item: Item) -> int:
+        """A mask has one channel, and is kept at the size of its source."""
+        if self.output == "generator" or item.sample.status != "ok":
+            return 0
+        pixels = pixel_count(item.sample.image)
+        return pixels + len(item.sample.masks) * pixels // 3
+
+    def _decoded(self, item: Item, pixels: int) -> Item:
+        if item.sample.status != "ok":
+            return item
+        found = decoded(item, self.geometry, self.size, self.output)
+        if found.sample.status != "ok":
+            self.room.give(pixels)
+            return found
+        return replace(found, whole_pixels=pixels)

@@ -1,0 +1,48 @@
+"""A job in full, as the planner takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from coral_core.editors import UNLIMITED, Limits
+from manifests.stores.s3_options import AMBIENT, S3Options
+from tasks.spec.geometry import Geometry
+from tasks.spec.publish_rules import PublishRules
+from tasks.spec.requests import ImageFormat, Onto
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditEntry:
+    """One edit as the job asks for it."""
+
+    id: str
+    target: str
+    source: str
+    method: str
+    options: Mapping[str, object]  # only those that differ from the method's defaults
+    strength: float
+    onto: Onto
+    image_format: ImageFormat
+    limits: Limits = UNLIMITED
+    mask: str = ""  # suffix of the members that say where it may act
+    reference: str = ""  # address of an image to resemble
+    rules: PublishRules = field(default_factory=PublishRules)  # part of no id: no other edit, only another publish
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What a job file asks for, in full."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    bundle: str
+    seed: int
+    batch_size: int
+    geometry: Geometry
+    edits: tuple[EditEntry, ...]
+    fit_samples: int
+    max_failure_rate: float
+    fit_captions: tuple[str, ...] = ()  # tars of captioned images, for methods that learn from captions
+    s3: S3Options = AMBIENT

@@ -1,0 +1,57 @@
+"""What a job declares about its workers: resources, deadlines and price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """How long a worker is waited for before it is taken for stuck, killed and replaced; all in minutes."""
+
+    start_minutes: float = 15.0  # until it is ready: the wait for a free place, imports and networks
+    stall_minutes: float = 30.0  # without any sign of progress, while it computes
+    shard_minutes: float = 360.0  # for inverting or editing one shard
+    fit_minutes: float = 1440.0  # for training one editor
+
+
+PATIENCE = Deadlines()
+"""What a job has that does not say otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What one actor costs."""
+
+    per_actor_hour: float | None = None
+    currency: str = "USD"
+
+    def of(self, actor_hours: float) -> str:
+        """An amount for people; empty without a price."""
+        return "" if self.per_actor_hour is None else f"{actor_hours * self.per_actor_hour:.2f} {self.currency}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the job reserves for each actor, and how many actors it wants."""
+
+    actors: int | None = None  # None: as many as fit into the cluster
+    num_cpus: float = 1.0  # also the threads of the networks
+    num_gpus: float = 0.0  # above 0 the actor computes on its GPU, otherwise on the CPU
+    memory: int | None = None  # bytes
+
+    @property
+    def threads(self) -> int:
+        """Threads of one actor."""
+        return max(1, math.floor(self.num_cpus))
+
+    @property
+    def device(self) -> str:
+        """Ray shows an actor no other GPU than its own, so it is always the first one."""
+        return "cuda" if self.num_gpus > 0 else "cpu"
+
+    def needs(self) -> dict[str, float]:
+        """What one actor takes from a node, in Ray's names."""
+        needs = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": float(self.memory or 0)}
+        return {name: amount for name, amount in needs.items() if amount > 0}

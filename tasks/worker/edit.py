@@ -1,0 +1,144 @@
+"""The work of one actor, as plain functions: invert a shard, fit an editor, edit a shard. Tests call them as they are.
+
+Each looks first whether it was done before, and ends in one commit; doing it again returns the first result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from coral_core.bundle.models import Models
+from coral_core.composite import composite
+from coral_core.inversion import restore
+from coral_core.scoring import score
+from coral_core.types import Inversion
+from manifests.stores.store import Store
+from tasks.artifacts.loaded import Editors, Fitted
+from tasks.shards.background import Behind
+from tasks.shards.batch import Batch
+from tasks.shards.commits import commit_info, split_committed
+from tasks.shards.output import Output, ShardReport, open_outputs
+from tasks.shards.reading import open_inverted
+from tasks.shards.rows import EditedPixels, edit_rows
+from tasks.spec.geometry import OutputSize
+from tasks.spec.requests import EditRequest, EditSpec
+from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse, unwatched
+
+
+def edit_shard(
+    requests: Sequence[EditRequest],
+    editors: Editors,
+    models: Models,
+    store: Store,
+    max_failure_rate: float = 1.0,
+    pulse: OnPulse = unwatched,
+) -> list[ShardReport]:
+    """Apply every pending edit to one shard and commit each. Doing it again returns the first commits.
+
+    Errors: ValueError, after the others are committed, for edits whose prompt their editor refuses.
+    """
+    reports, pending = split_committed(store, requests)
+    refused = refusals(pending, editors)
+    pending = [request for request in pending if request.id not in refused]
+    if pending:
+        reports += _edit_pending(pending, editors, models, store, max_failure_rate, pulse)
+    if refused:
+        raise ValueError("; ".join(dict.fromkeys(refused.values())))
+    return reports
+
+
+def refusals(requests: Sequence[EditRequest], editors: Editors) -> dict[str, str]:
+    """Why the editors refuse the prompts of some requests, by request."""
+    refused = {}
+    for request in requests:
+        try:
+            fitted = editors[request.spec]
+            fitted.editor.check([fitted.prompt])
+        except ValueError as error:
+            refused[request.id] = f"edit {request.spec.slug!r}: {error}"
+    return refused
+
+
+def _edit_pending(
+    pending: Sequence[EditRequest],
+    editors: Editors,
+    models: Models,
+    store: Store,
+    max_failure_rate: float,
+    pulse: OnPulse,
+) -> list[ShardReport]:
+    reports: list[ShardReport] = []
+    edited = 0
+    with open_outputs(pending) as outputs:
+        inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)
+        pulse(TRANSFER)
+        with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, Behind() as behind:
+            pulse(NOTHING)
+            for batch in shard.batches:
+                source = restore_batch(batch, pending, models)
+                for request in pending:
+                    output, fitted = outputs[request.id], editors[request.spec]
+                    with output.timing("edit"):
+                        ours = within(request.spec, batch, source)
+                        done = edit_batch(request.spec, fitted, ours, len(batch.usable), models)
+                    behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
+                    edited += len(batch.items)
+                    pulse(Pulse(edited, edited / (shard.total * len(pending))))
+                behind.call_anyway(partial(shard.finish, batch))
+        pulse(Pulse(edited, 1.0, transfers=True))
+        for request in pending:
+            info = commit_info(request)
+            reports.append(outputs[request.id].commit(store, info, shard.total, max_failure_rate))
+    return reports
+
+
+def whole_or_not(requests: Sequence[EditRequest]) -> OutputSize:
+    """What the edits of a shard need of their sources: "source" as soon as one is laid back into them."""
+    return "source" if any(request.spec.output == "source" for request in requests) else "generator"
+
+
+def masks_of(requests: Sequence[EditRequest]) -> list[str]:
+    """Suffixes of the users' masks that the edits of a shard ask for."""
+    return sorted({request.spec.mask for request in requests if request.spec.mask})
+
+
+def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models) -> Inversion | None:
+    """The inversion of the usable samples from the stored latents; None without any. Encoded only for who reads it."""
+    if not batch.usable:
+        return None
+    source = restore(models, batch.keys, batch.images(models.device), batch.latents(models.device))
+    if not any("encoder" in request.spec.digests for request in requests):
+        return source
+    with torch.no_grad():
+        return replace(source, taps=models.encoder.body(source.image_BCHW))
+
+
+def within(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion | None:
+    """The batch's inversion with the users' masks that an edit asks for; shared by all edits that ask for none."""
+    if source is None or not edit.mask:
+        return source
+    return replace(source, user_mask_B1HW=batch.masks(edit.mask, source.image_BCHW.device))
+
+
+def edit_batch(
+    edit: EditSpec, fitted: Fitted, source: Inversion | None, count: int, models: Models
+) -> EditedPixels | None:
+    """Edit, composite and score a batch; its first `count` samples, off the device."""
+    if source is None:
+        return None
+    prompts = [fitted.prompt] * len(source.keys)
+    edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
+    final = composite(edited, source, edit.onto)
+    scores = score(final, source, prompts, models)
+    laid_back = edit.output == "source"  # which composites, at the source's size
+    return EditedPixels.of(edited if laid_back else final, scores, count)
+
+
+def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:
+    """Encode and write one edited batch; runs beside the next batch's computation."""
+    with output.timing("write"):
+        output.write(edit_rows(request, digest, batch, done))

@@ -1,0 +1,74 @@
+"""Shards that are given up: rows without a result for every sample, by a path that runs no decoder and no network.
+
+A shard whose work killed its worker SHARD_ATTEMPTS times, or stood still in it, is not tried again. Its samples
+are committed as quarantined, with the reason, so that rows out are still samples in, and later runs pass it by. What
+was known before of a sample (it has no image, its bytes are no picture) is kept: that is its status, whatever happened
+to the shard. Nothing is computed, so that all of it counts as a transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from manifests.commit import read_commit
+from manifests.parquet.schema import inversion_schema
+from manifests.stores.store import Store
+from tasks.images.decode import UnusableError
+from tasks.inputs.archive import read_samples
+from tasks.inputs.local_copy import local_copy
+from tasks.shards.batch import Batch, Item
+from tasks.shards.commits import commit_info, inversion_of, split_committed
+from tasks.shards.output import ShardReport, open_inversion, open_outputs
+from tasks.shards.reading import stored_inversions
+from tasks.shards.rows import edit_rows, inversion_rows
+from tasks.spec.requests import EditRequest, InvertRequest
+from tasks.worker.pulse import TRANSFER, OnPulse, unwatched
+
+NO_LATENTS = inversion_schema(0, 0)
+"""Nothing in the file has latents, and the sizes of the networks that would give them were not asked for."""
+ROWS_AT_ONCE = 256
+
+
+def quarantine_inversion(request: InvertRequest, store: Store, reason: str, pulse: OnPulse = unwatched) -> ShardReport:
+    """Commit the samples that the tar lists, each without latents. What was committed before stays."""
+    pulse(TRANSFER)
+    record = read_commit(store, request.id)
+    if record is not None:
+        return ShardReport.of(record, reused=True)
+    with open_inversion(request, NO_LATENTS) as output, local_copy(request.shard) as path:
+        items = (Item(sample) for sample in read_samples(path, request.shard.limit))
+        total = 0
+        for batch in _set_aside(items, reason):
+            output.write(inversion_rows(request.shard, batch, None, None))
+            total += len(batch.items)
+        info = {"name": request.shard.uri, "shard": request.shard.content, "quarantined": reason}
+        return output.commit(store, info, total, max_failure_rate=1.0)
+
+
+def quarantine_edits(
+    requests: Sequence[EditRequest], store: Store, reason: str, pulse: OnPulse = unwatched
+) -> list[ShardReport]:
+    """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed."""
+    pulse(TRANSFER)
+    reports, pending = split_committed(store, requests)
+    if not pending:
+        return reports
+    record = inversion_of(store, pending)
+    with open_outputs(pending) as outputs:
+        for batch in _set_aside(stored_inversions(store, record), reason):
+            for request in pending:
+                outputs[request.id].write(edit_rows(request, "", batch, None))
+        total = sum(record.counts.values())
+        for request in pending:
+            info = {**commit_info(request), "quarantined": reason}
+            reports.append(outputs[request.id].commit(store, info, total, max_failure_rate=1.0))
+    return reports
+
+
+def _set_aside(items: Iterable[Item], reason: str) -> Iterator[Batch]:
+    """The items in stretches, without pixels; those that were fine until now with the reason."""
+    unusable = UnusableError("quarantined", reason)
+    done = (item.failed(unusable) if item.sample.status == "ok" else item for item in items)
+    while stretch := tuple(islice(done, ROWS_AT_ONCE)):
+        yield Batch(stretch, ROWS_AT_ONCE)

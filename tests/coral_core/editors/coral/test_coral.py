@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from coral_core import losses
+from coral_core.bundle.models import Models
+from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
+from coral_core.editors.regions.attention import ConvAttention
+from coral_core.editors.regions.region import Region, WholeImage, claimed
+from coral_core.editors.source_cache import Unedited
+from coral_core.fit import FitConfig
+from coral_core.inversion import take
+from coral_core.nets.stylegan2 import Generator
+from coral_core.types import Inversion, Masks, Prompt
+
+RED = Prompt("red")
+
+
+class Constant(Region):
+    """Masks of one value, given through the left half only or everywhere."""
+
+    def __init__(self, value: float, left_only: bool = False) -> None:
+        super().__init__()
+        self.value, self.left_only = value, left_only
+
+    def forward(self, inversion: Inversion, generator: Generator) -> Masks | None:
+        masks = tuple(torch.full((len(inversion.keys), 1, size, size), self.value) for size in generator.conv_sizes)
+        if self.left_only:
+            for mask_B1HW in masks:
+                mask_B1HW[..., mask_B1HW.shape[-1] // 2 :] = 0
+        return masks
+
+
+def moved(models: Models, region: Region, config: EditConfig | None = None) -> CoralEditor:
+    """A direction of some size, as if fitted."""
+    generator = models.generator
+    latent = GlobalDirection(generator.num_ws, generator.w_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        torch.nn.init.normal_(latent.direction_LD, std=0.5)
+    return CoralEditor(models, RED, latent, region, config or CoralConfig())
+
+
+def test_masks_of_ones_give_the_plain_edited_render(models: Models, inversion: Inversion) -> None:
+    blended = moved(models, Constant(1.0)).edit(inversion, [RED] * 4)
+    plain = moved(models, WholeImage()).edit(inversion, [RED] * 4)
+    assert torch.equal(blended.image_BCHW, plain.image_BCHW)
+    assert torch.equal(blended.mask_B1HW, plain.mask_B1HW)
+    assert torch.equal(blended.layer_areas_BL, plain.layer_areas_BL)
+
+
+def test_masks_of_zeros_return_the_original_bit_for_bit(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(0.0)).edit(inversion, [RED] * 4)
+    assert torch.equal(edit.image_BCHW, inversion.recon_BCHW)
+    assert not edit.mask_B1HW.any()
+
+
+def test_an_edit_comes_with_the_masks_it_was_blended_by(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(0.25, left_only=True)).edit(inversion, [RED] * 4)
+    assert [mask_B1HW.shape for mask_B1HW in edit.masks] == [(4, 1, size, size) for size in models.generator.conv_sizes]
+    torch.testing.assert_close(losses.layer_areas(edit.masks), edit.layer_areas_BL)
+    assert moved(models, WholeImage()).edit(inversion, [RED] * 4).masks == ()  # it chooses no region
+
+
+def test_an_edit_stays_near_its_mask(models: Models, inversion: Inversion) -> None:
+    edit = moved(models, Constant(1.0, left_only=True)).edit(inversion, [RED] * 4)
+    change_W = (edit.image_BCHW - inversion.recon_BCHW).abs().mean((0, 1, 2))
+    assert change_W[:8].mean() > 3 * change_W[24:].mean()
+
+
+def test_strength_scales_the_latent_edit(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, WholeImage())
+    changes = [
+        (editor.edit(inversion, [RED] * 4, strength=strength).image_BCHW - inversion.recon_BCHW).abs().mean()
+        for strength in (0.25, 0.5, 1.0)
+    ]
+    assert changes[0] < changes[1] < changes[2]
+
+
+def test_an_image_stays_in_its_range(models: Models, inversion: Inversion) -> None:
+    image_BCHW = moved(models, WholeImage()).edit(inversion, [RED] * 4, strength=20.0).image_BCHW
+    assert image_BCHW.abs().max() <= 1
+
+
+def test_a_closed_level_stays_where_it_is_though_the_spread_ties_all_layers(
+    models: Models, inversion: Inversion
+) -> None:
+    latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)
+    torch.nn.init.ones_(latent.direction_LD)
+    editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(levels=("medium",)))
+    editor.prepare(inversion)
+    moved_BLD = editor._moved(inversion.ws_BLD, latent(inversion.ws_BLD)) - inversion.ws_BLD
+    assert not moved_BLD[:, :4].any()
+    assert moved_BLD[:, 4:8].any()
+
+
+def test_a_fit_starts_where_the_text_points(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+    source = make_inversion(models, 40)
+    for guess in (True, False):
+        latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)  # zeros: the start alone moves
+        editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(guess=guess, clip_enough=1.0))
+        editor.prepare(source)
+        toward_red = models.clip.text(["red"])
+        moved_B = models.clip.image(editor.edit(source, [RED] * 40).image_BCHW) @ toward_red[0]
+        gain = (moved_B - models.clip.image(source.recon_BCHW) @ toward_red[0]).mean()
+        assert gain > 0.1 if guess else gain == 0
+
+
+def test_a_network_reads_an_unedited_sample_once(inversion: Inversion) -> None:
+    read: list[int] = []
+
+    def network(image_BCHW: torch.Tensor) -> torch.Tensor:
+        read.append(len(image_BCHW))
+        return image_BCHW.mean((2, 3))
+
+    unedited = Unedited.image(network)
+    unedited(take(inversion, slice(0, 2)))
+    rows_BC = unedited(inversion)
+    assert read == [2, 2]
+    torch.testing.assert_close(rows_BC, inversion.recon_BCHW.mean((2, 3)))
+
+
+def missing(distance_B: torch.Tensor, enough: float) -> torch.Tensor:
+    return (enough - (1 - distance_B)).clamp_min(0)
+
+
+def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
+    config = CoralConfig(
+        clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0, keep=17.0,
+        clip_enough=0.9, directional_enough=0.95,
+    )  # fmt: skip
+    editor = moved(models, ConvAttention.of(models), config)
+    with torch.no_grad():
+        terms = editor.losses(inversion, editor.stages()[0])
+        masks = editor.region(inversion, models.generator)
+        blended = editor.edit(inversion, [RED] * 4).image_BCHW
+        whole = moved(models, WholeImage()).edit(inversion, [RED] * 4).image_BCHW
+        e_blended, e_whole, e_source = (models.clip.image(x) for x in (blended, whole, inversion.recon_BCHW))
+        text, towards = models.clip.text(["red"]), models.clip.direction([RED])
+        expected = {
+            "clip": 2 * (missing(losses.clip_distance(e_blended, text), 0.9)
+                         + missing(losses.clip_distance(e_whole, text), 0.9)) / 2,
+            "directional": 3 * (missing(losses.clip_directional(e_blended, e_source, towards), 0.95)
+                                + missing(losses.clip_directional(e_whole, e_source, towards), 0.95)) / 2,
+            "l2": 5 * editor.latent.direction_LD.square().mean(),
+            "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
+            "area": 11 * losses.area(masks or ()),
+            "total_variation": 13 * losses.total_variation(masks or ()),
+            "keep": 17 * ((1 - claimed(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
+        }  # fmt: skip
+    assert list(terms) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value.mean(), msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, ConvAttention.of(models), CoralConfig(identity=0.0, directional=0.0))
+    assert set(editor.losses(inversion, editor.stages()[0])) == {"clip", "l2", "area", "total_variation", "keep"}
+
+
+def test_the_area_term_closes_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
+    areas = []
+    for weight in (0.02, 3.0):
+        torch.manual_seed(0)
+        editor = moved(models, ConvAttention.of(models), CoralConfig(area=weight, region_rate=0.03))
+        editor.fit(inversion, FitConfig(steps=40, batch_size=4))
+        areas.append(editor.edit(inversion, [RED] * 4).layer_areas_BL.mean())
+    assert areas[1] < 0.2 < areas[0]
+
+
+def test_other_prompts_than_the_fitted_one_are_refused(models: Models, inversion: Inversion) -> None:
+    editor = moved(models, WholeImage())
+    with pytest.raises(ValueError, match=r"fitted for.*red.*not for.*blue"):
+        editor.edit(inversion, [RED, RED, RED, Prompt("blue")])
+    with pytest.raises(ValueError, match="2 prompts for 4 samples"):
+        editor.edit(inversion, [RED, RED])
+
+
+def test_a_source_without_spread_is_refused(models: Models, inversion: Inversion) -> None:
+    with pytest.raises(ValueError, match="1 sample has none"):
+        moved(models, WholeImage()).fit(take(inversion, slice(0, 1)), FitConfig(steps=2))
+
+
+def test_a_prompt_that_asks_for_nothing_is_refused(models: Models) -> None:
+    latent = LevelMapper(models.generator.num_ws, models.generator.w_dim)
+    with pytest.raises(ValueError, match="nothing to edit"):
+        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), EditConfig())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clip_enough": 1.5}, "clip_enough = 1.5"),
+        ({"levels": ("fin",)}, "coarse, medium, fine"),
+        ({"levels": ()}, "coarse, medium, fine"),
+        ({"area": -1.0}, "area = -1.0"),
+        ({"region_rate": -1.0}, "region = -1.0"),
+        (
+            dict.fromkeys(("clip", "directional", "l2", "identity", "area", "total_variation", "keep"), 0.0),
+            "all weights are",
+        ),
+    ],
+)
+def test_impossible_configs_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CoralConfig(**change)  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""Objects behave like files to pyarrow, on every store."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pytest
+
+from manifests.parquet.filesystem import ObjectFile, filesystem_of
+from manifests.stores.store import Store
+
+
+def test_an_object_is_read_like_a_file(store: Store) -> None:
+    store.put_new("a/b", b"0123456789")
+    file, twin = ObjectFile(store, "a/b"), io.BytesIO(b"0123456789")
+    for whence, offset, size in [(0, 3, 4), (1, 1, 1), (2, -2, -1), (0, 50, 5), (0, 0, None), (1, -3, 0)]:
+        assert file.seek(offset, whence) == twin.seek(offset, whence) == file.tell()
+        assert file.read(size) == twin.read(size)
+
+
+def test_the_filesystem_reads_and_only_reads(store: Store) -> None:
+    store.put_new("a/b", b"0123456789")
+    filesystem = filesystem_of(store)
+    with filesystem.open_input_file("a/b") as file:
+        assert file.size() == 10 and file.read_at(3, 4) == b"456"
+    found, missing = filesystem.get_file_info(["a/b", "a/c"])
+    assert (found.type, found.size, missing.type) == (pafs.FileType.File, 10, pafs.FileType.NotFound)
+    with pytest.raises(FileNotFoundError):
+        filesystem.open_input_file("a/c")
+    with pytest.raises((NotImplementedError, pa.ArrowNotImplementedError)):
+        filesystem.open_output_stream("a/c")
+    with pytest.raises((NotImplementedError, pa.ArrowNotImplementedError)):
+        filesystem.delete_file("a/b")

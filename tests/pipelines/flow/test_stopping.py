@@ -1,0 +1,69 @@
+"""Told to stop, a process and all it started are gone soon, whatever the main thread and its children are doing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipelines.flow.stopping import GRACE_SECONDS, Stopping, descendants
+from tests.processes import is_running
+
+STUBBORN = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
+signal.pause()
+"""
+"""A child that does not listen, as a server that waits for its clients, and a grandchild that nobody tells."""
+MAIN = """
+import ctypes, signal, subprocess, sys, time
+from pipelines.flow.stopping import Stopping
+stopping = Stopping(grace=0.2)
+child = subprocess.Popen([sys.executable, "-c", {stubborn!r}], stdout=subprocess.PIPE, text=True)
+print(child.pid, child.stdout.readline().strip(), flush=True)
+{then}
+"""
+THEN = {
+    "swallows the signal": "for n in (signal.SIGTERM, signal.SIGINT): signal.signal(n, lambda *given: None)\n"
+    "while True: time.sleep(600)",
+    "sits in native code": "while True: ctypes.CDLL(None).sleep(600)",
+    "takes its time": "try: time.sleep(600)\nfinally: time.sleep(600)",
+    "ends well": "try: time.sleep(600)\nexcept (SystemExit, KeyboardInterrupt): stopping.end(int(sys.argv[1]))",
+    "loses its child first": "try: time.sleep(600)\nfinally: child.kill(); child.wait(); time.sleep(600)",
+    "just leaves": "time.sleep(600)",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("what", THEN)
+def test_the_whole_family_ends(what: str, number: signal.Signals) -> None:
+    script = MAIN.format(stubborn=STUBBORN, then=THEN[what])
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(int(number))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    family = [int(pid) for pid in process.stdout.readline().split()]
+    assert set(descendants(process.pid)) == set(family) and len(family) == 2
+    told = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    wait_until_gone(family)
+    assert time.monotonic() - told < 3
+    assert process.returncode == 128 + number
+    assert said.count("coral: stopped; run the same command again") == 1
+
+
+def test_the_engines_get_less_than_half_of_the_three_seconds() -> None:
+    assert GRACE_SECONDS <= 1.5 and Stopping.__init__.__defaults__ == (GRACE_SECONDS,)
+
+
+def wait_until_gone(family: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in family if is_running(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)

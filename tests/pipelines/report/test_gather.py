@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from manifests.snapshot import Snapshot, read_snapshot
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
+from pipelines.report.gather import find_plan, gather, page_of, published_gates
+from pipelines.report.run_record import RunRecord
+from tasks.plan.plan import Plan, record_plan
+from tasks.run.waves import Failure, WaveSummary
+from tasks.spec.gates import Gates
+from tasks.spec.publish_rules import PublishRules
+from tests.pipelines.report.publishedrows import GOOD
+from tests.tars import write_shards
+
+
+def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(published: Any) -> None:
+    report = gather(published.store, published.plan)
+    hostile, tame = report.edits
+    assert dict(hostile.figures.statuses) == {"ok": GOOD / 2, "rejected": GOOD / 2, "undecodable": 1}
+    assert dict(tame.figures.statuses) == {"ok": GOOD, "undecodable": 1}
+    assert report.gates == ["min_direction"]
+    assert [(each.status, each.rows, each.edits) for each in report.reasons] == [("undecodable", 2, 2)]
+    for drawn in (*hostile.drawn, *tame.drawn):
+        tiles = [getattr(drawn.exhibit, name) for name in ("source", "inversion", "edit", "mask", "difference")]
+        assert all(bool(tile.missing) == (drawn.exhibit.row["status"] == "undecodable") for tile in tiles)
+    assert hostile.where is not None and tame.where is None  # one chooses regions, the other has none
+    assert not hostile.where.missing and hostile.where.samples == GOOD
+    (gated,) = [panel for panel in hostile.panels if panel.gates]
+    assert gated.score.column == "direction" and gated.gates[0].rejected == GOOD // 2
+
+
+def test_what_stands_for_the_requests_of_a_run_is_reported(
+    tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
+) -> None:
+    """A run with a limit after one without: the whole shard speaks for its first samples."""
+    write_shards(tmp_path, 1, 3)
+    run_job(make_job())
+    plan, _ = run_job(make_job(), limit_samples=2)
+    report = gather(open_store(plan.output), plan)
+    assert [dict(edit.figures.statuses) for edit in report.edits] == [{"ok": 3}, {"ok": 3}]
+
+
+def test_the_work_is_accounted_for(published: Any) -> None:
+    report = gather(published.store, published.plan)
+    phases = {phase.name: phase.count for phase in report.spent.phases if phase.unit == "images"}
+    assert phases == dict.fromkeys(("invert", "edit hostile", "edit tame", "write hostile", "write tame"), GOOD + 1)
+    assert all(phase.rate for phase in report.spent.phases if phase.name.startswith("edit"))
+    assert all(edit.artifact is not None and edit.artifact.steps == 2 for edit in report.edits)
+
+
+def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
+    plan: Plan = published.plan
+    elsewhere = replace(plan, bundle=str(tmp_path))
+    with moved(Path(unquote(urlsplit(plan.shards[0].uri).path))):
+        edits = gather(published.store, elsewhere).edits
+    drawn = [each for edit in edits for each in edit.drawn]
+    assert edits[0].where is not None and "lacks" in edits[0].where.missing
+    assert all(row.bar is not None and not row.cells for row in edits[0].where.rows)
+    good = [each.exhibit for each in drawn if each.exhibit.row["status"] == "ok"]
+    assert len(good) >= GOOD
+    for exhibit in good:
+        assert "is gone" in exhibit.source.missing and "bundle" in exhibit.inversion.missing
+        assert exhibit.difference.missing and exhibit.edit.data and exhibit.mask.data
+
+
+@contextmanager
+def moved(path: Path) -> Iterator[None]:
+    """The file under another name for a while."""
+    away = path.rename(path.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        away.rename(path)
+
+
+def test_a_run_of_which_nothing_came_out_has_a_page(published: Any, tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    record_plan(store, published.plan)
+    wave = WaveSummary("invert", failures=[Failure("invert <b>", "ValueError: it broke")])
+    page = page_of(gather(store, published.plan, RunRecord(waves=(wave,))))
+    assert "Nothing is published yet" in page and "it broke" in page and "<b>" not in page
+    assert "No row of this edit is published" in page
+
+
+def test_a_bucket_gives_the_same_page(published: Any, store: Store) -> None:
+    folder = Path(published.plan.output)
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and ".staging" not in each.parts):
+        store.put_file(path.relative_to(folder).as_posix(), path)
+    assert page_of(gather(store, published.plan)) == page_of(gather(published.store, published.plan))
+
+
+def test_the_waves_are_on_the_page_of_a_run_that_ended(published: Any) -> None:
+    assert "it did not come to its end" in page_of(gather(published.store, published.plan))
+    waves = (WaveSummary("edit", done=3, reused=2, samples=50, seconds=20.0, left=4), WaveSummary("fit", done=1))
+    page = page_of(gather(published.store, published.plan, RunRecord(waves=waves, actor_hours=0.25, cost="1.50 EUR")))
+    cells = [re.findall(r">([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
+    assert ["edit", "20 s", "3", "2", "–", "50", "2.5"] in cells and ["fit", "0.0 s", "1", "0", "–", "–", "–"] in cells
+    assert "0.25 actor hours, 1.50 EUR" in page and "no time for 4 pieces of work" in page
+
+
+def test_a_run_is_found_by_its_id(published: Any, tmp_path: Path) -> None:
+    newest = published.plan.run_id
+    assert find_plan(published.store, None).run_id == find_plan(published.store, newest).run_id == newest
+    with pytest.raises(ValueError, match=f"no run 'x' there; the newest are {newest}"):
+        find_plan(published.store, "x")
+    with pytest.raises(ValueError, match="no run was ever planned"):
+        find_plan(open_store(tmp_path), None)
+
+
+def test_the_gates_shown_are_those_the_rows_were_published_by(published: Any) -> None:
+    plan: Plan = published.plan
+    strict = PublishRules(gates=Gates(min_identity=0.5))
+    later = replace(plan, publish={edit.slug: strict for edit in plan.edits})
+    snapshot = read_snapshot(published.store)
+    assert published_gates(snapshot, later) == published_gates(snapshot, plan)
+    assert Counter(published_gates(Snapshot(), later).values()) == {strict.gates: 2}

@@ -1,0 +1,185 @@
+"""Methods that build upon another's artifact: who is fitted first, and what becomes of one without the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from coral_core.inversion import generator_samples
+from manifests.query import query
+from manifests.stores.open import open_store
+from manifests.stores.s3_options import S3Options
+from tasks.artifacts.loaded import load_editor
+from tasks.artifacts.stored import fitted, read_artifact, read_notes
+from tasks.plan.plan import Plan, make_plan
+from tasks.spec.job import EditEntry, JobSpec
+from tasks.worker.fit import fit_editor
+from tests.inverters import ABOVE, BASE, shipping_copy, shorten_fits
+from tests.tars import image_bytes, members_of, write_shards, write_tar
+
+
+@pytest.fixture
+def entry(make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., EditEntry]:
+    shorten_fits(monkeypatch)
+
+    def make(name: str, target: str, method: str = ABOVE, **changes: Any) -> EditEntry:
+        return replace(
+            make_job().edits[0], **{"id": name, "target": target, "method": method, "options": {}, **changes}
+        )
+
+    return make
+
+
+@pytest.fixture
+def job(tmp_path: Path, make_job: Callable[..., Any], entry: Callable[..., EditEntry]) -> JobSpec:
+    """Two prompts in regions on one base, fitted on the input itself."""
+    write_shards(tmp_path, 1, 3)
+    edits = (entry("red", "red hair"), entry("smile", "a smile"))
+    return make_job(edits=edits, fit_captions=(str(tmp_path / "in-*.tar"),))
+
+
+def statuses(plan: Plan) -> dict[str, int]:
+    """Slug of an edit -> rows that are ok."""
+    sql = "SELECT edit, count(*) AS n FROM manifest WHERE status = 'ok' GROUP BY edit"
+    counts = {row["edit"]: row["n"] for row in query(open_store(plan.output), sql).to_pylist()}
+    return {edit.slug: counts.get(edit.edit_id, 0) for edit in plan.edits}
+
+
+def test_two_prompts_share_one_base_that_is_fitted_first(job: JobSpec, run_job: Callable[..., Any]) -> None:
+    plan, (_, fits, edits) = run_job(job)
+    assert [fit.method for fit in plan.fits] == [BASE, ABOVE, ABOVE]
+    assert {fit.base for fit in plan.fits[1:]} == {plan.fits[0].id}
+    assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (3, 0, 0, [], [])
+    assert statuses(plan) == {"red": 3, "smile": 3}
+    assert fitted(open_store(plan.output)) == {fit.id for fit in plan.fits}
+
+
+def test_a_second_run_has_nothing_to_fit(job: JobSpec, run_job: Callable[..., Any]) -> None:
+    run_job(job)
+    _, (_, fits, edits) = run_job(job)
+    assert (fits.done, fits.reused, edits.done, edits.reused) == (0, 3, 0, 2)
+
+
+def test_an_edit_that_is_added_finds_the_base(
+    job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any]
+) -> None:
+    run_job(job)
+    plan, (_, fits, _) = run_job(replace(job, edits=(*job.edits, entry("hat", "a hat"))))
+    assert (fits.done, fits.reused) == (1, 3)
+    assert statuses(plan) == {"red": 3, "smile": 3, "hat": 3}
+
+
+def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(job: JobSpec, models: Any) -> None:
+    plan = make_plan(job)
+    store = open_store(plan.output)
+    base, own = (fit_editor(fit, models, store) for fit in plan.fits[:2])
+    assert "base" not in base.request and own.request["base"] == base.fit_id
+    assert read_notes(store.read(f"editors/{own.fit_id}.safetensors"))["request"] == own.request
+    assert read_artifact(store, own.fit_id) == own
+    names = set(load_editor(store, plan.edits[0], models).editor.state_dict())
+    assert names and not any("adapter" in name or "remapper" in name for name in names)
+
+
+def test_what_builds_upon_a_base_leaves_it_as_it_is(job: JobSpec, models: Any) -> None:
+    plan = make_plan(job)
+    store = open_store(plan.output)
+    base = fit_editor(plan.fits[0], models, store)
+    before = store.read(f"editors/{base.fit_id}.safetensors")
+    fit_editor(plan.fits[1], models, store)
+    assert store.read(f"editors/{base.fit_id}.safetensors") == before
+
+
+def test_without_its_base_nothing_is_built(job: JobSpec, models: Any) -> None:
+    plan = make_plan(job)
+    store = open_store(plan.output)
+    base, own, _ = plan.fits
+    with pytest.raises(ValueError, match=rf"{ABOVE} builds upon the artifact editors/{base.id}.*not fitted yet"):
+        fit_editor(own, models, store)
+    for fit in (base, own):
+        fit_editor(fit, models, store)
+    for ending in (".json", ".safetensors"):
+        store.delete(f"editors/{base.id}{ending}")
+    with pytest.raises(ValueError, match=f"builds upon the artifact editors/{base.id}"):
+        load_editor(store, plan.edits[0], models)
+
+
+def test_an_altered_base_is_not_used(job: JobSpec, models: Any) -> None:
+    plan = make_plan(job)
+    store = open_store(plan.output)
+    base = fit_editor(plan.fits[0], models, store)
+    key = f"editors/{base.fit_id}.safetensors"
+    data = store.read(key)
+    store.delete(key)
+    store.put_new(key, data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ValueError, match=r"not what its \.json says"):
+        fit_editor(plan.fits[1], models, store)
+
+
+def test_what_builds_upon_what_could_not_be_fitted_says_so_and_costs_no_other_edit(
+    job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any], tmp_path: Path
+) -> None:
+    silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])
+    plain = entry("plain", "a hat", "coral-direction-attention", options={"fit": {"steps": 1, "batch_size": 2}})
+    plan, (_, fits, edits) = run_job(replace(job, edits=(*job.edits, plain), fit_captions=(str(silent),)))
+    assert [(failure.work, failure.error.partition(" in ")[0]) for failure in fits.failures] == [
+        (f"fit {BASE}", "ValueError: no captioned image"),
+        ("fit red hair", "not fitted, because what it builds upon was not fitted"),
+        ("fit a smile", "not fitted, because what it builds upon was not fitted"),
+    ]
+    assert (fits.done, fits.left) == (1, 0)
+    assert [failure.work for failure in edits.failures] == ["edit red", "edit smile"]
+    assert statuses(plan) == {"red": 0, "smile": 0, "plain": 3}
+
+
+def test_a_shipped_base_needs_no_captions(
+    job: JobSpec, run_job: Callable[..., Any], bundle: Path, tmp_path: Path
+) -> None:
+    folder = shipping_copy(bundle, tmp_path / "shipping")
+    plan, (_, fits, edits) = run_job(replace(job, bundle=str(folder), fit_captions=()))
+    assert (fits.done, fits.failures, edits.failures) == (3, [], [])
+    store = open_store(plan.output)
+    stored = store.read(f"editors/{plan.fits[0].id}.safetensors")
+    assert stored == (folder / "editors" / f"{BASE}.safetensors").read_bytes()
+    assert statuses(plan) == {"red": 3, "smile": 3}
+
+
+def test_on_another_base_an_edit_is_another(job: JobSpec, models: Any, tmp_path: Path) -> None:
+    """The base is the one that the artifact names, and not any of its method."""
+    others = write_tar(tmp_path / "others.tar", [member for number in range(50, 54) for member in members_of(number)])
+    source, images = generator_samples(models, 2, seed=0), []
+    for captions in (job.fit_captions, (str(others),)):
+        plan = make_plan(replace(job, fit_captions=captions))
+        store = open_store(plan.output)
+        for fit in plan.fits:
+            fit_editor(fit, models, store)
+        found = load_editor(store, plan.edits[0], models)
+        images.append(found.editor.edit(source, [found.prompt] * 2).image_BCHW)
+    assert not torch.equal(images[0], images[1])
+
+
+def test_a_plan_with_captions_bases_and_references_goes_through_its_file(
+    job: JobSpec, entry: Callable[..., EditEntry], tmp_path: Path
+) -> None:
+    (picture := tmp_path / "look.png").write_bytes(image_bytes(3))
+    shown = entry("shown", "a hat", BASE, reference=str(picture))
+    plan = make_plan(replace(job, edits=(*job.edits, shown)))
+    assert Plan.from_json(plan.to_json()) == replace(plan, job=Plan.from_json(plan.to_json()).job)
+    s3 = S3Options(endpoint="https://objects.example", region="here")
+    far = replace(
+        plan,
+        s3=s3,
+        shards=tuple(replace(shard, s3=s3) for shard in plan.shards),
+        fits=tuple(replace(fit, captions=tuple(replace(shard, s3=s3) for shard in fit.captions)) for fit in plan.fits),
+        edits=tuple(
+            edit if edit.reference is None else replace(edit, reference=replace(edit.reference, s3=s3))
+            for edit in plan.edits
+        ),
+    )
+    read = Plan.from_json(far.to_json())
+    assert (read.shards, read.fits, read.edits, read.s3) == (far.shards, far.fits, far.edits, s3)
+    assert far.to_json().count(b"objects.example") == 1

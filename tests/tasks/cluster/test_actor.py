@@ -1,0 +1,96 @@
+"""Actors on a local Ray that was told to have two GPUs, with ids that no ordinary machine has."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from coral_core.bundle.catalog import read_bundle
+from manifests.stores.s3_options import AMBIENT
+from tasks.cluster.actor import Station, WorkerConfig, hire
+from tasks.cluster.connection import disconnect
+from tasks.cluster.pool import Pool
+from tasks.cluster.pooled_actor import Work
+from tasks.spec.resources import Resources
+
+DEVICES = ("40", "41")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_gpus() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", ",".join(DEVICES))
+        patch.setenv("RAY_worker_niceness", "0")
+        ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        disconnect()
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, bundle: Path) -> Any:
+    def make(**changes: Any) -> WorkerConfig:
+        fields: dict[str, Any] = {
+            "output": str(tmp_path / "out"),
+            "s3": AMBIENT,
+            "bundle": str(bundle),
+            "digests": read_bundle(str(bundle)).digests,
+            "device": "cpu",
+            "threads": 1,
+            "max_failure_rate": 1.0,
+        }
+        return WorkerConfig(**{**fields, **changes})
+
+    return make
+
+
+def stations(config: WorkerConfig, resources: Resources, count: int) -> list[tuple[Station, str]]:
+    """Where `count` actors are that run at once, and the devices that CUDA would show each."""
+    actors = [hire(config, resources) for _ in range(count)]
+    found = ray.get([actor.station.remote() for actor in actors])
+    shown = ray.get([actor.__ray_call__.remote(lambda worker: os.environ["CUDA_VISIBLE_DEVICES"]) for actor in actors])
+    for actor in actors:
+        ray.kill(actor)
+    return list(zip(found, shown, strict=True))
+
+
+def test_each_actor_has_a_device_of_its_own(make_config: Any) -> None:
+    found = stations(make_config(), Resources(num_gpus=1), 2)
+    assert sorted(station.gpus for station, _ in found) == [("40",), ("41",)]
+    assert [(shown,) for _, shown in found] == [station.gpus for station, _ in found]
+
+
+def test_fractions_share_devices_evenly(make_config: Any) -> None:
+    found = stations(make_config(), Resources(num_gpus=0.5, num_cpus=0.5), 4)
+    assert Counter(shown for _, shown in found) == {"40": 2, "41": 2}
+    assert len({station.pid for station, _ in found}) == 4
+
+
+def test_an_actor_may_have_both(make_config: Any) -> None:
+    ((_, shown),) = stations(make_config(), Resources(num_gpus=2), 1)
+    assert sorted(shown.split(",")) == ["40", "41"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"device": "cuda"},
+            r"on host .*: resources.num_gpus is above 0, but torch .* sees no CUDA device.*num_gpus: 0",
+        ),
+        ({"bundle": "/no/such/bundle"}, r"on host .*: .*/no/such/bundle"),
+        ({"digests": {"generator": "another"}}, r"on host .*: .* is not the planned one"),
+    ],
+)
+def test_an_actor_that_cannot_work_says_why_and_the_run_ends(changes: Any, says: str, make_config: Any) -> None:
+    resources = Resources(num_gpus=1)
+    with (
+        Pool(lambda: hire(make_config(**changes), resources), 2) as pool,
+        pytest.raises(ValueError, match=f"a worker cannot begin: ValueError: {says}"),
+    ):
+        list(pool.run([Work("a", "a", "invert", ())], lambda pulses: None))

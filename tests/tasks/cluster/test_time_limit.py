@@ -1,0 +1,142 @@
+"""When the time is used up nothing new is begun, nothing is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+from manifests.commit import committed
+from manifests.query import query
+from manifests.stores.open import open_store
+from tasks.cluster.actor import Worker
+from tasks.cluster.connection import connect, disconnect
+from tasks.cluster.pool import Outcome, Pool
+from tasks.cluster.pooled_actor import Work
+from tasks.cluster.time_limit import UNLIMITED, TimeLimit
+from tasks.plan.plan import make_plan, record_plan
+from tasks.publish.publish import publish_edits
+from tasks.run import waves
+from tasks.run.run import Run
+from tasks.spec.resources import PATIENCE, Resources
+from tests.tars import write_shards
+
+
+@dataclass
+class Clock:
+    """Time that passes when a test says so."""
+
+    hours: float = 0.0
+
+    def __call__(self) -> float:
+        return self.hours * 3600
+
+
+def test_time_is_used_up_and_a_tenth_later_over() -> None:
+    clock = Clock(hours=7)
+    limit = TimeLimit.from_now(2, clock)
+    states = []
+    for clock.hours in (7, 8.99, 9.01, 9.19, 9.21):
+        states.append((limit.used_up, limit.over))
+    assert states == [(False, False), (False, False), (True, False), (True, False), (True, True)]
+    assert not TimeLimit.from_now(None).used_up and not UNLIMITED.over
+
+
+class HourlyRun(Run):
+    """Every work takes an hour of the clock, in this process."""
+
+    clock: Clock
+
+    def outcomes(self, wave: str, works: Sequence[Work], samples_of: Callable[[Any], int]) -> Iterator[Outcome]:
+        worker = Worker(self.worker_config())
+        for work in works:
+            if self.limit.used_up:
+                return
+            self.clock.hours += 1
+            yield Outcome(work, getattr(worker, work.method)(*work.arguments))
+
+
+def run_for(job: Any, hours: float) -> list[waves.WaveSummary]:
+    plan, clock = make_plan(job), Clock()
+    with HourlyRun(plan, Resources(), limit=TimeLimit.from_now(hours, clock)) as run:
+        run.clock = clock
+        record_plan(run.store, plan)
+        summaries = [waves.invert(run), waves.fit(run), waves.edit(run)]
+        publish_edits(run.store, plan, frozenset(committed(run.store)))
+    return summaries
+
+
+def test_a_run_stopped_by_its_hours_is_gone_on_with_until_all_is_there(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 3, 2)
+    job = make_job()
+    seen = []
+    for _ in range(4):
+        summaries = run_for(job, hours=2)
+        assert not any(summary.failures for summary in summaries)
+        rows = query(open_store(job.output), "SELECT count(*) AS rows FROM manifest").to_pylist()[0]["rows"]
+        seen.append(([summary.left for summary in summaries], rows))
+    assert seen == [([1, 2, 3], 0), ([0, 1, 3], 0), ([0, 0, 2], 4), ([0, 0, 0], 12)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    connect()
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    yield
+    disconnect()
+
+
+class Sleeper:
+    def ready(self) -> bool:
+        return True
+
+    @ray.method(concurrency_group="pulse")
+    def pulse(self) -> SimpleNamespace:
+        return SimpleNamespace(transfers=False)
+
+    def sleep(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+
+def run_pool(hours: float, *seconds: float) -> tuple[list[str], list[str], Pool]:
+    """Two sleepers with a limit of one hour; `hours` have passed as soon as one is asleep.
+
+    The names of what was in hand then, of what came out, and the pool.
+    """
+    clock = Clock()
+    sleeper = ray.remote(concurrency_groups={"pulse": 1})(Sleeper).options(num_cpus=0.1)
+    works = [Work(f"{number}", f"{number}", "sleep", (each,)) for number, each in enumerate(seconds)]
+    in_hand: list[str] = []
+    with Pool(sleeper.remote, 2, PATIENCE, TimeLimit.from_now(1, clock)) as pool:
+
+        def watch(pulses: list[Any]) -> None:
+            if clock.hours == 0:
+                in_hand[:] = [member.work.name for member in pool.members if member.work]
+                clock.hours = hours if in_hand else 0.0
+
+        return in_hand, [outcome.work.name for outcome in pool.run(works, watch)], pool
+
+
+def test_what_is_in_hand_is_finished_and_nothing_else_begun(cluster: None) -> None:
+    in_hand, done, pool = run_pool(1.05, *[2.0] * 6)
+    assert sorted(done) == in_hand
+    assert 1 <= len(done) <= 2
+    assert pool.actor_seconds >= 2.0
+
+
+def test_what_takes_too_long_is_dropped(cluster: None) -> None:
+    started = time.monotonic()
+    in_hand, done, pool = run_pool(1.2, *[3000.0] * 3)
+    assert in_hand and (done, pool.members) == ([], [])
+    assert time.monotonic() - started < 1500
+    assert 0 < pool.actor_seconds < 3000

@@ -1,0 +1,86 @@
+"""Files are cut where they are full, and hold what readers expect."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from manifests.parquet.schema import MANIFEST_SCHEMA
+from tasks.export.files import FileOptions, Kind, LocalExport, packed
+from tasks.export.samples import TrainingSample
+
+KINDS: tuple[Kind, ...] = ("webdataset", "parquet")
+
+
+def samples(count: int, size: int = 10) -> Iterator[TrainingSample]:
+    for index in range(count):
+        row: dict[str, Any] = dict.fromkeys(MANIFEST_SCHEMA.names)
+        row |= {"key": f"{index}", "metadata": '{"a": 1}', "status": "ok", "request_id": "r", "edit": "red-1"}
+        yield TrainingSample(f"{index}__red-1", "jpg", bytes([index]) * size, b"mask", {"txt": b"text"}, row)
+
+
+def files(folder: Path, options: FileOptions, count: int, size: int = 10) -> list[LocalExport]:
+    return list(packed(samples(count, size), options, folder))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [7]),
+        ({"max_samples": 3}, [3, 3, 1]),
+        ({"max_samples": 7}, [7]),
+        ({"max_bytes": 250_000}, [3, 3, 1]),
+        ({"max_bytes": 1}, [1] * 7),
+    ],
+)
+def test_a_file_is_full_by_samples_or_bytes(tmp_path: Path, kind: Kind, options: Any, expected: list[int]) -> None:
+    found = files(tmp_path, replace(FileOptions(kind=kind, with_masks=True), **options), 7, size=100_000)
+    assert [file.samples for file in found] == expected
+    assert [file.path.name.partition(".")[0] for file in found] == [
+        f"coral-{number:06d}" for number in range(len(found))
+    ]
+    assert all(file.path.stat().st_size == file.size for file in found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_samples_there_is_no_file(tmp_path: Path, kind: Kind) -> None:
+    assert files(tmp_path, FileOptions(kind=kind, with_masks=True), 0) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_members_of_a_sample_lie_together_and_carry_no_time(tmp_path: Path) -> None:
+    (found,) = files(tmp_path, FileOptions(kind="webdataset", with_masks=True), 2)
+    with tarfile.open(found.path) as tar:
+        members = tar.getmembers()
+    assert [member.name for member in members] == [
+        f"{index}__red-1.{suffix}" for index in range(2) for suffix in ("jpg", "json", "mask.png", "txt")
+    ]
+    assert {(member.mtime, member.uid, member.uname, member.mode) for member in members} == {(0, 0, "", 0o444)}
+
+
+def test_a_table_has_masks_only_if_they_are_asked_for(tmp_path: Path) -> None:
+    for with_masks in (True, False):
+        rows = (replace(sample, mask=sample.mask if with_masks else None) for sample in samples(2))
+        (found,) = packed(rows, FileOptions(kind="parquet", with_masks=with_masks), tmp_path / str(with_masks))
+        table = pq.read_table(found.path)
+        assert ("mask" in table.column_names) is with_masks
+        assert table.column("id").to_pylist() == ["0__red-1", "1__red-1"]
+        assert table.column("image").to_pylist()[1] == {"bytes": b"\1" * 10, "path": "1__red-1.jpg"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_in_the_middle_leaves_no_finished_file(tmp_path: Path, kind: Kind) -> None:
+    def breaking() -> Iterator[TrainingSample]:
+        yield from samples(2)
+        raise OSError("the store is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(packed(breaking(), FileOptions(kind=kind, with_masks=True), tmp_path))
+    assert not list(tmp_path.glob("*.parquet"))

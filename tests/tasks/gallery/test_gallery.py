@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manifests.query import query
+from manifests.stores.open import open_store
+from tasks.gallery.gallery import hang
+from tasks.images.decode import pixels_of
+from tasks.images.thumbnails import GAIN
+from tasks.spec.geometry import Geometry
+from tests.tars import image_bytes, write_tar
+
+SIZES = [(64, 64), (90, 60), (40, 80), (300, 200)]
+
+
+def run_over(tmp_path: Path, make_job: Any, run_job: Any, geometry: Geometry) -> tuple[Any, Any, list[dict[str, Any]]]:
+    members = [(f"{index}.png", image_bytes(index, size)) for index, size in enumerate(SIZES)]
+    write_tar(tmp_path / "in-0.tar", [*members, ("bad.png", b"no image")])
+    plan, _ = run_job(make_job(geometry=geometry))
+    store = open_store(plan.output)
+    return plan, store, query(store, "SELECT * FROM manifest ORDER BY edit, key").to_pylist()
+
+
+@pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
+@pytest.mark.parametrize("output", ["generator", "source"])
+def test_source_edit_and_difference_show_the_same_place(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any], fit: Any, output: Any
+) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit=fit, output=output))
+    gallery = hang(store, plan, rows)
+    assert [exhibit.row["key"] for exhibit in gallery.exhibits] == [row["key"] for row in rows]
+    for exhibit in gallery.exhibits:
+        if exhibit.row["status"] != "ok":
+            assert all(tile.missing for tile in (exhibit.source, exhibit.edit, exhibit.mask, exhibit.difference))
+            continue
+        names = ("source", "edit", "mask", "difference")
+        source, edit, mask, apart = (
+            pixels_of(getattr(exhibit, name).data).astype(float).reshape(getattr(exhibit, name).height, -1)
+            for name in names
+        )
+        assert source.shape == edit.shape and mask.shape == apart.shape
+        if exhibit.source.tiny:
+            by_hand = np.abs(source - edit).reshape(*apart.shape, 3).mean(-1) * GAIN
+            assert np.abs(by_hand.clip(0, 255) - apart).max() <= 1
+            assert apart[mask == 0].max(initial=0) <= GAIN  # nothing moved where the edit did not act
+    shown = {(e.row["width"], e.row["height"]): (e.source.width, e.source.height) for e in gallery.exhibits}
+    assert shown[64, 64] == (64, 64)
+    assert shown[300, 200] == ((192, 128) if output == "source" else (64, 64))
+
+
+def test_inversions_are_those_of_their_samples(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    good = [row for row in rows if row["status"] == "ok"]
+    backwards = hang(store, plan, good[::-1]).exhibits[::-1]
+    for exhibit in backwards:
+        source, inversion = (pixels_of(tile.data).astype(float) for tile in (exhibit.source, exhibit.inversion))
+        assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(exhibit.row["inversion_error"], abs=0.01)
+
+
+def test_what_is_not_at_hand_is_a_box_and_not_the_end(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
+    for path in (tmp_path / "out" / "data").rglob("*.parquet"):
+        path.write_bytes(b"damaged")
+    gallery = hang(store, replace(plan, bundle=str(tmp_path)), rows)
+    for exhibit in (each for each in gallery.exhibits if each.row["status"] == "ok"):
+        assert exhibit.source.data and exhibit.edit.missing and exhibit.mask.missing and exhibit.difference.missing
+        assert "lacks generator.safetensors" in exhibit.inversion.missing
+    assert all("lacks" in found.missing for found in gallery.layer_maps.values())
+
+
+def test_edits_with_regions_have_maps_of_their_layers(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
+    plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit="crop", output="source"))
+    red, _ = plan.edits  # the other takes the whole image
+    maps = hang(store, plan, rows).layer_maps
+    assert set(maps) == {red.edit_id}
+    found = maps[red.edit_id]
+    assert not found.missing and found.samples == len(SIZES)

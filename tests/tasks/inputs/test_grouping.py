@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from tasks.inputs.grouping import Group, Member, doubt, grouped
+
+
+def members(*names: str) -> list[Member]:
+    """Members of these names, one after the other."""
+    return [Member(name, *name.split(".", 1), 512 * number, 1, True) for number, name in enumerate(names)]
+
+
+def samples(*names: str) -> list[tuple[str, dict[str, int]]]:
+    """Per sample whether it is a duplicate, and what it has from which place in the tar."""
+    return [
+        (
+            "again" if group.duplicate else "first",
+            {suffix: each.offset // 512 for suffix, each in group.members.items()},
+        )
+        for group in grouped(members(*names))
+    ]
+
+
+def doubted(*names: str) -> dict[str, str]:
+    """Key -> the doubt of every sample that has one, after an archive was cut behind these members."""
+    groups = grouped(members(*names))
+    doubt(groups, "cut")
+    return {group.key: group.doubt for group in groups if group.doubt}
+
+
+def test_members_of_a_key_are_one_sample_wherever_they_lie() -> None:
+    assert samples("a.png", "b.png", "a.json", "b.json") == [
+        ("first", {"png": 0, "json": 2}),
+        ("first", {"png": 1, "json": 3}),
+    ]
+
+
+@pytest.mark.parametrize("order", [("a.png", "a.png", "a.json"), ("a.png", "a.json", "a.png"), ("a.json", "a.png") * 2])
+def test_what_is_adjacent_to_a_sample_is_its_own_and_not_its_duplicates(order: tuple[str, ...]) -> None:
+    first, again = samples(*order)
+    places = {suffix: order.index(f"a.{suffix}") for suffix in ("png", "json")}
+    assert first == ("first", places) and again[0] == "again" and "png" in again[1]
+
+
+@pytest.mark.parametrize("second", [("a.png", "a.json"), ("a.json", "a.png")])
+def test_a_later_sample_of_the_same_key_lends_no_label(second: tuple[str, ...]) -> None:
+    first, _, again = samples("a.png", "b.png", *second)
+    assert first == ("first", {"png": 0})
+    assert again[0] == "again" and again[1].keys() == {"png", "json"}
+
+
+def test_labels_after_all_images_find_every_sample_of_a_key() -> None:
+    assert samples("a.png", "a.png", "b.png", "a.json", "a.json") == [
+        ("first", {"png": 0, "json": 3}),
+        ("again", {"png": 1, "json": 4}),
+        ("first", {"png": 2}),
+    ]
+
+
+def test_every_member_is_in_one_sample_and_every_key_is_first_once() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        names = [f"{rng.choice('abc')}.{rng.choice(('png', 'json', 'txt'))}" for _ in range(rng.randint(0, 12))]
+        groups = grouped(members(*names))
+        assert sorted(each.offset for group in groups for each in group.members.values()) == [
+            512 * number for number in range(len(names))
+        ]
+        assert sorted(group.key for group in groups if not group.duplicate) == sorted({name[0] for name in names})
+        assert all(each.name == f"{group.key}.{suffix}" for group in groups for suffix, each in group.members.items())
+
+
+def test_a_cut_is_blamed_on_the_sample_it_falls_into() -> None:
+    assert doubted("a.png", "a.txt", "b.png") == {"b": "cut"}
+    assert doubted("a.png", "b.png", "b.txt", "a.txt") == {"a": "cut"}
+    assert doubted() == {}
+
+
+def test_where_members_are_not_adjacent_what_others_have_may_be_lost() -> None:
+    found = doubted("a.png", "b.jpg", "c.png", "a.json", "b.json", "a.txt")
+    assert found.keys() == {"a", "b", "c"}
+    assert found["b"].endswith("lacks txt") and found["c"].endswith("lacks json, txt")
+    assert doubted("a.png", "b.png", "b.txt", "c.png") == {"c": "cut"}  # adjacent: a and b are whole
+
+
+def test_a_whole_archive_leaves_no_doubt() -> None:
+    assert not any(group.doubt for group in grouped(members("a.png", "b.png", "a.txt")))
+
+
+def test_a_hundred_thousand_members_of_one_key_take_no_time() -> None:
+    started = time.monotonic()
+    adjacent = grouped(members(*(["a.png"] * 50_000)))
+    apart = grouped(members(*(["a.png", "b.png"] * 25_000)))
+    own = grouped(members("a.png", "b.png", "a.txt", *(f"{number}.x{number}" for number in range(50_000))))
+    doubt(own, "cut")
+    assert [len(found) for found in (adjacent, apart, own)] == [50_000, 50_000, 50_002]
+    assert time.monotonic() - started < 10
+
+
+def test_a_group_keeps_its_members_in_their_order() -> None:
+    (group,) = grouped(members("a.txt", "a.png"))
+    assert isinstance(group, Group) and list(group.members) == ["txt", "png"]

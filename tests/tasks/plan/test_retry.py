@@ -1,0 +1,99 @@
+"""Quarantined shards that are tried again. One worker, in this process; which works kill it is said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manifests.query import query
+from manifests.snapshot import read_snapshot
+from manifests.stores.open import open_store
+from tasks.plan.plan import make_plan
+from tasks.plan.precedence import Rivals
+from tasks.plan.retry_log import read_retries
+from tasks.plan.status import edit_statuses
+from tests.tars import write_shards
+
+SHARD = "in-000.tar"
+
+
+@pytest.fixture
+def job(tmp_path: Path, make_job: Callable[..., Any]) -> Any:
+    write_shards(tmp_path, 2, 2)
+    return make_job()
+
+
+def work(kind: str, job: Any) -> str:
+    return next(f"{kind} {shard.uri}" for shard in make_plan(job).shards if shard.uri.endswith(SHARD))
+
+
+def rows(job: Any) -> list[dict[str, Any]]:
+    """The manifest, without what names the request and its objects."""
+    sql = "SELECT * EXCLUDE (image_uri, request_id) FROM manifest ORDER BY edit, source_uri, key"
+    return query(open_store(job.output), sql).to_pylist()
+
+
+def counts(job: Any) -> Counter[str]:
+    return Counter(row["status"] for row in rows(job))
+
+
+@pytest.mark.parametrize("kind", ["invert", "edit"])
+def test_what_is_tried_again_takes_the_place_of_what_failed(
+    kind: str, job: Any, tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
+) -> None:
+    run_job(job, deadly={work(kind, job)})
+    assert counts(job) == {"ok": 4, "quarantined": 4}
+    plan, summaries = run_job(job, retry=("quarantined",))
+    assert [summary.done for summary in summaries] == [int(kind == "invert"), 0, 2]
+    undisturbed = make_job(output=str(tmp_path / "undisturbed"))
+    run_job(undisturbed)
+    assert rows(job) == rows(undisturbed)
+    assert [edit.counts for edit in edit_statuses(open_store(job.output), plan)] == [{"ok": 4}, {"ok": 4}]
+    assert len(read_snapshot(open_store(job.output)).superseded) == 2
+
+
+def test_later_runs_stay_with_the_newest_try(job: Any, run_job: Callable[..., Any]) -> None:
+    run_job(job, deadly={work("invert", job)})
+    run_job(job, retry=("quarantined",))
+    before = read_snapshot(open_store(job.output))
+    _, summaries = run_job(job)
+    assert [summary.done for summary in summaries] == [0, 0, 0]
+    assert read_snapshot(open_store(job.output)) == before
+    run_job(job, retry=("quarantined", "failed"))  # nothing is left that has these statuses
+    assert read_snapshot(open_store(job.output)) == before
+
+
+def test_until_it_is_tried_again_the_old_rows_stay(job: Any, run_job: Callable[..., Any]) -> None:
+    """The second try kills its workers too."""
+    run_job(job, deadly={work("edit", job)})
+    run_job(job, deadly={work("edit", job)}, retry=("quarantined",))
+    assert counts(job) == {"ok": 4, "quarantined": 4}
+    plan, _ = run_job(job, retry=("quarantined",))
+    assert set(plan.retries.values()) == {2}
+    assert counts(job) == {"ok": 8}
+    assert read_retries(open_store(job.output)) == plan.retries
+
+
+def test_of_the_tries_the_newest_that_is_there_stands_for_all(job: Any, run_job: Callable[..., Any]) -> None:
+    first, _ = run_job(job, deadly={work("edit", job)})
+    second, _ = run_job(job, retry=("quarantined",))
+    old, new = ({each.id for shard in plan.edit_requests() for each in shard} for plan in (first, second))
+    rivals = Rivals.of(open_store(job.output), first)
+    assert {rivals.standing(old)[request] for request in old} == old
+    standing = rivals.standing(old | new)
+    assert standing.keys() == old | new and set(standing.values()) == new
+    assert len(new - old) == 2 and {standing[request] for request in old - new} == new - old
+    assert rivals.standing(set()) == {}
+
+
+def test_a_limited_run_that_was_tried_again_makes_way_for_the_whole(job: Any, run_job: Callable[..., Any]) -> None:
+    run_job(job, deadly={work("edit", job)}, limit_samples=1)
+    run_job(job, retry=("quarantined",), limit_samples=1)
+    assert counts(job) == {"ok": 2}
+    plan, _ = run_job(job)
+    assert counts(job) == {"ok": 8}
+    assert [edit.counts for edit in edit_statuses(open_store(job.output), plan)] == [{"ok": 4}, {"ok": 4}]
