@@ -27,7 +27,7 @@ class _End:
 
 
 @contextmanager
-def ahead(source: Iterable[Item], depth: int = 2) -> Iterator[Iterator[Item]]:
+def read_ahead(source: Iterable[Item], depth: int = 2) -> Iterator[Iterator[Item]]:
     """The items of `source`, up to `depth` of them made in advance by a thread that ends with the block.
 
     What the source raises is raised where its item would have been.
@@ -79,7 +79,7 @@ def in_flight(work: Callable[[Item], Result], items: Iterable[Item], width: int)
             yield waiting.popleft().result()
 
 
-class Room:
+class PixelBudget:
     """So much that threads share: who wants more than is left waits until others have given theirs back.
 
     Who wants more than there is waits until nobody has any.
@@ -96,13 +96,13 @@ class Room:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._left >= min(size, self.size))
 
-    def take(self, size: int) -> None:
+    def acquire(self, size: int) -> None:
         """Wait for so much, and take it."""
         with self._changed:
             self.wait(size)
             self._left -= size
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Give back what was taken."""
         with self._changed:
             self._left += size
@@ -115,7 +115,7 @@ class Room:
             self._changed.notify_all()
 
 
-class Behind:
+class BackgroundWriter:
     """Runs calls in order on one thread, at most `depth` of them waiting. Leaving the block waits for all of them.
 
     The first exception stops what follows and is raised by the next call, or when the block is left.
@@ -126,7 +126,7 @@ class Behind:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
 
-    def __enter__(self) -> Behind:
+    def __enter__(self) -> BackgroundWriter:
         self._thread.start()
         return self
 
@@ -140,13 +140,13 @@ class Behind:
         if kind is None and self._error is not None:
             raise self._error
 
-    def call(self, work: Callable[[], object]) -> None:
+    def submit(self, work: Callable[[], object]) -> None:
         """Have `work` done soon, if all before it succeeds."""
         if self._error is not None:
             raise self._error
         self._calls.put((work, False))
 
-    def call_anyway(self, work: Callable[[], object]) -> None:
+    def submit_always(self, work: Callable[[], object]) -> None:
         """Have `work` done soon, whatever became of the work before it: others may wait for it."""
         self._calls.put((work, True))
 

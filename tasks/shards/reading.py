@@ -20,7 +20,7 @@ from manifests.stores.store import Store
 from tasks.images.decode import MAX_PIXELS, pixel_count
 from tasks.inputs.archive import Sample, read_archive, read_samples
 from tasks.inputs.local_copy import ShardChangedError, local_copy
-from tasks.shards.background import Room, ahead
+from tasks.shards.background import PixelBudget, read_ahead
 from tasks.shards.batch import Batch, Item, decoded
 from tasks.spec.geometry import Geometry, OutputSize
 from tasks.spec.requests import InvertRequest
@@ -36,7 +36,7 @@ class Reading:
 
     total: int  # samples
     batches: Iterator[Batch]
-    room: Room  # for the pixels of whole sources
+    budget: PixelBudget  # for the pixels of whole sources
 
     def finish(self, batch: Batch) -> None:
         """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
@@ -44,7 +44,7 @@ class Reading:
             for kept in (item.picture, *item.stencils.values()):
                 if kept is not None and kept.whole is not None:
                     kept.whole.close()
-        self.room.give(sum(item.whole_pixels for item in batch.items))
+        self.budget.release(sum(item.whole_pixels for item in batch.items))
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
     with local_copy(request.shard) as path:
         archive, limit = read_archive(path), request.shard.limit
         items = map(Item, archive.samples(limit))
-        with _read_ahead(items, request, size, "generator", min(archive.count, limit or sys.maxsize)) as reading:
+        with _open_reading(items, request, size, "generator", min(archive.count, limit or sys.maxsize)) as reading:
             yield reading
 
 
@@ -73,18 +73,18 @@ def open_inverted(
         raise ValueError(f"{request.shard.uri} is not inverted yet; run the invert wave first")
     with local_copy(request.shard) as path:
         items = _joined(store, record, request, path, masks)
-        with _read_ahead(items, request, size, output, sum(record.counts.values())) as reading:
+        with _open_reading(items, request, size, output, sum(record.counts.values())) as reading:
             yield reading
 
 
 @contextmanager
-def _read_ahead(
+def _open_reading(
     items: Iterable[Item], request: InvertRequest, size: int, output: OutputSize, total: int
 ) -> Iterator[Reading]:
-    room = Room(WHOLE_PIXELS)
-    cutter = Cutter(request.spec.geometry, size, output, request.spec.batch_size, room)
-    with ahead(cutter.batches(items)) as batches, closing(room):
-        yield Reading(total, batches, room)
+    budget = PixelBudget(WHOLE_PIXELS)
+    batcher = Batcher(request.spec.geometry, size, output, request.spec.batch_size, budget)
+    with read_ahead(batcher.batches(items)) as batches, closing(budget):
+        yield Reading(total, batches, budget)
 
 
 def _joined(
@@ -127,14 +127,14 @@ def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
 
 
 @dataclass(frozen=True)
-class Cutter:
+class Batcher:
     """Decodes samples and cuts them into batches."""
 
     geometry: Geometry
     size: int  # px a side, of the generator
     output: OutputSize
     batch_size: int
-    room: Room  # for the pixels of whole sources
+    budget: PixelBudget  # for the pixels of whole sources
 
     def batches(self, items: Iterable[Item]) -> Iterator[Batch]:
         """No batch has more than batch_size usable samples, nor many times more useless ones.
@@ -147,17 +147,17 @@ class Cutter:
         held = 0
         for item in items:
             pixels = self._kept_pixels(item)
-            if held and held + pixels > self.room.size // 2:
+            if held and held + pixels > self.budget.size // 2:
                 yield Batch(tuple(stretch), self.batch_size)
                 stretch, held = [], 0
-            self.room.take(pixels)
+            self.budget.acquire(pixels)
             item = self._decoded(item, pixels)
             stretch.append(item)
             held += item.whole_pixels
-            if held > self.room.size // 2 or self._is_full(stretch):
+            if held > self.budget.size // 2 or self._is_full(stretch):
                 yield Batch(tuple(stretch), self.batch_size)
                 stretch, held = [], 0
-            self.room.wait(self.room.size // 4)
+            self.budget.wait(self.budget.size // 4)
         if stretch:
             yield Batch(tuple(stretch), self.batch_size)
 
@@ -177,6 +177,6 @@ class Cutter:
             return item
         found = decoded(item, self.geometry, self.size, self.output)
         if found.sample.status != "ok":
-            self.room.give(pixels)
+            self.budget.release(pixels)
             return found
         return replace(found, whole_pixels=pixels)

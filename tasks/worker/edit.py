@@ -18,7 +18,7 @@ from coral_core.scoring import score
 from coral_core.types import Inversion
 from manifests.stores.store import Store
 from tasks.artifacts.loaded import Editors, Fitted
-from tasks.shards.background import Behind
+from tasks.shards.background import BackgroundWriter
 from tasks.shards.batch import Batch
 from tasks.shards.commits import commit_info, split_committed
 from tasks.shards.output import Output, ShardReport, open_outputs
@@ -76,7 +76,7 @@ def _edit_pending(
     with open_outputs(pending) as outputs:
         inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)
         pulse(TRANSFER)
-        with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, Behind() as behind:
+        with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, BackgroundWriter() as writer:
             pulse(NOTHING)
             for batch in shard.batches:
                 source = restore_batch(batch, pending, models)
@@ -85,10 +85,10 @@ def _edit_pending(
                     with output.timing("edit"):
                         ours = within(request.spec, batch, source)
                         done = edit_batch(request.spec, fitted, ours, len(batch.usable), models)
-                    behind.call(partial(write_batch, output, request, fitted.digest, batch, done))
+                    writer.submit(partial(write_batch, output, request, fitted.digest, batch, done))
                     edited += len(batch.items)
                     pulse(Pulse(edited, edited / (shard.total * len(pending))))
-                behind.call_anyway(partial(shard.finish, batch))
+                writer.submit_always(partial(shard.finish, batch))
         pulse(Pulse(edited, 1.0, transfers=True))
         for request in pending:
             info = commit_info(request)

@@ -9,7 +9,7 @@ from coral_core.inversion import invert
 from manifests.commit import read_commit
 from manifests.parquet.schema import inversion_schema
 from manifests.stores.store import Store
-from tasks.shards.background import Behind
+from tasks.shards.background import BackgroundWriter
 from tasks.shards.batch import Batch
 from tasks.shards.output import ShardReport, open_inversion
 from tasks.shards.reading import open_source
@@ -29,12 +29,12 @@ def invert_shard(
     samples = 0
     with open_inversion(request, schema) as output:
         pulse(TRANSFER)
-        with open_source(request, models.image_size) as shard, Behind() as behind:
+        with open_source(request, models.image_size) as shard, BackgroundWriter() as writer:
             pulse(NOTHING)
             for batch in shard.batches:
                 with output.timing("invert"):
                     rows = invert_batch(request, batch, models)
-                behind.call(partial(output.write, rows))
+                writer.submit(partial(output.write, rows))
                 samples += len(batch.items)
                 pulse(Pulse(samples, samples / shard.total))
         pulse(Pulse(samples, 1.0, transfers=True))

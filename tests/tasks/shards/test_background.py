@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.shards.background import Behind, Room, ahead, in_flight
+from tasks.shards.background import BackgroundWriter, PixelBudget, in_flight, read_ahead
 
 
 def test_ahead_keeps_the_order() -> None:
-    with ahead(iter(range(50))) as items:
+    with read_ahead(iter(range(50))) as items:
         assert list(items) == list(range(50))
 
 
@@ -20,14 +20,14 @@ def test_ahead_raises_what_its_source_raises() -> None:
         yield 1
         raise OSError("disk")
 
-    with ahead(source()) as items:
+    with read_ahead(source()) as items:
         assert next(items) == 1
         with pytest.raises(OSError, match="disk"):
             next(items)
 
 
 def test_ahead_ends_its_thread_when_nobody_reads_on() -> None:
-    with pytest.raises(KeyError), ahead(iter(range(1000))) as items:
+    with pytest.raises(KeyError), read_ahead(iter(range(1000))) as items:
         next(items)
         raise KeyError
     assert not any(thread.name == "read-ahead" for thread in threading.enumerate())
@@ -35,9 +35,9 @@ def test_ahead_ends_its_thread_when_nobody_reads_on() -> None:
 
 def test_behind_runs_everything_in_order_before_the_block_ends() -> None:
     done: list[int] = []
-    with Behind(depth=2) as behind:
+    with BackgroundWriter(depth=2) as writer:
         for number in range(20):
-            behind.call(lambda number=number: done.append(number))  # type: ignore[misc]
+            writer.submit(lambda number=number: done.append(number))  # type: ignore[misc]
     assert done == list(range(20))
 
 
@@ -47,19 +47,19 @@ def test_behind_raises_the_first_error_and_does_nothing_after_it() -> None:
     def fail() -> None:
         raise OSError("disk")
 
-    with pytest.raises(OSError, match="disk"), Behind() as behind:
-        behind.call(fail)
-        behind._thread.join(0.2)
-        behind.call(lambda: done.append(1))
+    with pytest.raises(OSError, match="disk"), BackgroundWriter() as writer:
+        writer.submit(fail)
+        writer._thread.join(0.2)
+        writer.submit(lambda: done.append(1))
     assert not done
 
 
 def test_behind_drops_what_waits_when_the_block_fails() -> None:
     done: list[int] = []
     gate = threading.Event()
-    with pytest.raises(KeyError), Behind() as behind:
-        behind.call(gate.wait)
-        behind.call(lambda: done.append(1))
+    with pytest.raises(KeyError), BackgroundWriter() as writer:
+        writer.submit(gate.wait)
+        writer.submit(lambda: done.append(1))
         threading.Timer(0.1, gate.set).start()
         raise KeyError
     assert not done
@@ -71,52 +71,52 @@ def test_what_others_wait_for_is_done_although_something_failed() -> None:
     def fail() -> None:
         raise OSError("disk")
 
-    with pytest.raises(OSError, match="disk"), Behind() as behind:
-        behind.call(fail)
-        behind.call_anyway(lambda: done.append(1))
-    with pytest.raises(KeyError), Behind() as behind:
-        behind.call_anyway(lambda: done.append(2))
+    with pytest.raises(OSError, match="disk"), BackgroundWriter() as writer:
+        writer.submit(fail)
+        writer.submit_always(lambda: done.append(1))
+    with pytest.raises(KeyError), BackgroundWriter() as writer:
+        writer.submit_always(lambda: done.append(2))
         raise KeyError
     assert done == [1, 2]
 
 
 def test_a_room_holds_no_more_than_its_size() -> None:
-    room, lock = Room(10), threading.Lock()
+    budget, lock = PixelBudget(10), threading.Lock()
     held = most = 0
 
     def work(size: int) -> None:
         nonlocal held, most
-        room.take(size)
+        budget.acquire(size)
         with lock:
             held += size
             most = max(most, held)
         time.sleep(0.001)
         with lock:
             held -= size
-        room.give(size)
+        budget.release(size)
 
     assert len(list(in_flight(work, [1, 4, 9, 10, 3, 3, 3] * 8, width=6))) == 56
     assert 4 < most <= 10
 
 
 def test_what_is_larger_than_a_room_has_it_alone() -> None:
-    room = Room(10)
-    room.take(25)
-    other = threading.Thread(target=room.take, args=(1,), daemon=True)
+    budget = PixelBudget(10)
+    budget.acquire(25)
+    other = threading.Thread(target=budget.acquire, args=(1,), daemon=True)
     other.start()
     other.join(0.1)
     assert other.is_alive()
-    room.give(25)
+    budget.release(25)
     other.join(5)
     assert not other.is_alive()
 
 
 def test_nobody_waits_for_a_closed_room() -> None:
-    room = Room(10)
-    room.take(10)
-    other = threading.Thread(target=room.take, args=(1,), daemon=True)
+    budget = PixelBudget(10)
+    budget.acquire(10)
+    other = threading.Thread(target=budget.acquire, args=(1,), daemon=True)
     other.start()
-    room.close()
+    budget.close()
     other.join(5)
     assert not other.is_alive()
 

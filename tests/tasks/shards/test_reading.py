@@ -18,9 +18,9 @@ from tasks.inputs.archive import Sample
 from tasks.inputs.local_copy import ShardChangedError
 from tasks.plan.plan import Plan, make_plan
 from tasks.shards import reading as reading_module
-from tasks.shards.background import Room
+from tasks.shards.background import PixelBudget
 from tasks.shards.batch import Batch, Item
-from tasks.shards.reading import Cutter, open_inverted, open_source
+from tasks.shards.reading import Batcher, open_inverted, open_source
 from tasks.spec.geometry import Geometry
 from tasks.worker import edit
 from tasks.worker.edit import edit_shard
@@ -86,7 +86,7 @@ def test_whole_sources_are_kept_where_edits_are_laid_back(plan: Plan, models: An
 
 @pytest.mark.parametrize(("room", "sizes"), [(4, [2, 2, 2, 2, 1]), (2, [1] * 9), (0.5, [1] * 9), (64, [4, 4, 1])])
 def test_whole_sources_have_a_room_and_batches_their_size(
-    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch, room: float, sizes: list[int]
+    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch, budget: float, sizes: list[int]
 ) -> None:
     decoded = finished = most = 0
 
@@ -99,7 +99,7 @@ def test_whole_sources_have_a_room_and_batches_their_size(
     store, (request,) = open_store(plan.output), plan.invert_requests()
     invert_shard(request, models, store)
     monkeypatch.setattr(reading_module, "decode", decode)
-    monkeypatch.setattr(reading_module, "WHOLE_PIXELS", room * 64 * 64)
+    monkeypatch.setattr(reading_module, "WHOLE_PIXELS", budget * 64 * 64)
     with open_inverted(store, request, 64, "source") as reading:
         found = []
         for batch in reading.batches:
@@ -107,7 +107,7 @@ def test_whole_sources_have_a_room_and_batches_their_size(
             assert batch.images(CPU).shape == (4, 3, 64, 64)
             finished += len(batch.usable)
             reading.finish(batch)
-    assert found == sizes and most <= max(1, room)
+    assert found == sizes and most <= max(1, budget)
     assert [len(batch.usable) for batch in edit_batches(plan, models)] == [4, 4, 1]
 
 
@@ -126,8 +126,8 @@ def test_a_finished_batch_lets_go_of_its_sources_whoever_still_holds_it(plan: Pl
 def test_a_source_that_cannot_be_decoded_takes_no_room() -> None:
     broken = image_bytes(1)[:-100]
     assert pixel_count(broken) == 64 * 64
-    cutter = Cutter(Geometry(), 64, "source", batch_size=4, room=Room(64 * 64))
-    found = cutter.batches(Item(Sample(str(number), image=broken)) for number in range(9))
+    batcher = Batcher(Geometry(), 64, "source", batch_size=4, budget=PixelBudget(64 * 64))
+    found = batcher.batches(Item(Sample(str(number), image=broken)) for number in range(9))
     assert [item.sample.status for batch in found for item in batch.items] == ["undecodable"] * 9
 
 
