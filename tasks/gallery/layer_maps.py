@@ -25,7 +25,7 @@ from tasks.artifacts.loaded import Fitted, load_editor
 from tasks.gallery.missing import reason_of
 from tasks.gallery.source_images import FoundSource
 from tasks.gallery.stored_latents import Latents, Name, Row, name_of
-from tasks.images.tensors import masks_of, tensor_of, to_levels
+from tasks.images.tensors import mask_tensor_of, tensor_of, to_levels
 from tasks.images.thumbnails import Tile, tile_of
 from tasks.plan.plan import Plan
 from tasks.plan.resolve import RESTORE_READS
@@ -148,8 +148,8 @@ class _Sample:
         assert source.square_HWC is not None, "the square of a chosen sample was not kept"
         if not mask:
             return cls(row["source_sha256"], source.square_HWC, ws_LD)
-        stencil = source.stencils[mask]
-        return stencil.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, stencil.levels_HW)
+        user_mask = source.user_masks[mask]
+        return user_mask.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, user_mask.levels_HW)
 
 
 @dataclass(frozen=True)
@@ -214,5 +214,5 @@ def _batches(edit: EditSpec, samples: Sequence[_Sample], models: Models) -> Iter
             source = replace(source, taps=models.encoder.body(image_BCHW))
         if edit.mask:
             levels = [sample.user_HW for sample in part if sample.user_HW is not None]
-            source = replace(source, user_mask_B1HW=masks_of(levels).to(models.device))
+            source = replace(source, user_mask_B1HW=mask_tensor_of(levels).to(models.device))
         yield source

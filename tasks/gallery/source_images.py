@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.gallery.missing import reason_of
 from tasks.gallery.stored_latents import Name, Row, name_of
-from tasks.images.decode import Picture, Stencil
+from tasks.images.decode import Picture, UserMask
 from tasks.images.thumbnails import SIDE, shrunk
 from tasks.inputs.archive import Archive, Sample, read_archive, read_mask, read_member
 from tasks.inputs.grouping import Group, Member
@@ -38,7 +38,7 @@ class Source:
 
     tile_HWC: np.ndarray  # in the geometry of the edits, at the size of tiles
     square_HWC: np.ndarray | None = None  # as the generator saw it; of those that are kept
-    stencils: Mapping[str, Stencil] = field(default_factory=dict)  # the same: the users' masks, by suffix
+    user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # the same: the users' masks, by suffix
 
 
 FoundSource = Source | str
@@ -104,8 +104,8 @@ class SourceReader:
         tile_HWC = shrunk(np.asarray(SEEN[geometry.output](item.picture)), SIDE)
         if not kept:
             return Source(tile_HWC)
-        stencils = {suffix: replace(stencil, whole=None) for suffix, stencil in item.stencils.items()}
-        return Source(tile_HWC, item.picture.pixels_HWC, stencils)
+        user_masks = {suffix: replace(user_mask, whole=None) for suffix, user_mask in item.user_masks.items()}
+        return Source(tile_HWC, item.picture.pixels_HWC, user_masks)
 
 
 def _members(archive: Archive) -> dict[str, tuple[Group, Member]]:

@@ -61,7 +61,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Stencil:
+class UserMask:
     """What of a source image may be changed: a user's mask where the generator sees the image."""
 
     levels_HW: np.ndarray  # uint8 [size, size]; 0: nothing may change, as it is everywhere unless the mask is ok
@@ -79,7 +79,7 @@ def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
     return Picture(_square(whole, placement), placement, whole.width, whole.height, whole)
 
 
-def decode_stencil(data: bytes, picture: Picture) -> Stencil:
+def decode_user_mask(data: bytes, picture: Picture) -> UserMask:
     """The mask of a picture, cut from where that was cut, with the whole mask. UnusableError gives status and reason.
 
     One of another size is scaled if it has the picture's shape, to the rounding of a pixel. However it is scaled, a
@@ -91,7 +91,7 @@ def decode_stencil(data: bytes, picture: Picture) -> Stencil:
             why = f"a mask of {whole.width} x {whole.height} pixels is of another shape than {size[0]} x {size[1]}"
             raise UnusableError("not_aligned", why)
         whole = whole.resize(size, Image.Resampling.BOX)
-    return Stencil(_square_levels(whole, picture.placement), whole)
+    return UserMask(_square_levels(whole, picture.placement), whole)
 
 
 def pixel_count(data: bytes) -> int:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image, ImageChops
 
-from tasks.images.decode import Picture, Stencil
+from tasks.images.decode import Picture, UserMask
 from tasks.spec.geometry import OutputSize
 
 
-def as_edited(
-    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+def as_generated(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, user_mask: UserMask | None
 ) -> tuple[Image.Image, Image.Image]:
     """Image and mask as they are, at the generator's size."""
     return Image.fromarray(pixels_HWC), Image.fromarray(levels_HW)
 
 
-def laid_back(
-    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, stencil: Stencil | None
+def pasted_back(
+    picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, user_mask: UserMask | None
 ) -> tuple[Image.Image, Image.Image]:
     """The edited square under its mask in the whole source, and the mask there, both at the source's size.
 
@@ -30,14 +30,14 @@ def laid_back(
     left, top, right, bottom = picture.placement.region
     size, square = (right - left, bottom - top), picture.placement.square
     levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
-    if stencil is not None:
-        assert stencil.whole is not None, "an edit is laid back under a mask that was not kept"
-        levels = ImageChops.darker(levels, stencil.whole.crop(picture.placement.region))
+    if user_mask is not None:
+        assert user_mask.whole is not None, "an edit is laid back under a mask that was not kept"
+        levels = ImageChops.darker(levels, user_mask.whole.crop(picture.placement.region))
     whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
     whole.paste(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square), (left, top), levels)
     mask.paste(levels, (left, top))
     return whole, mask
 
 
-GiveBack = Callable[[Picture, np.ndarray, np.ndarray, Stencil | None], tuple[Image.Image, Image.Image]]
-GIVEN_BACK: Mapping[OutputSize, GiveBack] = {"generator": as_edited, "source": laid_back}
+PasteBack = Callable[[Picture, np.ndarray, np.ndarray, UserMask | None], tuple[Image.Image, Image.Image]]
+PASTE_BACK: Mapping[OutputSize, PasteBack] = {"generator": as_generated, "source": pasted_back}

@@ -15,7 +15,7 @@ def tensor_of(pixels: Sequence[np.ndarray]) -> Tensor:
     return pixels_BHWC.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def masks_of(levels: Sequence[np.ndarray]) -> Tensor:
+def mask_tensor_of(levels: Sequence[np.ndarray]) -> Tensor:
     """[B,1,H,W] in [0,1] of uint8 [H,W] masks of one size."""
     return torch.from_numpy(np.stack(levels))[:, None].float().div(255)
 

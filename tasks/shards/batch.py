@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.images.decode import Picture, Stencil, UnusableError, decode, decode_stencil
-from tasks.images.tensors import masks_of, tensor_of
+from tasks.images.decode import Picture, UnusableError, UserMask, decode, decode_user_mask
+from tasks.images.tensors import mask_tensor_of, tensor_of
 from tasks.inputs.archive import Sample
 from tasks.spec.geometry import Geometry, OutputSize
 
-Pixels = TypeVar("Pixels", Picture, Stencil)
+Pixels = TypeVar("Pixels", Picture, UserMask)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Item:
     ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
     inversion_error: float | None = None
     whole_pixels: int = 0  # that its whole source takes of WHOLE_PIXELS, where it is kept
-    stencils: Mapping[str, Stencil] = field(default_factory=dict)  # suffix -> the mask, whatever its status
+    user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # suffix -> the mask, whatever its status
 
     def failed(self, unusable: UnusableError) -> Item:
         """The same sample with the reason why it is not used; its pixels are dropped."""
@@ -35,10 +35,10 @@ class Item:
 
     def within(self, mask: str) -> Item:
         """The sample as an edit has it that asks for this mask, or for none: not usable if the mask is not."""
-        stencil = self.stencils.get(mask)
-        if stencil is None or stencil.status == "ok":
+        user_mask = self.user_masks.get(mask)
+        if user_mask is None or user_mask.status == "ok":
             return self
-        return replace(self, sample=replace(self.sample, status=stencil.status, reason=stencil.reason))
+        return replace(self, sample=replace(self.sample, status=user_mask.status, reason=user_mask.reason))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Batch:
 
     def masks(self, suffix: str, device: torch.device) -> Tensor:
         """[batch_size, 1, H, W] in [0,1]; the users' masks of that suffix."""
-        return masks_of([item.stencils[suffix].levels_HW for item in self._padded()]).to(device)
+        return mask_tensor_of([item.user_masks[suffix].levels_HW for item in self._padded()]).to(device)
 
     def latents(self, device: torch.device) -> Tensor:
         """[batch_size, L, D]; the stored latents."""
@@ -82,20 +82,20 @@ def decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> It
         picture = _kept(decode(item.sample.image, geometry, size), output)
     except UnusableError as unusable:
         return item.failed(unusable)
-    stencils = {suffix: _kept(_stencil(mask, picture), output) for suffix, mask in item.sample.masks.items()}
-    return replace(item, picture=picture, stencils=stencils, sample=replace(item.sample, image=b"", masks={}))
+    user_masks = {suffix: _kept(_user_mask(mask, picture), output) for suffix, mask in item.sample.masks.items()}
+    return replace(item, picture=picture, user_masks=user_masks, sample=replace(item.sample, image=b"", masks={}))
 
 
 def _kept(pixels: Pixels, output: OutputSize) -> Pixels:
     return replace(pixels, whole=None) if output == "generator" else pixels
 
 
-def _stencil(mask: Sample, picture: Picture) -> Stencil:
+def _user_mask(mask: Sample, picture: Picture) -> UserMask:
     """A mask that is not there, or is none, lets nothing through and says why."""
     status, reason = mask.status, mask.reason
     if status == "ok":
         try:
-            return decode_stencil(mask.image, picture)
+            return decode_user_mask(mask.image, picture)
         except UnusableError as unusable:
             status, reason = unusable.status, f"its mask {mask.member}: {unusable.reason}"
-    return Stencil(np.zeros(picture.pixels_HWC.shape[:2], np.uint8), status=status, reason=reason)
+    return UserMask(np.zeros(picture.pixels_HWC.shape[:2], np.uint8), status=status, reason=reason)

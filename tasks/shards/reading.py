@@ -41,7 +41,7 @@ class Reading:
     def finish(self, batch: Batch) -> None:
         """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
         for item in batch.items:
-            for kept in (item.picture, *item.stencils.values()):
+            for kept in (item.picture, *item.user_masks.values()):
                 if kept is not None and kept.whole is not None:
                     kept.whole.close()
         self.budget.release(sum(item.whole_pixels for item in batch.items))

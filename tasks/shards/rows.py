@@ -12,7 +12,7 @@ from torch import Tensor
 from coral_core.types import Edit, Scores
 from tasks.images.decode import UnusableError
 from tasks.images.encode import file_of
-from tasks.images.paste_back import GIVEN_BACK
+from tasks.images.paste_back import PASTE_BACK
 from tasks.images.tensors import to_levels, to_pixels
 from tasks.shards.batch import Batch, Item
 from tasks.spec.requests import EditRequest, EditSpec, Shard
@@ -114,7 +114,7 @@ def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
         raise UnusableError("failed", "the edit gave pixels that are not finite")
     assert item.picture is not None
     pixels_HWC, levels_HW = done.pixels_BHWC[index], done.levels_BHW[index]
-    image, mask = GIVEN_BACK[edit.output](item.picture, pixels_HWC, levels_HW, item.stencils.get(edit.mask))
+    image, mask = PASTE_BACK[edit.output](item.picture, pixels_HWC, levels_HW, item.user_masks.get(edit.mask))
     name = _file_name(item.sample.key)
     return {
         **{name: float(values[index]) for name, values in done.scores.items()},

@@ -74,7 +74,7 @@ def _edit_pending(
     reports: list[ShardReport] = []
     edited = 0
     with open_outputs(pending) as outputs:
-        inversion, wanted, masks = pending[0].inversion, whole_or_not(pending), masks_of(pending)
+        inversion, wanted, masks = pending[0].inversion, needs_source_size(pending), mask_suffixes(pending)
         pulse(TRANSFER)
         with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, BackgroundWriter() as writer:
             pulse(NOTHING)
@@ -96,12 +96,12 @@ def _edit_pending(
     return reports
 
 
-def whole_or_not(requests: Sequence[EditRequest]) -> OutputSize:
+def needs_source_size(requests: Sequence[EditRequest]) -> OutputSize:
     """What the edits of a shard need of their sources: "source" as soon as one is laid back into them."""
     return "source" if any(request.spec.output == "source" for request in requests) else "generator"
 
 
-def masks_of(requests: Sequence[EditRequest]) -> list[str]:
+def mask_suffixes(requests: Sequence[EditRequest]) -> list[str]:
     """Suffixes of the users' masks that the edits of a shard ask for."""
     return sorted({request.spec.mask for request in requests if request.spec.mask})
 
@@ -134,8 +134,8 @@ def edit_batch(
     edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
     final = composite(edited, source, edit.onto)
     scores = score(final, source, prompts, models)
-    laid_back = edit.output == "source"  # which composites, at the source's size
-    return EditedPixels.of(edited if laid_back else final, scores, count)
+    pasted_back = edit.output == "source"  # which composites, at the source's size
+    return EditedPixels.of(edited if pasted_back else final, scores, count)
 
 
 def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from tasks.images import decode as decode_module
-from tasks.images.decode import Picture, UnusableError, decode, decode_stencil, pixel_count, pixels_of
+from tasks.images.decode import Picture, UnusableError, decode, decode_user_mask, pixel_count, pixels_of
 from tasks.images.encode import encode
-from tasks.images.paste_back import GIVEN_BACK
+from tasks.images.paste_back import PASTE_BACK
 from tasks.images.tensors import tensor_of, to_levels, to_pixels
 from tasks.spec.geometry import Geometry, OutputSize
 from tests import pictures
@@ -31,7 +31,7 @@ def whole(data: bytes) -> np.ndarray:
 
 
 def given_back(output: OutputSize, picture: Picture, *edited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    image, mask = GIVEN_BACK[output](picture, *edited, None)
+    image, mask = PASTE_BACK[output](picture, *edited, None)
     return np.asarray(image), np.asarray(mask)
 
 
@@ -302,7 +302,7 @@ def test_lossy_formats_stay_close(form: str) -> None:
 
 def levels_of(mask: bytes, size: tuple[int, int] = (64, 64), fit: str = "resize") -> np.ndarray:
     """A mask where the generator sees an image of so many pixels."""
-    return decode_stencil(mask, decoded(image_bytes(1, size), fit)).levels_HW
+    return decode_user_mask(mask, decoded(image_bytes(1, size), fit)).levels_HW
 
 
 def half_white(mode: str, form: str = "PNG") -> bytes:
@@ -343,7 +343,7 @@ def test_a_mask_goes_where_its_image_goes(fit: str, size: tuple[int, int]) -> No
     inside[top:bottom, left:right] = True
     assert np.array_equal(levels_of(mask_bytes((0, 0, *size), size), size, fit), 255 * inside)
     assert not levels_of(mask_bytes((0, 0, 0, 0), size), size, fit).any()
-    half = decode_stencil(mask_bytes((0, 0, width // 2, height), size), picture)
+    half = decode_user_mask(mask_bytes((0, 0, width // 2, height), size), picture)
     (a, _, c, *_), columns = picture.placement.inverse, np.arange(64)
     touched = inside & (a * columns + c < width // 2)
     assert not half.levels_HW[~touched].any()  # a pixel that covers nothing white is black
@@ -357,11 +357,11 @@ def test_a_mask_of_another_size_and_the_same_shape_is_scaled(scale: float) -> No
     size = (200, 133)
     other = (round(200 * scale), round(133 * scale))
     mask = mask_bytes((0, 0, other[0] // 2, other[1]), other)
-    stencil = decode_stencil(mask, decoded(image_bytes(1, size)))
-    whole_HW = np.asarray(stencil.whole)
+    user_mask = decode_user_mask(mask, decoded(image_bytes(1, size)))
+    whole_HW = np.asarray(user_mask.whole)
     assert whole_HW.shape == size[::-1]
     assert (whole_HW[:, :98] == 255).all() and not whole_HW[:, 102:].any()
-    assert (stencil.levels_HW[:, :31] == 255).all() and not stencil.levels_HW[:, 33:].any()
+    assert (user_mask.levels_HW[:, :31] == 255).all() and not user_mask.levels_HW[:, 33:].any()
 
 
 @pytest.mark.parametrize("other", [(133, 200), (200, 200), (200, 120)])
@@ -387,13 +387,13 @@ def test_laid_back_the_mask_is_nowhere_above_the_users(fit: str, size: tuple[int
     """At the source's size, whose pixels are finer than those of the generator's square."""
     data, box = image_bytes(5, size), (1, 3, size[0] // 2 + 1, size[1] - 2)
     picture = decoded(data, fit)
-    stencil = decode_stencil(mask_bytes(box, size), picture)
-    image, mask = GIVEN_BACK["source"](picture, 255 - picture.pixels_HWC, stencil.levels_HW, stencil)
+    user_mask = decode_user_mask(mask_bytes(box, size), picture)
+    image, mask = PASTE_BACK["source"](picture, 255 - picture.pixels_HWC, user_mask.levels_HW, user_mask)
     user_HW, source = pixels_of(mask_bytes(box, size)), pixels_of(data)
     assert (np.asarray(mask) <= user_HW).all() and np.asarray(mask).any()
     assert np.array_equal(np.asarray(image)[user_HW == 0], source[user_HW == 0])
     left, top, right, bottom = picture.placement.region
     inside = (slice(top, bottom), slice(left, right))
     everywhere = np.full((64, 64), 255, np.uint8)
-    _, mask = GIVEN_BACK["source"](picture, picture.pixels_HWC, everywhere, stencil)
+    _, mask = PASTE_BACK["source"](picture, picture.pixels_HWC, everywhere, user_mask)
     assert np.array_equal(np.asarray(mask)[inside], user_HW[inside])

@@ -197,14 +197,16 @@ def test_whole_masks_are_kept_and_let_go_of_as_their_sources_are(
     masked_plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for item in edit_batches(masked_plan, models, masks=["mask.png"])[0].items:
-        assert all(stencil.whole is None for stencil in item.stencils.values())
+        assert all(user_mask.whole is None for user_mask in item.user_masks.values())
     store, (request,) = open_store(masked_plan.output), masked_plan.invert_requests()
     monkeypatch.setattr(reading_module, "WHOLE_PIXELS", 6 * 64 * 64)  # half of it holds two pictures with their masks
     with open_inverted(store, request, 64, "source", ["mask.png"]) as reading:
         sizes = []
         for batch in reading.batches:
             sizes.append(len(batch.items))
-            wholes = [stencil.whole for item in batch.items for stencil in item.stencils.values() if stencil.whole]
+            wholes = [
+                user_mask.whole for item in batch.items for user_mask in item.user_masks.values() if user_mask.whole
+            ]
             assert all(whole.size == (64, 64) for whole in wholes)
             reading.finish(batch)
             for whole in wholes:
