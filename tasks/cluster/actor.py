@@ -43,7 +43,7 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True)
-class Station:
+class WorkerInfo:
     """Where an actor runs."""
 
     host: str
@@ -79,7 +79,7 @@ class Worker:
         """Fitted editors, each read from the store once."""
         return Editors(self.store, self.models)
 
-    def ready(self) -> Station:
+    def ready(self) -> WorkerInfo:
         """Where the actor is, once its networks are loaded. ValueError if they cannot be, with the host's name."""
         try:
             assert self.models
@@ -87,11 +87,11 @@ class Worker:
             raise ValueError(f"on host {socket.gethostname()}: {error}") from error
         return self.station()
 
-    def station(self) -> Station:
+    def station(self) -> WorkerInfo:
         """Where the actor is."""
         context = ray.get_runtime_context()
         gpus = tuple(context.get_accelerator_ids().get("GPU", ()))
-        return Station(socket.gethostname(), context.get_node_id(), gpus, os.getpid())
+        return WorkerInfo(socket.gethostname(), context.get_node_id(), gpus, os.getpid())
 
     def invert(self, request: InvertRequest) -> list[ShardReport]:
         """tasks.worker.invert.invert_shard."""
@@ -139,7 +139,7 @@ class Worker:
             self.latest = NOTHING
 
 
-def hire(config: WorkerConfig, resources: Resources) -> Any:
+def start_actor(config: WorkerConfig, resources: Resources) -> Any:
     """Start one actor somewhere in the cluster; returns its handle at once."""
     threads = str(resources.threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "WDS_SECURE": "1"}

@@ -40,11 +40,11 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def places(resources: Resources) -> int:
+def max_actors(resources: Resources) -> int:
     """How many actors to have. ValueError when not even one fits on any node of the cluster."""
     needs = resources.needs()
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    fits = [min(room(name, node.get(name, 0.0), amount) for name, amount in needs.items()) for node in nodes]
+    fits = [min(capacity(name, node.get(name, 0.0), amount) for name, amount in needs.items()) for node in nodes]
     if sum(fits) == 0:
         largest = {name: max((node.get(name, 0.0) for node in nodes), default=0.0) for name in needs}
         raise ValueError(
@@ -54,7 +54,7 @@ def places(resources: Resources) -> int:
     return sum(fits) if resources.actors is None else resources.actors
 
 
-def room(name: str, there: float, amount: float) -> int:
+def capacity(name: str, there: float, amount: float) -> int:
     """How many actors that need so much find it on a node. A share of a GPU lies on one device, as Ray has it."""
     if name == "GPU" and amount < 1:
         return math.floor(there) * math.floor(1 / amount + ROUNDING)

@@ -22,7 +22,7 @@ import torch
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from manifests.stores.store import CommitUnknown
-from tasks.cluster.pooled_actor import Member, Work
+from tasks.cluster.pooled_actor import PooledActor, Work
 from tasks.cluster.signals import answered_later
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.spec.resources import PATIENCE, Deadlines
@@ -84,11 +84,11 @@ class Backlog:
 class Pool:
     """`size` actors at most, made by `hire`; they are kept from one run() to the next."""
 
-    hire: Callable[[], Any]
+    start_actor: Callable[[], Any]
     size: int
     deadlines: Deadlines = PATIENCE
     limit: TimeLimit = UNLIMITED
-    members: list[Member] = field(default_factory=list)
+    actors: list[PooledActor] = field(default_factory=list)
     _spent: float = 0.0  # seconds that members who are gone had been ready
     _deadly: set[str] = field(default_factory=set)  # works whose workers were lost since something was last finished
     _idle_losses: int = 0  # workers who were lost without work since one was last given some
@@ -109,7 +109,7 @@ class Pool:
         without finishing anything.
         """
         backlog = Backlog(deque(works))
-        while backlog.waiting or any(member.work for member in self.members):
+        while backlog.waiting or any(actor.work for actor in self.actors):
             if self.limit.used_up:
                 backlog.waiting.clear()
             if self.limit.over:
@@ -117,108 +117,108 @@ class Pool:
             with answered_later():
                 outcomes = self._round(backlog)
             yield from outcomes
-            watch([member.latest for member in self.members if member.work and member.latest])
+            watch([actor.latest for actor in self.actors if actor.work and actor.latest])
 
     def close(self) -> None:
         """Let every actor go, at once."""
-        for member in list(self.members):
-            self._dismiss(member)
+        for actor in list(self.actors):
+            self._dismiss(actor)
 
     @property
     def actor_seconds(self) -> float:
         """How long actors have been ready, in all."""
-        return self._spent + sum(member.seconds for member in self.members)
+        return self._spent + sum(actor.seconds for actor in self.actors)
 
     def _round(self, backlog: Backlog) -> list[Outcome]:
         """Hand out work, wait a moment, and take what has ended."""
         self._staff(len(backlog.waiting))
         self._assign(backlog.waiting)
-        outcomes = [self._settle(member, backlog) for member in self._finished()]
-        outcomes += [self._replace(member, reason, backlog, blame) for member, reason, blame in self._overdue()]
+        outcomes = [self._settle(actor, backlog) for actor in self._finished()]
+        outcomes += [self._replace(actor, reason, backlog, blame) for actor, reason, blame in self._overdue()]
         return [outcome for outcome in outcomes if outcome is not None]
 
     def _staff(self, waiting: int) -> None:
-        idle = sum(member.work is None for member in self.members)
-        for _ in range(min(self.size - len(self.members), waiting - idle)):
-            self.members.append(Member(self.hire()))
+        idle = sum(actor.work is None for actor in self.actors)
+        for _ in range(min(self.size - len(self.actors), waiting - idle)):
+            self.actors.append(PooledActor(self.start_actor()))
 
     def _assign(self, waiting: deque[Work]) -> None:
-        for member in list(self.members):
+        for actor in list(self.actors):
             try:
-                if member.greeted() and member.work is None and waiting:
-                    member.begin(waiting[0])
+                if actor.poll_ready() and actor.work is None and waiting:
+                    actor.begin(waiting[0])
                     waiting.popleft()
                     self._idle_losses = 0
             except RayError as error:
-                self._reject(member, error)
+                self._reject(actor, error)
 
-    def _finished(self) -> list[Member]:
+    def _finished(self) -> list[PooledActor]:
         """Who has ended a work, after waiting a moment for somebody to."""
-        calls = {member.call: member for member in self.members if member.work}
-        greetings = [member.greeting for member in self.members if member.place is None]
-        ready, _ = ray.wait([*calls, *greetings], timeout=TICK_SECONDS) if calls or greetings else ([], [])
+        calls = {actor.call: actor for actor in self.actors if actor.work}
+        ready_refs = [actor.ready_ref for actor in self.actors if actor.info is None]
+        ready, _ = ray.wait([*calls, *ready_refs], timeout=TICK_SECONDS) if calls or ready_refs else ([], [])
         return [calls[reference] for reference in ready if reference in calls]
 
-    def _overdue(self) -> list[tuple[Member, str, Blame]]:
+    def _overdue(self) -> list[tuple[PooledActor, str, Blame]]:
         """Whom to give up waiting for, and why. Who has died without work is let go, and costs no work an attempt."""
-        for member in [member for member in self.members if member.place is not None]:
+        for actor in [actor for actor in self.actors if actor.info is not None]:
             try:
-                member.listen()
+                actor.listen()
             except RayError as error:
-                self._dismiss(member)
-                self._count_loss(member, _one_line(error))
+                self._dismiss(actor)
+                self._count_loss(actor, _one_line(error))
         return [
-            (member, reason, Blame.WORK if member.stuck(self.deadlines) else Blame.MACHINE)
-            for member in self.members
-            if (reason := member.overdue(self.deadlines))
+            (actor, reason, Blame.WORK if actor.stuck(self.deadlines) else Blame.MACHINE)
+            for actor in self.actors
+            if (reason := actor.overdue(self.deadlines))
         ]
 
-    def _settle(self, member: Member, backlog: Backlog) -> Outcome | None:
+    def _settle(self, actor: PooledActor, backlog: Backlog) -> Outcome | None:
         """The outcome of a call that ended, or None if the work is to be done again."""
-        work = member.work
+        work = actor.work
         assert work is not None
         try:
-            result = ray.get(member.call)
+            result = ray.get(actor.call)
         except RayError as error:
             if not isinstance(error, RayTaskError) or isinstance(error, FATAL_ERRORS):
-                return self._replace(member, _one_line(error), backlog, _blame(error))
-            member.end()
+                return self._replace(actor, _one_line(error), backlog, _blame(error))
+            actor.end()
             attempt = len(backlog.tries[work.key]) + 1
             if isinstance(error, MACHINE_ERRORS):
-                return backlog.again(work, _one_line(error), Blame.MACHINE, turns=len(self.members))
+                return backlog.again(work, _one_line(error), Blame.MACHINE, turns=len(self.actors))
             return Outcome(work, error=_one_line(error), traceback=str(error), attempts=attempt)
-        member.end()
+        actor.end()
         self._deadly.clear()
         return Outcome(work, result, attempts=len(backlog.tries[work.key]) + 1)
 
-    def _replace(self, member: Member, reason: str, backlog: Backlog, blame: Blame) -> Outcome | None:
+    def _replace(self, actor: PooledActor, reason: str, backlog: Backlog, blame: Blame) -> Outcome | None:
         """Let a dead or stuck actor go; the next round hires another. What becomes of its work."""
-        self._dismiss(member)
+        self._dismiss(actor)
         if blame is not Blame.NOBODY:
-            self._count_loss(member, reason)
-        return backlog.again(member.work, reason, blame, turns=len(self.members)) if member.work else None
+            self._count_loss(actor, reason)
+        return backlog.again(actor.work, reason, blame, turns=len(self.actors)) if actor.work else None
 
-    def _reject(self, member: Member, error: RayError) -> None:
+    def _reject(self, actor: PooledActor, error: RayError) -> None:
         """Let an actor go that did not become ready. ValueError when that was no accident."""
-        self._dismiss(member)
+        self._dismiss(actor)
         answered = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
         if answered and not isinstance(error, MACHINE_ERRORS + FATAL_ERRORS):
             raise ValueError(f"a worker cannot begin: {_one_line(error)}") from error
-        self._count_loss(member, _one_line(error))
+        self._count_loss(actor, _one_line(error))
 
-    def _dismiss(self, member: Member) -> None:
-        self.members.remove(member)
-        ray.kill(member.handle)
-        self._spent += member.seconds
+    def _dismiss(self, actor: PooledActor) -> None:
+        self.actors.remove(actor)
+        ray.kill(actor.handle)
+        self._spent += actor.seconds
 
-    def _count_loss(self, member: Member, reason: str) -> None:
+    def _count_loss(self, actor: PooledActor, reason: str) -> None:
         """The circuit breaker. One work that dies again counts once, so that a few bad shards do not stop a run.
 
         Who is lost without work (it may only have waited for a free place) counts if nobody else is at work.
         """
-        if member.work:
-            self._deadly.add(member.work.key)
-        elif any(other.work for other in self.members):
+        if actor.work:
+            self._deadly.add(actor.work.key)
+        elif any(other.work for other in self.actors):
             log.warning("a worker was lost while others are at work: %s", reason)
         else:
             self._idle_losses += 1

@@ -34,12 +34,12 @@ class Work:
 
 
 @dataclass(eq=False)
-class Member:
+class PooledActor:
     """One actor: starting, idle or at work."""
 
     handle: Any
-    greeting: Any = field(init=False)  # reference of its answer to ready()
-    place: Any = None  # that answer; None until it is there
+    ready_ref: Any = field(init=False)  # reference of its answer to ready()
+    info: Any = None  # that answer; None until it is there
     work: Work | None = None
     call: Any = None  # reference of the running call
     latest: Any = None  # its last pulse
@@ -54,14 +54,14 @@ class Member:
         return 0.0 if self._ready is None else time.monotonic() - self._ready
 
     def __post_init__(self) -> None:
-        self.greeting = self.handle.ready.remote()
+        self.ready_ref = self.handle.ready.remote()
 
-    def greeted(self) -> bool:
+    def poll_ready(self) -> bool:
         """Whether the answer to ready() is there. What went wrong before it could be given is raised."""
-        if self.place is None and _is_ready(self.greeting):
-            self.place = ray.get(self.greeting)
+        if self.info is None and _is_ready(self.ready_ref):
+            self.info = ray.get(self.ready_ref)
             self._ready = time.monotonic()
-        return self.place is not None
+        return self.info is not None
 
     def begin(self, work: Work) -> None:
         """Hand out a piece of work."""
@@ -90,7 +90,7 @@ class Member:
     def overdue(self, deadlines: Deadlines) -> str:
         """Which deadline it has missed, in words; empty if none."""
         now = time.monotonic()
-        if self.place is None and now - self._began > 60 * deadlines.start_minutes:
+        if self.info is None and now - self._began > 60 * deadlines.start_minutes:
             return f"not ready after {deadlines.start_minutes:g} minutes"
         if self.work is None:
             return ""

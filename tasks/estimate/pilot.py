@@ -23,7 +23,7 @@ from manifests.commit import read_commit
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from manifests.stores.store import Store
-from tasks.cluster.connection import places
+from tasks.cluster.connection import max_actors
 from tasks.cluster.pool import Outcome
 from tasks.cluster.pooled_actor import Work
 from tasks.estimate.forecast import Pace, ShardPace
@@ -152,7 +152,7 @@ class Pilot:
         with run:
             for wave in (waves.invert, waves.fit, waves.edit):
                 _check(wave(run))
-            return run.seconds, places(resources)
+            return run.seconds, max_actors(resources)
 
     def pace(self, store: Store, seconds: Seconds, left: Left) -> Pace:
         """What the works took, per image and per fit that is left."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from manifests.stores.open import open_store
 from manifests.stores.preflight import preflight
-from tasks.cluster.actor import WorkerConfig, hire
-from tasks.cluster.connection import connect, disconnect, places
+from tasks.cluster.actor import WorkerConfig, start_actor
+from tasks.cluster.connection import connect, disconnect, max_actors
 from tasks.cluster.pool import Outcome, Pool
 from tasks.cluster.pooled_actor import Work
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
@@ -75,7 +75,7 @@ class Run:
         if not works or self.limit.used_up:
             return
         finished = samples = failed = 0
-        waiting = "" if self._pool and self._pool.members else "starting workers"
+        waiting = "" if self._pool and self._pool.actors else "starting workers"
         self.on_progress(WaveState(wave, len(works), 0, 0, 0, waiting))
 
         def watch(pulses: Sequence[Pulse]) -> None:
@@ -107,7 +107,7 @@ class Run:
         if self._pool is None:
             if connect():
                 self._stack.callback(disconnect)
-            hiring = partial(hire, self.worker_config(), self.resources)
-            pool = Pool(hiring, places(self.resources), self.deadlines, self.limit)
+            hiring = partial(start_actor, self.worker_config(), self.resources)
+            pool = Pool(hiring, max_actors(self.resources), self.deadlines, self.limit)
             self._pool = self._stack.enter_context(pool)
         return self._pool

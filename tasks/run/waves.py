@@ -16,7 +16,7 @@ from tasks.run.run import Run
 from tasks.shards.output import ShardReport
 from tasks.spec.requests import FitRequest
 
-SETS_ASIDE = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
+QUARANTINE_METHODS = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
 """Method of a work on a shard -> the method that quarantines the shard instead."""
 
 
@@ -154,15 +154,15 @@ def _do_shards(run: Run, works: Sequence[Work], found: WaveSummary) -> None:
         if outcome.deadly:
             deadly.append(outcome)
         found.take(outcome)
-    for outcome in run.outcomes("quarantine", [_set_aside(each) for each in deadly], _samples):
+    for outcome in run.outcomes("quarantine", [quarantine_work(each) for each in deadly], _samples):
         found.take(outcome)
 
 
-def _set_aside(outcome: Outcome) -> Work:
+def quarantine_work(outcome: Outcome) -> Work:
     """Instead of a work that is given up: its samples as rows without a result."""
     work = outcome.work
     arguments = (*work.arguments, outcome.error)
-    return Work(work.key, f"quarantine {work.name}", SETS_ASIDE[work.method], arguments, work.minutes)
+    return Work(work.key, f"quarantine {work.name}", QUARANTINE_METHODS[work.method], arguments, work.minutes)
 
 
 def _samples(reports: Sequence[ShardReport]) -> int:

@@ -39,7 +39,7 @@ def quarantine_inversion(request: InvertRequest, store: Store, reason: str, puls
     with open_inversion(request, NO_LATENTS) as output, local_copy(request.shard) as path:
         items = (Item(sample) for sample in read_samples(path, request.shard.limit))
         total = 0
-        for batch in _set_aside(items, reason):
+        for batch in _without_pixels(items, reason):
             output.write(inversion_rows(request.shard, batch, None, None))
             total += len(batch.items)
         info = {"name": request.shard.uri, "shard": request.shard.content, "quarantined": reason}
@@ -56,7 +56,7 @@ def quarantine_edits(
         return reports
     record = inversion_of(store, pending)
     with open_outputs(pending) as outputs:
-        for batch in _set_aside(stored_inversions(store, record), reason):
+        for batch in _without_pixels(stored_inversions(store, record), reason):
             for request in pending:
                 outputs[request.id].write(edit_rows(request, "", batch, None))
         total = sum(record.counts.values())
@@ -66,7 +66,7 @@ def quarantine_edits(
     return reports
 
 
-def _set_aside(items: Iterable[Item], reason: str) -> Iterator[Batch]:
+def _without_pixels(items: Iterable[Item], reason: str) -> Iterator[Batch]:
     """The items in stretches, without pixels; those that were fine until now with the reason."""
     unusable = UnusableError("quarantined", reason)
     done = (item.failed(unusable) if item.sample.status == "ok" else item for item in items)

@@ -13,7 +13,7 @@ import ray
 
 from coral_core.bundle.catalog import read_bundle
 from manifests.stores.s3_options import AMBIENT
-from tasks.cluster.actor import Station, WorkerConfig, hire
+from tasks.cluster.actor import WorkerConfig, WorkerInfo, start_actor
 from tasks.cluster.connection import disconnect
 from tasks.cluster.pool import Pool
 from tasks.cluster.pooled_actor import Work
@@ -49,9 +49,9 @@ def make_config(tmp_path: Path, bundle: Path) -> Any:
     return make
 
 
-def stations(config: WorkerConfig, resources: Resources, count: int) -> list[tuple[Station, str]]:
+def stations(config: WorkerConfig, resources: Resources, count: int) -> list[tuple[WorkerInfo, str]]:
     """Where `count` actors are that run at once, and the devices that CUDA would show each."""
-    actors = [hire(config, resources) for _ in range(count)]
+    actors = [start_actor(config, resources) for _ in range(count)]
     found = ray.get([actor.station.remote() for actor in actors])
     shown = ray.get([actor.__ray_call__.remote(lambda worker: os.environ["CUDA_VISIBLE_DEVICES"]) for actor in actors])
     for actor in actors:
@@ -90,7 +90,7 @@ def test_an_actor_may_have_both(make_config: Any) -> None:
 def test_an_actor_that_cannot_work_says_why_and_the_run_ends(changes: Any, says: str, make_config: Any) -> None:
     resources = Resources(num_gpus=1)
     with (
-        Pool(lambda: hire(make_config(**changes), resources), 2) as pool,
+        Pool(lambda: start_actor(make_config(**changes), resources), 2) as pool,
         pytest.raises(ValueError, match=f"a worker cannot begin: ValueError: {says}"),
     ):
         list(pool.run([Work("a", "a", "invert", ())], lambda pulses: None))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from tasks.cluster.connection import connect, disconnect, places
+from tasks.cluster.connection import connect, disconnect, max_actors
 from tasks.spec.resources import Resources
 
 
@@ -33,7 +33,7 @@ def two_gpus() -> Iterator[None]:
     ],
 )
 def test_auto_means_as_many_as_fit(resources: Resources, actors: int) -> None:
-    assert places(resources) == actors
+    assert max_actors(resources) == actors
 
 
 class Holder:
@@ -43,18 +43,18 @@ class Holder:
 
 
 def test_ray_starts_as_many_that_share_devices_and_not_one_more() -> None:
-    fits = places(Resources(num_gpus=0.6))
+    fits = max_actors(Resources(num_gpus=0.6))
     holders = [ray.remote(Holder).options(num_cpus=0, num_gpus=0.6).remote() for _ in range(fits + 1)]
-    greetings = [holder.ready.remote() for holder in holders]
-    assert len(ray.wait(greetings, num_returns=fits, timeout=120)[0]) == fits
-    assert len(ray.wait(greetings, num_returns=fits + 1, timeout=1)[0]) == fits
+    ready_refs = [holder.ready.remote() for holder in holders]
+    assert len(ray.wait(ready_refs, num_returns=fits, timeout=120)[0]) == fits
+    assert len(ray.wait(ready_refs, num_returns=fits + 1, timeout=1)[0]) == fits
     for holder in holders:
         ray.kill(holder)
 
 
 def test_what_no_node_has_is_refused_with_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"'GPU': 3.*the most any of 1 nodes has is .*'GPU': 2.*RAY_ADDRESS"):
-        places(Resources(num_gpus=3))
+        max_actors(Resources(num_gpus=3))
 
 
 def test_a_cluster_that_is_joined_already_is_not_ours_to_leave() -> None:

@@ -125,12 +125,12 @@ def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
         doer = ray.remote(concurrency_groups={"pulse": 1})(Doer)
         later = chain(starts, repeat(starts[-1] if starts else ""))
 
-        def hire() -> Any:
+        def start_actor() -> Any:
             start = next(later)
             num_cpus = 10**6 if start == "wait" else 0.1  # nobody has so many
             return doer.options(num_cpus=num_cpus, max_restarts=0).remote(tmp_path, start)
 
-        pools.append(Pool(hire, size, deadlines))
+        pools.append(Pool(start_actor, size, deadlines))
         return pools[-1]
 
     yield make
@@ -159,7 +159,7 @@ def test_all_work_is_done_and_actors_are_kept(make_pool: Callable[..., Pool]) ->
     places = set()
     for _ in range(2):
         assert results(run(pool, doubles(20))) == [2 * number for number in range(20)]
-        places |= {member.place for member in pool.members}
+        places |= {actor.place for actor in pool.actors}
     assert len(places) == 2
 
 
@@ -237,10 +237,10 @@ def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_poo
 def test_an_actor_that_is_good_for_nothing_more_is_replaced(error: str, make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(1)
     run(pool, doubles(1))
-    before = pool.members[0].place
+    before = pool.actors[0].place
     found = run(pool, [work("a", "fail", "a", 1, error)])
     assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.members[0].place}"
-    assert pool.members[0].place != before
+    assert pool.actors[0].place != before
 
 
 @pytest.mark.parametrize(
@@ -311,14 +311,14 @@ def test_without_a_place_for_anybody_the_run_stops(make_pool: Callable[..., Pool
 def test_work_that_could_not_be_handed_out_is_not_lost(make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(1)
     run(pool, doubles(1))
-    broken = pool.members[0]
+    broken = pool.actors[0]
 
     def refuse(number: int) -> None:
         raise ActorUnavailableError("the actor is temporarily unavailable", None)
 
     broken.handle.double = SimpleNamespace(remote=refuse)
     assert results(run(pool, doubles(2))) == [0, 2]
-    assert broken not in pool.members
+    assert broken not in pool.actors
 
 
 def test_an_actor_that_cannot_begin_says_why_at_once(make_pool: Callable[..., Pool]) -> None:

@@ -121,7 +121,7 @@ def run_pool(hours: float, *seconds: float) -> tuple[list[str], list[str], Pool]
 
         def watch(pulses: list[Any]) -> None:
             if clock.hours == 0:
-                in_hand[:] = [member.work.name for member in pool.members if member.work]
+                in_hand[:] = [actor.work.name for actor in pool.actors if actor.work]
                 clock.hours = hours if in_hand else 0.0
 
         return in_hand, [outcome.work.name for outcome in pool.run(works, watch)], pool
@@ -137,6 +137,6 @@ def test_what_is_in_hand_is_finished_and_nothing_else_begun(cluster: None) -> No
 def test_what_takes_too_long_is_dropped(cluster: None) -> None:
     started = time.monotonic()
     in_hand, done, pool = run_pool(1.2, *[3000.0] * 3)
-    assert in_hand and (done, pool.members) == ([], [])
+    assert in_hand and (done, pool.actors) == ([], [])
     assert time.monotonic() - started < 1500
     assert 0 < pool.actor_seconds < 3000
