@@ -11,7 +11,8 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from tasks.run.progress import OnProgress, WaveState, unseen
+from tasks.run.progress import OnProgress, WaveState
+from tasks.spec.callbacks import ignore
 
 Style = Literal["bars", "lines", "none"]
 SECONDS_BETWEEN_LINES = 10.0
@@ -24,7 +25,7 @@ def shown(style: Style) -> Iterator[OnProgress]:
         with Bars(Console(stderr=True)) as bars:
             yield bars
     else:
-        yield Lines(Console(stderr=True)) if style == "lines" else unseen
+        yield Lines(Console(stderr=True)) if style == "lines" else ignore
 
 
 class Clock:

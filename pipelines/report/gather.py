@@ -190,7 +190,7 @@ def _sections(
     plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Spent
 ) -> Iterator[EditSection]:
     highest = highest_area([each.layers for each in figures.values()])
-    unseen = LayerMap(missing="no drawn sample has an image")
+    ignore = LayerMap(missing="no drawn sample has an image")
     for edit in plan.edits:
         found = figures.get(edit.edit_id, EditFigures())
         yield EditSection(
@@ -198,7 +198,7 @@ def _sections(
             figures=found,
             shares=shares(found.statuses),
             panels=tuple(_panels(found, gates[edit.edit_id].active)),
-            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, unseen), highest),
+            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, ignore), highest),
             drawn=tuple(drawings.by_edit.get(edit.edit_id, ())),
             artifact=spent.fits.get(edit.fit_id),
         )

@@ -23,6 +23,7 @@ from tasks.artifacts.captioned_source import captioned
 from tasks.artifacts.fit_requests import fit_request
 from tasks.artifacts.stored import encode_artifact, read_notes
 from tasks.inputs.find import find_shards
+from tasks.spec.callbacks import ignore
 
 
 def ship(
@@ -53,14 +54,10 @@ def ship(
         load_strict(editor, {key: each.float() for key, each in safetensors.torch.load(stored).items()}, str(path))
         trainings = read_notes(stored).get("trainings", [])
     path.parent.mkdir(exist_ok=True)  # before hours of training are lost for want of it
-    source = captioned(models, find_shards(captions, {}, s3), _unheard)
+    source = captioned(models, find_shards(captions, {}, s3), ignore)
     report = editor.fit(source, method.fit_config(options), progress)
     told = {"images": len(source.keys), "options": dict(changes), "steps": report.steps, "warm_start": goes_on}
     request = fit_request(method, method.resolve({}), Prompt(""), bundle)
     partial = path.with_suffix(".partial")
     partial.write_bytes(encode_artifact(request, editor, report, torch.float16, [*trainings, told]))
     return partial.replace(path), report
-
-
-def _unheard(tar: str, samples: int) -> None:
-    """Reading tells nobody."""

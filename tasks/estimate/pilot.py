@@ -35,9 +35,10 @@ from tasks.inputs.local_copy import local_copy
 from tasks.plan.plan import Plan
 from tasks.publish.gc import PILOTS
 from tasks.run import waves
-from tasks.run.progress import OnProgress, unseen
+from tasks.run.progress import OnProgress
 from tasks.run.run import Run
 from tasks.run.waves import WaveSummary
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import EditRequest, InvertRequest, Shard
 from tasks.spec.resources import Resources
 
@@ -49,7 +50,7 @@ CHUNK = 2**20
 class TimedRun(Run):
     """A run that knows how long each work took. With one worker that is the time since the one before ended."""
 
-    def __init__(self, plan: Plan, resources: Resources, on_progress: OnProgress = unseen) -> None:
+    def __init__(self, plan: Plan, resources: Resources, on_progress: OnProgress = ignore) -> None:
         super().__init__(plan, resources, on_progress)
         self.seconds: dict[tuple[str, str], float] = {}
 
@@ -188,7 +189,7 @@ class Measurement:
 
 
 def measure(
-    plan: Plan, left: Left, resources: Resources, samples: int, on_progress: OnProgress = unseen
+    plan: Plan, left: Left, resources: Resources, samples: int, on_progress: OnProgress = ignore
 ) -> Measurement:
     """What one actor takes, from a pilot with one batch and so many samples more of the shard of median size.
 

@@ -22,6 +22,7 @@ from tasks.export.destination import Destination, ExportedFile, claim
 from tasks.export.files import FileOptions, packed
 from tasks.export.samples import SampleOptions, TrainingSample, training_samples
 from tasks.shards.output import scratch_folder
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import content_id
 
 FORMAT = 2
@@ -30,10 +31,6 @@ GOOD = "status = 'ok'"
 
 OnFiles = Callable[[int, int], None]
 """Called with the samples that are there, and those there will be."""
-
-
-def unseen(done: int, total: int) -> None:
-    """For exports that nobody watches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +65,7 @@ class ExportReport:
 
 
 def export(
-    store: Store, destination: Store, spec: ExportSpec, on_files: OnFiles = unseen, s3: S3Options = AMBIENT
+    store: Store, destination: Store, spec: ExportSpec, on_files: OnFiles = ignore, s3: S3Options = AMBIENT
 ) -> ExportReport:
     """Export what `spec` chooses from an output into a destination; doing it again goes on, or does nothing.
 

@@ -19,7 +19,3 @@ class WaveState:
 
 
 OnProgress = Callable[[WaveState], None]
-
-
-def unseen(state: WaveState) -> None:
-    """For runs that nobody watches."""

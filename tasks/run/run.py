@@ -18,7 +18,8 @@ from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.plan.plan import Plan, record_plan
 from tasks.plan.retry import record_retries
 from tasks.plan.status import plan_status
-from tasks.run.progress import OnProgress, WaveState, unseen
+from tasks.run.progress import OnProgress, WaveState
+from tasks.spec.callbacks import ignore
 from tasks.spec.resources import PATIENCE, Deadlines, Resources
 from tasks.worker.pulse import Pulse
 
@@ -30,7 +31,7 @@ class Run:
         self,
         plan: Plan,
         resources: Resources,
-        on_progress: OnProgress = unseen,
+        on_progress: OnProgress = ignore,
         deadlines: Deadlines = PATIENCE,
         limit: TimeLimit = UNLIMITED,
     ) -> None:

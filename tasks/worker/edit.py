@@ -24,9 +24,10 @@ from tasks.shards.commits import commit_info, split_committed
 from tasks.shards.output import Output, ShardReport, open_outputs
 from tasks.shards.reading import open_inverted
 from tasks.shards.rows import EditedPixels, edit_rows
+from tasks.spec.callbacks import ignore
 from tasks.spec.geometry import OutputSize
 from tasks.spec.requests import EditRequest, EditSpec
-from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse, unwatched
+from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse
 
 
 def edit_shard(
@@ -35,7 +36,7 @@ def edit_shard(
     models: Models,
     store: Store,
     max_failure_rate: float = 1.0,
-    pulse: OnPulse = unwatched,
+    pulse: OnPulse = ignore,
 ) -> list[ShardReport]:
     """Apply every pending edit to one shard and commit each. Doing it again returns the first commits.
 

@@ -14,11 +14,12 @@ from tasks.artifacts.bundled import adopt_shipped
 from tasks.artifacts.captioned_source import captioned
 from tasks.artifacts.loaded import Editors
 from tasks.artifacts.stored import Artifact, read_artifact, save_artifact
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import FitRequest
-from tasks.worker.pulse import OnPulse, Pulse, unwatched
+from tasks.worker.pulse import OnPulse, Pulse
 
 
-def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = unwatched) -> Artifact:
+def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = ignore) -> Artifact:
     """Train and store one editor, or return the artifact that is there, or that the bundle ships."""
     artifact = read_artifact(store, request.id) or adopt_shipped(store, models.folder, request)
     if artifact is not None:

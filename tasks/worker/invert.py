@@ -14,12 +14,13 @@ from tasks.shards.batch import Batch
 from tasks.shards.output import ShardReport, open_inversion
 from tasks.shards.reading import open_source
 from tasks.shards.rows import Row, inversion_rows
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import InvertRequest
-from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse, unwatched
+from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse
 
 
 def invert_shard(
-    request: InvertRequest, models: Models, store: Store, max_failure_rate: float = 1.0, pulse: OnPulse = unwatched
+    request: InvertRequest, models: Models, store: Store, max_failure_rate: float = 1.0, pulse: OnPulse = ignore
 ) -> ShardReport:
     """Find and store the latents of every sample of one shard."""
     record = read_commit(store, request.id)

@@ -20,7 +20,3 @@ NOTHING = Pulse(samples=0, fraction=0.0)
 TRANSFER = Pulse(samples=0, fraction=0.0, transfers=True)
 
 OnPulse = Callable[[Pulse], None]
-
-
-def unwatched(pulse: Pulse) -> None:
-    """For callers who do not want to know."""

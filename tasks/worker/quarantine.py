@@ -22,15 +22,16 @@ from tasks.shards.commits import commit_info, inversion_of, split_committed
 from tasks.shards.output import ShardReport, open_inversion, open_outputs
 from tasks.shards.reading import stored_inversions
 from tasks.shards.rows import edit_rows, inversion_rows
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import EditRequest, InvertRequest
-from tasks.worker.pulse import TRANSFER, OnPulse, unwatched
+from tasks.worker.pulse import TRANSFER, OnPulse
 
 NO_LATENTS = inversion_schema(0, 0)
 """Nothing in the file has latents, and the sizes of the networks that would give them were not asked for."""
 ROWS_AT_ONCE = 256
 
 
-def quarantine_inversion(request: InvertRequest, store: Store, reason: str, pulse: OnPulse = unwatched) -> ShardReport:
+def quarantine_inversion(request: InvertRequest, store: Store, reason: str, pulse: OnPulse = ignore) -> ShardReport:
     """Commit the samples that the tar lists, each without latents. What was committed before stays."""
     pulse(TRANSFER)
     record = read_commit(store, request.id)
@@ -47,7 +48,7 @@ def quarantine_inversion(request: InvertRequest, store: Store, reason: str, puls
 
 
 def quarantine_edits(
-    requests: Sequence[EditRequest], store: Store, reason: str, pulse: OnPulse = unwatched
+    requests: Sequence[EditRequest], store: Store, reason: str, pulse: OnPulse = ignore
 ) -> list[ShardReport]:
     """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed."""
     pulse(TRANSFER)
