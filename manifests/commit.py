@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from manifests.parquet.row_places import RowPlace
 from manifests.parquet.writer import LocalPart
 from manifests.stores.store import CommitConflict, CommitUnknown, ObjectInfo, Store
 
@@ -109,12 +110,12 @@ def read_commit(store: Store, request_id: str) -> CommitRecord | None:
     return CommitRecord.from_json(data)
 
 
-def locations(record: CommitRecord, prefix: str = "data/") -> Iterator[tuple[str, int, int]]:
-    """(object key, row group, row within it) of each row, in the order written, over the objects below prefix."""
+def locations(record: CommitRecord, prefix: str = "data/") -> Iterator[RowPlace]:
+    """The place of each row, in the order written, over the objects below prefix."""
     for ref in record.objects:
         if ref.key.startswith(prefix):
             for group, rows in enumerate(ref.row_groups):
-                yield from ((ref.key, group, row) for row in range(rows))
+                yield from (RowPlace(ref.key, group, row) for row in range(rows))
 
 
 def _claim(store: Store, record: CommitRecord) -> CommitRecord:

@@ -92,7 +92,7 @@ class EditedSet:
         return [_edited(row) for row in sorted(rows, key=lambda row: row["key"])]
 
 
-class Showcase:
+class Demo:
     """The demo's output and what can be said of it."""
 
     def __init__(self, output: Path) -> None:
@@ -166,7 +166,7 @@ def main() -> int:
     show(*run_tables(summary))
     if summary.exit_code == 1:
         return 1
-    showcase = Showcase(FOLDER / "output")
+    showcase = Demo(FOLDER / "output")
     show(showcase.report())
     for sql in QUERIES:
         print(f'\n$ coral query {showcase.output} "{sql}"')

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from manifests.parquet.reader import open_parquet
 from manifests.stores.store import Store
 
 
-@dataclass(frozen=True)
-class Place:
+class RowPlace(NamedTuple):
     """One row of one row group of an object."""
 
     key: str
@@ -20,12 +18,14 @@ class Place:
     row: int
 
 
-def place_of(row: Mapping[str, Any]) -> Place | None:
+def place_of(row: Mapping[str, Any]) -> RowPlace | None:
     """Where the pixels of a manifest row lie; None for a row without."""
-    return Place(row["image_uri"], row["row_group"], row["row"]) if row["image_uri"] else None
+    return RowPlace(row["image_uri"], row["row_group"], row["row"]) if row["image_uri"] else None
 
 
-def rows_at(store: Store, places: Iterable[Place], columns: Sequence[str]) -> Iterator[tuple[Place, dict[str, Any]]]:
+def rows_at(
+    store: Store, places: Iterable[RowPlace], columns: Sequence[str]
+) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
     """The rows at the places, object by object; each object is opened, and each row group read, once."""
     by_object: defaultdict[str, defaultdict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     for place in places:
@@ -35,4 +35,4 @@ def rows_at(store: Store, places: Iterable[Place], columns: Sequence[str]) -> It
             for group, rows in sorted(groups.items()):
                 wanted = sorted(rows)
                 taken = file.read_row_group(group, columns=list(columns)).take(wanted).to_pylist()
-                yield from zip([Place(key, group, row) for row in wanted], taken, strict=True)
+                yield from zip([RowPlace(key, group, row) for row in wanted], taken, strict=True)

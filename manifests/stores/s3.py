@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from botocore import exceptions as boto
 
 from manifests.stores.resumable_file import open_spool
-from manifests.stores.s3_errors import NOWHERE, Fault
+from manifests.stores.s3_errors import WRONG_ADDRESS, Fault
 from manifests.stores.s3_options import AMBIENT, S3Options, check_address
 from manifests.stores.store import (
     CommitUnknown,
@@ -121,7 +121,7 @@ class S3Store:
         try:
             return self._put(key, data, {"IfNoneMatch": "*"})
         except FileNotFoundError:
-            raise StoreRefused(f"cannot create {key!r} in {self}: {NOWHERE} (404)") from None
+            raise StoreRefused(f"cannot create {key!r} in {self}: {WRONG_ADDRESS} (404)") from None
 
     def put_if(self, key: str, data: bytes, etag: str) -> bool:
         with suppress(FileNotFoundError):

@@ -19,7 +19,7 @@ _ACCESS = (
 _REGION = "the bucket is in another region or at another endpoint; set the options region and endpoint"
 _NO_CONDITIONS = "the service does not implement this request; use one that does, as AWS S3 and MinIO"
 _MISSING = "there is no such object"
-NOWHERE = "whoever answers there knows no place for it; correct the endpoint, the bucket or the proxy in between"
+WRONG_ADDRESS = "whoever answers there knows no place for it; correct the endpoint, the bucket or the proxy in between"
 _CHANGED = "it was written again meanwhile; start over with the new one"
 
 ADVICE: Mapping[str, str] = {  # by code

@@ -62,7 +62,7 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Climb:
+class StrengthCurve:
     """One score of an edit, by strength."""
 
     score: Score
@@ -91,9 +91,9 @@ class EditPreview:
         return list(dict.fromkeys(gate for gate in verdicts if gate))
 
     @property
-    def climbs(self) -> list[Climb]:
+    def curves(self) -> list[StrengthCurve]:
         """How every score that strength changes goes with it."""
-        return [Climb(score, self._ladder(name)) for name, score in SWEPT.items() if self.samples]
+        return [StrengthCurve(score, self._ladder(name)) for name, score in SWEPT.items() if self.samples]
 
     def _ladder(self, name: str) -> Ladder:
         by_strength = {

@@ -19,7 +19,7 @@ REASONS = 60
 
 
 @dataclass(frozen=True)
-class Spread:
+class Quantiles:
     """The values of one score of one edit."""
 
     low: float
@@ -65,7 +65,7 @@ class EditFigures:
 
     statuses: Counter[str] = field(default_factory=Counter)
     gates: Counter[str] = field(default_factory=Counter)  # rejected rows by their gate
-    spreads: dict[str, Spread] = field(default_factory=dict)  # by score
+    spreads: dict[str, Quantiles] = field(default_factory=dict)  # by score
     histograms: dict[str, Histogram] = field(default_factory=dict)
     layers: list[LayerArea] = field(default_factory=list)
 
@@ -115,7 +115,7 @@ def _spread(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures]) -
         FROM {rows} WHERE {PICTURED} AND isfinite({score}) GROUP BY edit"""
     for row in ask(sql).to_pylist():
         early, median, late = row["ends"]
-        found[row["edit"]].spreads[score] = Spread(row["low"], early, median, late, row["high"])
+        found[row["edit"]].spreads[score] = Quantiles(row["low"], early, median, late, row["high"])
 
 
 def _count(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures], thresholds: Iterable[float]) -> None:

@@ -12,16 +12,16 @@ from manifests.query import asking
 from manifests.snapshot import Snapshot, read_snapshot
 from manifests.stores.store import Store
 from pipelines.report.charts import Box, Chart, histogram_chart, shares
-from pipelines.report.figures import EditFigures, Reason, Spread, chosen_rows, edit_figures, failure_reasons
+from pipelines.report.figures import EditFigures, Quantiles, Reason, chosen_rows, edit_figures, failure_reasons
 from pipelines.report.heatmap import HeatMap, heat_map, highest_area
 from pipelines.report.page import render
 from pipelines.report.picks import Pick, picks
 from pipelines.report.resolved_job import resolved_yaml
 from pipelines.report.run_record import RunRecord
 from pipelines.report.score_labels import SCORES, Score
-from pipelines.report.timings import Spent, time_spent
+from pipelines.report.timings import Timings, time_spent
 from tasks.artifacts.stored import Artifact
-from tasks.gallery.gallery import Exhibit, hang
+from tasks.gallery.gallery import Example, load_gallery
 from tasks.gallery.layer_maps import LayerMap
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.status import WorkStatus, plan_status, published_requests
@@ -44,7 +44,7 @@ class Panel:
     """One score of one edit: its spread, drawn, and the gates that read it."""
 
     score: Score
-    spread: Spread
+    spread: Quantiles
     chart: Chart
     gates: tuple[GateNote, ...]
 
@@ -53,7 +53,7 @@ class Panel:
 class Drawn:
     """One sample on the page."""
 
-    exhibit: Exhibit
+    example: Example
     pick: Pick
 
 
@@ -66,7 +66,7 @@ class Drawings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditSection:
+class EditReport:
     """All about one edit."""
 
     spec: EditSpec
@@ -85,9 +85,9 @@ class Report:
     plan: Plan
     snapshot: int
     work: WorkStatus
-    edits: tuple[EditSection, ...]
+    edits: tuple[EditReport, ...]
     reasons: tuple[Reason, ...]
-    spent: Spent
+    spent: Timings
     run: RunRecord | None = None  # of the run itself; None where it did not end, and only its plan is known
 
     @property
@@ -179,21 +179,21 @@ def _thresholds(gates: Iterable[Gates]) -> dict[str, list[float]]:
 def _drawn(store: Store, plan: Plan, chosen: Mapping[str, list[Pick]]) -> Drawings:
     """The chosen rows with their pictures, edit by edit in turns, so that none is first served."""
     turns = [pick for turn in zip_longest(*chosen.values()) for pick in turn if pick is not None]
-    gallery = hang(store, plan, [pick.row for pick in turns])
+    gallery = load_gallery(store, plan, [pick.row for pick in turns])
     drawn: defaultdict[str, list[Drawn]] = defaultdict(list)
-    for exhibit, pick in zip(gallery.exhibits, turns, strict=True):
-        drawn[pick.row["edit"]].append(Drawn(exhibit, pick))
+    for example, pick in zip(gallery.examples, turns, strict=True):
+        drawn[pick.row["edit"]].append(Drawn(example, pick))
     return Drawings(drawn, gallery.layer_maps)
 
 
 def _sections(
-    plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Spent
-) -> Iterator[EditSection]:
+    plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Timings
+) -> Iterator[EditReport]:
     highest = highest_area([each.layers for each in figures.values()])
     ignore = LayerMap(missing="no drawn sample has an image")
     for edit in plan.edits:
         found = figures.get(edit.edit_id, EditFigures())
-        yield EditSection(
+        yield EditReport(
             spec=edit,
             figures=found,
             shares=shares(found.statuses),

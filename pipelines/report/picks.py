@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from manifests.parquet.row_places import RowPlace
 from manifests.query import PICTURED, Ask, quoted
 from pipelines.report.figures import EditFigures
 
@@ -21,10 +22,7 @@ FAILED = 2
 
 ROLES = ("top", "bottom", "middle")
 
-Place = tuple[str, int, int]
-"""image_uri, row_group, row."""
-
-_PLACE = "{'uri': image_uri, 'group': row_group, 'row': row}"
+_ROW_PLACE = "{'uri': image_uri, 'group': row_group, 'row': row}"
 
 
 @dataclass
@@ -40,10 +38,10 @@ class Pick:
 class _Choice:
     """What one pass over the rows of an edit found."""
 
-    roles: Mapping[tuple[str, str], Sequence[Place]]  # (score, role) -> rows, the most extreme first
-    random: Sequence[Place]
+    roles: Mapping[tuple[str, str], Sequence[RowPlace]]  # (score, role) -> rows, the most extreme first
+    random: Sequence[RowPlace]
 
-    def places(self) -> Iterator[Place]:
+    def places(self) -> Iterator[RowPlace]:
         """The rows, those that matter most first; some more than once."""
         yield from self.random[:RANDOM]
         for rank in range(EACH):
@@ -64,7 +62,7 @@ def picks(ask: Ask, rows: str, figures: Mapping[str, EditFigures]) -> dict[str, 
     return dict(result)
 
 
-def _pick(row: Mapping[str, Any], place: Place, choice: _Choice) -> Pick:
+def _pick(row: Mapping[str, Any], place: RowPlace, choice: _Choice) -> Pick:
     pick = Pick(row, random=place in choice.random[:RANDOM])
     for (score, role), places in choice.roles.items():
         if place in places:
@@ -73,29 +71,29 @@ def _pick(row: Mapping[str, Any], place: Place, choice: _Choice) -> Pick:
 
 
 def _choose(ask: Ask, rows: str, edit: str, figures: EditFigures) -> _Choice:
-    wanted = [f"min_by({_PLACE}, hash(source_uri, key), {DRAWN}) AS random"]
+    wanted = [f"min_by({_ROW_PLACE}, hash(source_uri, key), {DRAWN}) AS random"]
     for score, spread in figures.spreads.items():
         finite = f"FILTER (WHERE isfinite({score}))"
         wanted += [
-            f"max_by({_PLACE}, {score}, {EACH}) {finite} AS {score}_top",
-            f"min_by({_PLACE}, {score}, {EACH}) {finite} AS {score}_bottom",
-            f"min_by({_PLACE}, abs({score} - ({spread.median})), {EACH}) {finite} AS {score}_middle",
+            f"max_by({_ROW_PLACE}, {score}, {EACH}) {finite} AS {score}_top",
+            f"min_by({_ROW_PLACE}, {score}, {EACH}) {finite} AS {score}_bottom",
+            f"min_by({_ROW_PLACE}, abs({score} - ({spread.median})), {EACH}) {finite} AS {score}_middle",
         ]
     sql = f"SELECT {', '.join(wanted)} FROM {rows} WHERE {PICTURED} AND edit = {quoted(edit)}"
     (found,) = ask(sql).to_pylist()
-    places = {name: [(each["uri"], each["group"], each["row"]) for each in found[name] or ()] for name in found}
+    places = {name: [RowPlace(each["uri"], each["group"], each["row"]) for each in found[name] or ()] for name in found}
     roles = {(score, role): places[f"{score}_{role}"] for score in figures.spreads for role in ROLES}
     return _Choice(roles, places["random"])
 
 
-def _read(ask: Ask, rows: str, places: Sequence[Place]) -> dict[Place, dict[str, Any]]:
+def _read(ask: Ask, rows: str, places: Sequence[RowPlace]) -> dict[RowPlace, dict[str, Any]]:
     """All columns of the rows at the places."""
     if not places:
         return {}
     uris = ", ".join(sorted({quoted(uri) for uri, _, _ in places}))
     spots = ", ".join(f"({quoted(uri)}, {group}, {row})" for uri, group, row in places)
     sql = f"SELECT * FROM {rows} WHERE image_uri IN ({uris}) AND (image_uri, row_group, row) IN ({spots})"
-    return {(row["image_uri"], row["row_group"], row["row"]): row for row in ask(sql).to_pylist()}
+    return {RowPlace(row["image_uri"], row["row_group"], row["row"]): row for row in ask(sql).to_pylist()}
 
 
 def _failed(ask: Ask, rows: str) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Spent:
+class Timings:
     """The work of a plan as far as it is done."""
 
     phases: tuple[Phase, ...]  # in the order in which a run comes to them
@@ -47,7 +47,7 @@ class Spent:
     read: int  # of them
 
 
-def time_spent(store: Store, plan: Plan) -> Spent:
+def time_spent(store: Store, plan: Plan) -> Timings:
     """Seconds by phase of everything the plan names, whichever run did it."""
     done, artifacts = committed(store), fitted(store)
     edits = (request.id for requests in plan.edit_requests() for request in requests)
@@ -58,7 +58,7 @@ def time_spent(store: Store, plan: Plan) -> Spent:
     fits = {fit.id: found for fit in plan.fits if fit.id in artifacts and (found := read_artifact(store, fit.id))}
     inverting, *others = (list(_phases(plan, records, phase)) for phase in PHASES)
     phases = (*inverting, *_fits(plan, fits), *(phase for each in others for phase in each))
-    return Spent(phases, fits, len(wanted), len(records))
+    return Timings(phases, fits, len(wanted), len(records))
 
 
 def _fits(plan: Plan, fits: Mapping[str, Artifact]) -> Iterator[Phase]:

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from manifests.commit import read_commit
-from manifests.parquet.row_places import Place, rows_at
+from manifests.parquet.row_places import RowPlace, rows_at
 from manifests.stores.s3_options import AMBIENT, S3Options
 from manifests.stores.store import Store
 from tasks.inputs.local_copy import ShardChangedError
@@ -174,7 +174,7 @@ def relabelled(texts: Mapping[str, bytes], changes: Labels) -> dict[str, bytes]:
 
 def _stored(store: Store, group: list[ManifestRow], with_masks: bool) -> list[dict[str, Any]]:
     """What the data object holds for rows of one row group, which is read once. OSError if it is another sample's."""
-    places = [Place(row["image_uri"], row["row_group"], row["row"]) for row in group]
+    places = [RowPlace(row["image_uri"], row["row_group"], row["row"]) for row in group]
     by_place = dict(rows_at(store, places, ("key", "image", *(["mask"] if with_masks else []))))
     found = [by_place[place] for place in places]
     if [row["key"] for row in group] != [row["key"] for row in found]:

@@ -24,7 +24,7 @@ from tasks.plan.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exhibit:
+class Example:
     """One published row and its pictures."""
 
     row: Row
@@ -39,11 +39,11 @@ class Exhibit:
 class Gallery:
     """Chosen rows with their pictures."""
 
-    exhibits: tuple[Exhibit, ...]
+    examples: tuple[Example, ...]
     layer_maps: Mapping[str, LayerMap]  # by edit id, of edits with regions: where its layers act on average
 
 
-def hang(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
+def load_gallery(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
     """The rows (of the manifest, all columns) with their pictures, in the order given: the first matter most."""
     edits, latents, maps = stored_pixels(store, rows), StoredLatents(store), LayerMaps(store, plan)
     inversions = Reconstructions(latents, plan)
@@ -51,11 +51,11 @@ def hang(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
     again = [row for own in chosen.values() for row in own]
     sources = SourceReader(plan, _side(inversions, edits), frozenset(map(name_of, again))).read(rows)
     drawn = inversions.of(rows)
-    exhibits = (
-        _exhibit(row, sources[name_of(row)], drawn[name_of(row)], *pixels)
+    examples = (
+        _example(row, sources[name_of(row)], drawn[name_of(row)], *pixels)
         for row, pixels in zip(rows, edits, strict=True)
     )
-    return Gallery(tuple(exhibits), maps.of(chosen, sources, latents.of(again)))
+    return Gallery(tuple(examples), maps.of(chosen, sources, latents.of(again)))
 
 
 def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[Found, Found]]:
@@ -85,10 +85,10 @@ def _side(inversions: Reconstructions, edits: Sequence[tuple[Found, Found]]) -> 
     return next((len(edit) for edit, _ in edits if not isinstance(edit, str)), SIDE)
 
 
-def _exhibit(row: Row, source: FoundSource, inversion: Found, edit: Found, mask: Found) -> Exhibit:
+def _example(row: Row, source: FoundSource, inversion: Found, edit: Found, mask: Found) -> Example:
     seen = source if isinstance(source, str) else source.tile_HWC
     pictures = {"source": seen, "inversion": inversion, "edit": edit, "mask": mask, "difference": _apart(seen, edit)}
-    return Exhibit(row=row, **{name: _tile(found) for name, found in pictures.items()})
+    return Example(row=row, **{name: _tile(found) for name, found in pictures.items()})
 
 
 def _apart(source: Found, edit: Found) -> Found:

@@ -9,7 +9,7 @@ import numpy as np
 
 from manifests.commit import CommitRecord, read_commit
 from manifests.parquet.reader import open_parquet
-from manifests.parquet.row_places import Place, place_of
+from manifests.parquet.row_places import RowPlace, place_of
 from manifests.parquet.schema import ws_shape
 from manifests.stores.store import Store
 from tasks.gallery.missing import reason_of
@@ -21,7 +21,7 @@ Name = tuple[str, str]
 """Shard and key of a source."""
 Latents = np.ndarray | str
 """float32 [L, D], or why there are none."""
-NOWHERE = "it has no stored inversion"
+NO_INVERSION = "it has no stored inversion"
 
 
 def name_of(row: Row) -> Name:
@@ -46,21 +46,21 @@ class StoredLatents:
 
     def _read(self, wanted: Mapping[Name, Row]) -> None:
         places = {name: self._place(row) for name, row in wanted.items()}
-        rows = rows_or_reasons(self.store, (place for place in places.values() if isinstance(place, Place)), ("ws",))
+        rows = rows_or_reasons(self.store, (place for place in places.values() if isinstance(place, RowPlace)), ("ws",))
         for name, place in places.items():
             self._found[name] = place if isinstance(place, str) else _shaped(rows[place], self._shape(place.key))
 
-    def _place(self, row: Row) -> Place | str:
+    def _place(self, row: Row) -> RowPlace | str:
         """Where the row's latents lie: rows of an edit and of its inversion are both in the order of the shard."""
         try:
             place, record = place_of(row), self._record(row["request_id"])
             if place is None or record is None:
-                return NOWHERE
+                return NO_INVERSION
             inversion = self._record(str(record.info["inversion"]))
             found = None if inversion is None else place_at(inversion, ordinal(record, place))
         except Exception as error:
             return reason_of(error)
-        return NOWHERE if found is None else found
+        return NO_INVERSION if found is None else found
 
     def _shape(self, key: str) -> tuple[int, int] | str:
         """[L, D] of all latents in an object, or why it does not say."""
@@ -85,7 +85,7 @@ def _shaped(row: Mapping[str, Any] | str, shape: tuple[int, int] | str) -> Laten
     if isinstance(shape, str):
         return shape
     if row["ws"] is None:
-        return NOWHERE
+        return NO_INVERSION
     ws_N = np.array(row["ws"], np.float32)
     if ws_N.size != shape[0] * shape[1]:
         return f"its stored latents are {ws_N.size} numbers and not {shape[0]} x {shape[1]}"

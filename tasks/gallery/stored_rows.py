@@ -7,17 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from manifests.commit import CommitRecord
-from manifests.parquet.row_places import Place, rows_at
+from manifests.parquet.row_places import RowPlace, rows_at
 from manifests.stores.store import Store
 from tasks.gallery.missing import reason_of
 
 
-def rows_or_reasons(store: Store, places: Iterable[Place], columns: Sequence[str]) -> dict[Place, dict[str, Any] | str]:
+def rows_or_reasons(
+    store: Store, places: Iterable[RowPlace], columns: Sequence[str]
+) -> dict[RowPlace, dict[str, Any] | str]:
     """As rows_at; an object that cannot be read is no error, but the reason at each of its places."""
-    by_object: defaultdict[str, list[Place]] = defaultdict(list)
+    by_object: defaultdict[str, list[RowPlace]] = defaultdict(list)
     for place in places:
         by_object[place.key].append(place)
-    found: dict[Place, dict[str, Any] | str] = {}
+    found: dict[RowPlace, dict[str, Any] | str] = {}
     for own in by_object.values():
         try:
             found |= dict(rows_at(store, own, columns))
@@ -26,7 +28,7 @@ def rows_or_reasons(store: Store, places: Iterable[Place], columns: Sequence[str
     return found
 
 
-def ordinal(record: CommitRecord, place: Place) -> int:
+def ordinal(record: CommitRecord, place: RowPlace) -> int:
     """How many rows of an edit's data come before the place."""
     before = 0
     for ref in record.objects:
@@ -36,11 +38,11 @@ def ordinal(record: CommitRecord, place: Place) -> int:
     raise ValueError(f"commits/{record.request_id}.json does not name {place.key!r}; publish again")
 
 
-def place_at(record: CommitRecord, number: int) -> Place | None:
+def place_at(record: CommitRecord, number: int) -> RowPlace | None:
     """Where the row of this number lies in an inversion; None beyond its end."""
     for ref in record.objects:
         for group, rows in enumerate(ref.row_groups):
             if number < rows:
-                return Place(ref.key, group, number)
+                return RowPlace(ref.key, group, number)
             number -= rows
     return None

@@ -21,7 +21,7 @@ from manifests.snapshot import ManifestPart, Snapshot, Superseded, drop_parts, p
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from tasks.plan.plan import Plan
-from tasks.plan.precedence import Rivals
+from tasks.plan.precedence import RequestPrecedence
 from tasks.publish.published_rows import Columns, published_rows
 from tasks.shards.background import in_flight
 from tasks.shards.output import scratch_folder
@@ -59,16 +59,16 @@ def publish_edits(store: Store, plan: Plan, done: Collection[str]) -> Publicatio
 
     Errors: ValueError when a commit has not one row per sample of its shard; CommitConflict when others keep winning.
     """
-    rivals = Rivals.of(store, plan)
+    rivals = RequestPrecedence.of(store, plan)
     planned = (request for shard in plan.edit_requests() for request in shard)
     ready = {request.id: plan.rules_of(request.spec) for request in planned if request.id in done}
     for _ in range(ATTEMPTS):
         seen = read_snapshot(store)
         before = seen.rules
-        standing = rivals.standing(before.keys() | ready.keys())
-        stands = {request: rules for request, rules in ready.items() if standing[request] == request}
+        in_force = rivals.in_force(before.keys() | ready.keys())
+        stands = {request: rules for request, rules in ready.items() if in_force[request] == request}
         stale = {request: rules for request, rules in stands.items() if before.get(request) != rules.text}
-        gone = {request: by for request, by in standing.items() if request in before and by != request}
+        gone = {request: by for request, by in in_force.items() if request in before and by != request}
         try:
             snapshot = _publish(store, seen, stale, gone)
         except OutdatedError:

@@ -10,16 +10,15 @@ import numpy as np
 
 from manifests.commit import CommitRecord, locations
 from manifests.parquet.reader import read_batches
+from manifests.parquet.row_places import RowPlace
 from manifests.stores.store import Store
 from tasks.spec.gates import GATED_SCORES, Gates
 from tasks.spec.labels import Labels, relabel, split_of, split_of_shard
 from tasks.spec.publish_rules import PublishRules
 
 ROWS_AT_ONCE = 16_384
-NOWHERE = (None, None, None)
+NO_ROW_PLACE = (None, None, None)
 
-Place = tuple[str, int, int]
-"""Object key, row group, row within it."""
 Columns = dict[str, Sequence[object]]
 
 
@@ -38,10 +37,10 @@ def published_rows(store: Store, record: CommitRecord, rules: PublishRules) -> I
         raise ValueError(f"commits/{record.request_id}.json counts {dict(record.counts)}, and has {rows} rows")
 
 
-def published(batch: Any, places: Sequence[Place], rules: PublishRules) -> Columns:
+def published(batch: Any, places: Sequence[RowPlace], rules: PublishRules) -> Columns:
     """The columns that publishing sets; only a row with an edited image is judged, placed and given new labels."""
     good = np.array([status == "ok" for status in batch.column("status").to_pylist()], dtype=bool)
-    where = [place if ok else NOWHERE for place, ok in zip(places, good, strict=True)]
+    where = [place if ok else NO_ROW_PLACE for place, ok in zip(places, good, strict=True)]
     image_uris, row_groups, rows = zip(*where, strict=True) if where else ((), (), ())
     return {
         "image_uri": image_uris,

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.commit import CommitRecord, ObjectRef
-from manifests.parquet.row_places import Place, place_of, rows_at
+from manifests.parquet.row_places import RowPlace, place_of, rows_at
 from manifests.stores.local import LocalStore
 from tasks.gallery.stored_rows import ordinal, place_at, rows_or_reasons
 
@@ -24,7 +24,7 @@ def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: p
     payload = [bytes([n]) * 100_000 for n in range(40)]
     table = pa.table({"n": range(40), "image": payload})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=4, compression="none", use_dictionary=False)
-    wanted = [Place("a.parquet", 7, 3), Place("a.parquet", 2, 1), Place("a.parquet", 7, 0)]
+    wanted = [RowPlace("a.parquet", 7, 3), RowPlace("a.parquet", 2, 1), RowPlace("a.parquet", 7, 0)]
     found = dict(rows_at(LocalStore(tmp_path), wanted, ("n", "image")))
     assert {place: row["n"] for place, row in found.items()} == dict(zip(wanted, (31, 9, 28), strict=True))
     assert sum(sizes) < 1_000_000 < len(payload) * 100_000
@@ -33,7 +33,7 @@ def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: p
 def test_one_object_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": range(4)}), tmp_path / "good.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 no")
-    good, damaged, gone = (Place(f"{name}.parquet", 0, 2) for name in ("good", "damaged", "gone"))
+    good, damaged, gone = (RowPlace(f"{name}.parquet", 0, 2) for name in ("good", "damaged", "gone"))
     found = rows_or_reasons(LocalStore(tmp_path), [good, damaged, gone], ("n",))
     assert found[good] == {"n": 2}
     assert isinstance(found[damaged], str) and "gone.parquet" in str(found[gone])
@@ -46,16 +46,16 @@ def record(prefix: str, *row_groups: tuple[int, ...]) -> CommitRecord:
 
 def test_a_row_and_its_number_lead_to_each_other() -> None:
     edit, inversion = record("data/", (3, 2), (4,)), record("inversions/", (1, 6), (2,))
-    places = [Place("data/0", 0, n) for n in range(3)] + [Place("data/0", 1, n) for n in range(2)]
-    places += [Place("data/1", 0, n) for n in range(4)]
+    places = [RowPlace("data/0", 0, n) for n in range(3)] + [RowPlace("data/0", 1, n) for n in range(2)]
+    places += [RowPlace("data/1", 0, n) for n in range(4)]
     assert [ordinal(edit, place) for place in places] == list(range(9))
     found: list[Any] = [place_at(inversion, number) for number in range(10)]
-    assert found[:3] == [Place("inversions/0", 0, 0), Place("inversions/0", 1, 0), Place("inversions/0", 1, 1)]
-    assert found[7:] == [Place("inversions/1", 0, 0), Place("inversions/1", 0, 1), None]
+    assert found[:3] == [RowPlace("inversions/0", 0, 0), RowPlace("inversions/0", 1, 0), RowPlace("inversions/0", 1, 1)]
+    assert found[7:] == [RowPlace("inversions/1", 0, 0), RowPlace("inversions/1", 0, 1), None]
     with pytest.raises(ValueError, match="publish again"):
-        ordinal(edit, Place("data/9", 0, 0))
+        ordinal(edit, RowPlace("data/9", 0, 0))
 
 
 def test_rows_without_pixels_lie_nowhere() -> None:
     assert place_of({"image_uri": None, "row_group": None, "row": None}) is None
-    assert place_of({"image_uri": "data/x", "row_group": 1, "row": 2}) == Place("data/x", 1, 2)
+    assert place_of({"image_uri": "data/x", "row_group": 1, "row": 2}) == RowPlace("data/x", 1, 2)

@@ -72,14 +72,14 @@ def test_an_object_that_changes_while_it_is_read_is_an_error(
 def test_a_killed_fetch_is_continued_unless_the_object_changed(
     emulator: Emulator, bucket: S3Store, tmp_path: Path, changed: bool
 ) -> None:
-    def hang(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterator[bytes]:
+    def load_gallery(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterator[bytes]:
         body = b"".join(app(environ, start))
         yield body[: 4 << 20]
         time.sleep(1)
 
     data, folder = os.urandom(6 << 20), tmp_path / "spool"
     bucket.put_file("k", file_of(tmp_path, data))
-    with emulator.disturbed(Recorder("GET", hang)):
+    with emulator.disturbed(Recorder("GET", load_gallery)):
         child = SPAWN.Process(target=bucket.fetch, args=("k", folder / "copy"))
         child.start()
         while not any(path.stat().st_size >= 3 << 20 for path in folder.glob(".*.partial")):

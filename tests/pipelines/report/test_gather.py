@@ -32,8 +32,8 @@ def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(publishe
     assert report.gates == ["min_direction"]
     assert [(each.status, each.rows, each.edits) for each in report.reasons] == [("undecodable", 2, 2)]
     for drawn in (*hostile.drawn, *tame.drawn):
-        tiles = [getattr(drawn.exhibit, name) for name in ("source", "inversion", "edit", "mask", "difference")]
-        assert all(bool(tile.missing) == (drawn.exhibit.row["status"] == "undecodable") for tile in tiles)
+        tiles = [getattr(drawn.example, name) for name in ("source", "inversion", "edit", "mask", "difference")]
+        assert all(bool(tile.missing) == (drawn.example.row["status"] == "undecodable") for tile in tiles)
     assert hostile.where is not None and tame.where is None  # one chooses regions, the other has none
     assert not hostile.where.missing and hostile.where.samples == GOOD
     (gated,) = [panel for panel in hostile.panels if panel.gates]
@@ -67,11 +67,11 @@ def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
     drawn = [each for edit in edits for each in edit.drawn]
     assert edits[0].where is not None and "lacks" in edits[0].where.missing
     assert all(row.bar is not None and not row.cells for row in edits[0].where.rows)
-    good = [each.exhibit for each in drawn if each.exhibit.row["status"] == "ok"]
+    good = [each.example for each in drawn if each.example.row["status"] == "ok"]
     assert len(good) >= GOOD
-    for exhibit in good:
-        assert "is gone" in exhibit.source.missing and "bundle" in exhibit.inversion.missing
-        assert exhibit.difference.missing and exhibit.edit.data and exhibit.mask.data
+    for example in good:
+        assert "is gone" in example.source.missing and "bundle" in example.inversion.missing
+        assert example.difference.missing and example.edit.data and example.mask.data
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from manifests.query import query
 from manifests.stores.open import open_store
-from tasks.gallery.gallery import hang
+from tasks.gallery.gallery import load_gallery
 from tasks.images.decode import pixels_of
 from tasks.images.thumbnails import GAIN
 from tasks.spec.geometry import Geometry
@@ -33,23 +33,23 @@ def test_source_edit_and_difference_show_the_same_place(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any], fit: Any, output: Any
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit=fit, output=output))
-    gallery = hang(store, plan, rows)
-    assert [exhibit.row["key"] for exhibit in gallery.exhibits] == [row["key"] for row in rows]
-    for exhibit in gallery.exhibits:
-        if exhibit.row["status"] != "ok":
-            assert all(tile.missing for tile in (exhibit.source, exhibit.edit, exhibit.mask, exhibit.difference))
+    gallery = load_gallery(store, plan, rows)
+    assert [example.row["key"] for example in gallery.examples] == [row["key"] for row in rows]
+    for example in gallery.examples:
+        if example.row["status"] != "ok":
+            assert all(tile.missing for tile in (example.source, example.edit, example.mask, example.difference))
             continue
         names = ("source", "edit", "mask", "difference")
         source, edit, mask, apart = (
-            pixels_of(getattr(exhibit, name).data).astype(float).reshape(getattr(exhibit, name).height, -1)
+            pixels_of(getattr(example, name).data).astype(float).reshape(getattr(example, name).height, -1)
             for name in names
         )
         assert source.shape == edit.shape and mask.shape == apart.shape
-        if exhibit.source.tiny:
+        if example.source.tiny:
             by_hand = np.abs(source - edit).reshape(*apart.shape, 3).mean(-1) * GAIN
             assert np.abs(by_hand.clip(0, 255) - apart).max() <= 1
             assert apart[mask == 0].max(initial=0) <= GAIN  # nothing moved where the edit did not act
-    shown = {(e.row["width"], e.row["height"]): (e.source.width, e.source.height) for e in gallery.exhibits}
+    shown = {(e.row["width"], e.row["height"]): (e.source.width, e.source.height) for e in gallery.examples}
     assert shown[64, 64] == (64, 64)
     assert shown[300, 200] == ((192, 128) if output == "source" else (64, 64))
 
@@ -57,10 +57,10 @@ def test_source_edit_and_difference_show_the_same_place(
 def test_inversions_are_those_of_their_samples(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
     good = [row for row in rows if row["status"] == "ok"]
-    backwards = hang(store, plan, good[::-1]).exhibits[::-1]
-    for exhibit in backwards:
-        source, inversion = (pixels_of(tile.data).astype(float) for tile in (exhibit.source, exhibit.inversion))
-        assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(exhibit.row["inversion_error"], abs=0.01)
+    backwards = load_gallery(store, plan, good[::-1]).examples[::-1]
+    for example in backwards:
+        source, inversion = (pixels_of(tile.data).astype(float) for tile in (example.source, example.inversion))
+        assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(example.row["inversion_error"], abs=0.01)
 
 
 def test_what_is_not_at_hand_is_a_box_and_not_the_end(
@@ -69,10 +69,10 @@ def test_what_is_not_at_hand_is_a_box_and_not_the_end(
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
     for path in (tmp_path / "out" / "data").rglob("*.parquet"):
         path.write_bytes(b"damaged")
-    gallery = hang(store, replace(plan, bundle=str(tmp_path)), rows)
-    for exhibit in (each for each in gallery.exhibits if each.row["status"] == "ok"):
-        assert exhibit.source.data and exhibit.edit.missing and exhibit.mask.missing and exhibit.difference.missing
-        assert "lacks generator.safetensors" in exhibit.inversion.missing
+    gallery = load_gallery(store, replace(plan, bundle=str(tmp_path)), rows)
+    for example in (each for each in gallery.examples if each.row["status"] == "ok"):
+        assert example.source.data and example.edit.missing and example.mask.missing and example.difference.missing
+        assert "lacks generator.safetensors" in example.inversion.missing
     assert all("lacks" in found.missing for found in gallery.layer_maps.values())
 
 
@@ -81,7 +81,7 @@ def test_edits_with_regions_have_maps_of_their_layers(
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit="crop", output="source"))
     red, _ = plan.edits  # the other takes the whole image
-    maps = hang(store, plan, rows).layer_maps
+    maps = load_gallery(store, plan, rows).layer_maps
     assert set(maps) == {red.edit_id}
     found = maps[red.edit_id]
     assert not found.missing and found.samples == len(SIZES)

@@ -11,7 +11,7 @@ import pytest
 from manifests.parquet.reader import read_rows
 from manifests.query import query
 from manifests.stores.open import open_store
-from tasks.gallery.stored_latents import NOWHERE, StoredLatents, name_of
+from tasks.gallery.stored_latents import NO_INVERSION, StoredLatents, name_of
 from tests.tars import write_shards
 
 
@@ -55,4 +55,4 @@ def test_one_damaged_record_is_a_reason_for_its_own_rows_only(finished: Any, tmp
     assert found[name_of(rows[0])] == "KeyError: 'inversion'"
     assert isinstance(found[name_of(other)], np.ndarray)
     path.unlink()
-    assert StoredLatents(store).of(rows[:1])[name_of(rows[0])] == NOWHERE
+    assert StoredLatents(store).of(rows[:1])[name_of(rows[0])] == NO_INVERSION
