@@ -93,7 +93,7 @@ ROWS = (
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
         captioned=True,
-        looks=True,
+        takes_reference=True,
     ),
     EditorSpec(
         name="coral-inverter-attention",

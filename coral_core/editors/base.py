@@ -80,12 +80,12 @@ class Editor(nn.Module):
         raise NotImplementedError
 
 
-def check_prompts(prompts: Sequence[Prompt], count: int, looks: bool = False) -> None:
+def check_prompts(prompts: Sequence[Prompt], count: int, takes_reference: bool = False) -> None:
     """ValueError unless there is one prompt per sample and each asks for a change, by a look only where `looks`."""
     if len(prompts) != count:
         raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
     for prompt in dict.fromkeys(prompts):
         if prompt.target == prompt.source:
             raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
-        if prompt.look and not looks:
+        if prompt.look and not takes_reference:
             raise ValueError(f"{prompt.target!r}: this method edits towards texts and cannot follow a reference image")

@@ -11,7 +11,7 @@ from coral_core.inversion import take
 from coral_core.types import Inversion
 
 
-class Unedited:
+class SourceRows:
     """A function's rows for unedited samples, each computed once in a fit, however often its sample is drawn."""
 
     def __init__(self, function: Callable[[Inversion], Tensor]) -> None:
@@ -19,7 +19,7 @@ class Unedited:
         self._rows: dict[str, Tensor] = {}
 
     @classmethod
-    def image(cls, network: Callable[[Tensor], Tensor]) -> Unedited:
+    def image(cls, network: Callable[[Tensor], Tensor]) -> SourceRows:
         """A network's rows, in full precision, for the inversions' images."""
         return cls(lambda part: network(part.recon_BCHW).float())
 

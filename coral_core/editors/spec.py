@@ -35,7 +35,7 @@ class EditorSpec:
     make: Callable[..., Editor]  # (config, prompt, models[, editor it builds upon]) -> one that learned nothing yet
     edit_options: tuple[str, ...] = ()  # options that edits alone read: another value needs no other fit
     captioned: bool = False  # learns from captioned images, and not from samples of the generator
-    looks: bool = False  # follows a reference image in place of a text
+    takes_reference: bool = False  # follows a reference image in place of a text
     base: str = ""  # method whose fitted editor, with its default options, this one builds upon
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

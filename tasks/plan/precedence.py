@@ -26,14 +26,14 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class Rivals:
+class RequestPrecedence:
     """Requests by the edit of a whole shard that they are a part or a try of."""
 
     wholes: Mapping[str, str]  # request -> first try for the whole shard
     ranks: Mapping[str, Rank]
 
     @classmethod
-    def of(cls, store: Store, plan: Plan) -> Rivals:
+    def of(cls, store: Store, plan: Plan) -> RequestPrecedence:
         """Every try of the requests of the plan, of runs with a limit, and of the whole shards these are part of."""
         wholes, ranks, retries = dict[str, str](), dict[str, Rank](), read_retries(store)
         for each in (plan, *read_plans(store, limited=True)):
@@ -47,7 +47,7 @@ class Rivals:
                         ranks[request.id] = Rank(samples, request.inversion.retry, request.retry)
         return cls(wholes, ranks)
 
-    def standing(self, present: Collection[str]) -> dict[str, str]:
+    def in_force(self, present: Collection[str]) -> dict[str, str]:
         """Every known request -> the one of those present that stands for it, maybe itself; left out if none does."""
         best: dict[str, str] = {}
         for request in self.ranks.keys() & present:

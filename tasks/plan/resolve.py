@@ -59,8 +59,8 @@ def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | No
     """The image that an edit should resemble, as it is now."""
     if not entry.reference:
         return None
-    if not method.looks:
-        able = ", ".join(name for name, row in EDITORS.items() if row.looks)
+    if not method.takes_reference:
+        able = ", ".join(name for name, row in EDITORS.items() if row.takes_reference)
         raise ValueError(f"edit {entry.id!r}: {method.name} cannot follow a reference image; {able} can")
     where = f"edit {entry.id!r}: reference {entry.reference}"
     try:

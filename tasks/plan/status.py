@@ -11,7 +11,7 @@ from manifests.snapshot import read_snapshot
 from manifests.stores.store import Store
 from tasks.artifacts.stored import fitted
 from tasks.plan.plan import Plan, read_plans
-from tasks.plan.precedence import Rivals
+from tasks.plan.precedence import RequestPrecedence
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def output_status(store: Store) -> OutputStatus:
 def plan_status(store: Store, plan: Plan) -> WorkStatus:
     """How much of the plan is done, from three listings."""
     done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
-    standing = Rivals.of(store, plan).standing(rules)
+    in_force = RequestPrecedence.of(store, plan).in_force(rules)
     inversions = [request.id for request in plan.invert_requests()]
     edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
     return WorkStatus(
@@ -102,16 +102,16 @@ def plan_status(store: Store, plan: Plan) -> WorkStatus:
         fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
         edited=Share(sum(each in done for each in edits), len(edits)),
         published=Share(
-            sum(id_ in standing and rules[standing[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
+            sum(id_ in in_force and rules[in_force[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
         ),
     )
 
 
 def published_requests(store: Store, plan: Plan) -> frozenset[str]:
     """The published requests that stand for those of the plan: themselves, later tries, or ones for more samples."""
-    standing = Rivals.of(store, plan).standing(read_snapshot(store).requests)
+    in_force = RequestPrecedence.of(store, plan).in_force(read_snapshot(store).requests)
     ids = (request.id for requests in plan.edit_requests() for request in requests)
-    return frozenset(standing[id_] for id_ in ids if id_ in standing)
+    return frozenset(in_force[id_] for id_ in ids if id_ in in_force)
 
 
 def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:

@@ -52,7 +52,7 @@ class Geometry:
 
     def place(self, width: int, height: int, size: int) -> Placement | None:
         """Of an upright image of width x height px in a square of size x size; None where it is refused."""
-        return PLACES[self.fit](width, height, size)
+        return PLACEMENTS_BY_FIT[self.fit](width, height, size)
 
 
 def _crop(width: int, height: int, size: int) -> Placement:
@@ -76,7 +76,7 @@ def _refuse(width: int, height: int, size: int) -> Placement | None:
     return _resize(width, height, size) if (width, height) == (size, size) else None
 
 
-PLACES: Mapping[Fit, Callable[[int, int, int], Placement | None]] = {
+PLACEMENTS_BY_FIT: Mapping[Fit, Callable[[int, int, int], Placement | None]] = {
     "crop": _crop,
     "pad": _pad,
     "resize": _resize,

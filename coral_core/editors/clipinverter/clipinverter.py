@@ -36,11 +36,11 @@ from torch import Tensor
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, check_prompts
 from coral_core.editors.clipinverter.captions import Captions
-from coral_core.editors.clipinverter.latent_discriminator import LatentCritic
-from coral_core.editors.clipinverter.training_pairs import Way, Ways
+from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
+from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
 from coral_core.editors.latent.text_regression import LatentGuess
 from coral_core.editors.limits import UNLIMITED, Limits, blend
-from coral_core.editors.source_cache import Unedited
+from coral_core.editors.source_cache import SourceRows
 from coral_core.inversion import take
 from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper
 from coral_core.stages import ParameterGroup, Stage
@@ -143,7 +143,7 @@ class ClipInverter(Editor):
         if not source.captions or not all(source.captions):
             raise ValueError("CLIPInverter learns from captions: fit it on captioned images, each with one or more")
         clip = self.models.clip
-        captions, source_clip = Captions.of(clip, source.captions), Unedited.image(clip.image)
+        captions, source_clip = Captions.of(clip, source.captions), SourceRows.image(clip.image)
         parts = [take(source, slice(i, i + BATCH)) for i in range(0, len(source.keys), BATCH)]
         images_NE = torch.cat([source_clip(part) for part in parts])
         for name, found_NE in (("text", captions.embedding_NE), ("image", images_NE)):
@@ -153,30 +153,30 @@ class ClipInverter(Editor):
         neutral = self.config.neutral
         self.neutral_E.copy_(clip.text([neutral])[0] if neutral else self.text_mean_E)
         start_E = None if self.config.own_captions else self.neutral_E
-        self._ways = Ways(self.models, captions, source_clip, Unedited.image(self.models.identity), start_E)
+        self._pairs = TrainingPairs(self.models, captions, source_clip, SourceRows.image(self.models.identity), start_E)
         guess = LatentGuess.of(source.ws_BLD.mean(1), images_NE)
         self.slope_ED.copy_(guess.slope_ED * guess.unit_D)
-        self._critic: tuple[LatentCritic, ...] = ()  # in a tuple: no part of what is kept
+        self._discriminator: tuple[LatentDiscriminator, ...] = ()  # in a tuple: no part of what is kept
         if self.config.adversarial:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                self._critic = (LatentCritic(source.ws_BLD[0].numel()).to(source.ws_BLD),)
+                self._discriminator = (LatentDiscriminator(source.ws_BLD[0].numel()).to(source.ws_BLD),)
 
     def stages(self) -> Sequence[Stage]:
         """The remapper takes a tenth of the adapter's steps, as published."""
         rate = self.config.adapter_rate
         groups = [ParameterGroup(tuple(self.adapter.parameters()), rate)]
-        groups += [ParameterGroup(tuple(each.parameters()), rate) for each in self._critic]
+        groups += [ParameterGroup(tuple(each.parameters()), rate) for each in self._discriminator]
         remapper = ParameterGroup(tuple(self.remapper.parameters()), self.config.remapper_rate)
         return (Stage("adapter", tuple(groups)), Stage("remapper", (remapper,), REMAPPER_SHARE))
 
     def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        there = self._ways.there(batch)
+        pair = self._pairs.forward(batch)
         if stage.name == "remapper":
-            return self._remapper_losses(there)
-        image_BCHW, terms = self._adapter_losses(there)
+            return self._remapper_losses(pair)
+        image_BCHW, terms = self._adapter_losses(pair)
         if self.config.cycle:
-            _, again = self._adapter_losses(self._ways.back(image_BCHW.detach(), there))
+            _, again = self._adapter_losses(self._pairs.cycle(image_BCHW.detach(), pair))
             terms |= {f"cycle_{name}": self.config.cycle * term for name, term in again.items()}
         return terms
 
@@ -191,7 +191,7 @@ class ClipInverter(Editor):
         limits: Limits = UNLIMITED,
     ) -> Edit:
         """Edit each sample at `strength`. `seed` is unused: nothing here is drawn."""
-        check_prompts(prompts, len(inversion.keys), looks=True)
+        check_prompts(prompts, len(inversion.keys), takes_reference=True)
         return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
     @torch.no_grad()
@@ -205,7 +205,7 @@ class ClipInverter(Editor):
         return self._remapped(ws_BLD, text_BE, strength * self.config.remapping)
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        check_prompts(prompts, len(prompts), looks=True)
+        check_prompts(prompts, len(prompts), takes_reference=True)
         for prompt in prompts:
             self._wanted(prompt)
 
@@ -240,57 +240,57 @@ class ClipInverter(Editor):
             for site, style_BC in enumerate(plain)
         )
 
-    def _adapter_losses(self, way: Way) -> tuple[Tensor, dict[str, Tensor]]:
+    def _adapter_losses(self, pair: TrainingPair) -> tuple[Tensor, dict[str, Tensor]]:
         """The edit without remapping, and what is wrong with it."""
         config, generator = self.config, self.models.generator
-        ws_BLD = way.ws_BLD + self._residual(self.adapter.normalised(way.taps), way.target_BE)
+        ws_BLD = pair.ws_BLD + self._residual(self.adapter.normalised(pair.taps), pair.target_BE)
         image_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
         terms = {
-            **self._clip_terms(image_BCHW, way),
-            "identity": config.identity * self._identity(image_BCHW, way),
-            "perceptual": config.perceptual * self._perceptual(image_BCHW, way.source_BCHW),
-            "l2": config.l2 * losses.pixel_l2(image_BCHW, way.source_BCHW),
+            **self._clip_terms(image_BCHW, pair),
+            "identity": config.identity * self._identity(image_BCHW, pair),
+            "perceptual": config.perceptual * self._perceptual(image_BCHW, pair.source_BCHW),
+            "l2": config.l2 * losses.pixel_l2(image_BCHW, pair.source_BCHW),
             "norm": config.norm * losses.latent_l2(ws_BLD - generator.w_avg).sqrt(),
         }
-        for critic in self._critic:
-            terms["adversarial"] = config.adversarial * critic(way.ws_BLD, ws_BLD)
+        for discriminator in self._discriminator:
+            terms["adversarial"] = config.adversarial * discriminator(pair.ws_BLD, ws_BLD)
         return image_BCHW, {name: term.mean() for name, term in terms.items()}
 
-    def _remapper_losses(self, way: Way) -> dict[str, Tensor]:
+    def _remapper_losses(self, pair: TrainingPair) -> dict[str, Tensor]:
         config, generator = self.config, self.models.generator
         with torch.no_grad():
-            ws_BLD = way.ws_BLD + self._residual(self.adapter.normalised(way.taps), way.target_BE)
+            ws_BLD = pair.ws_BLD + self._residual(self.adapter.normalised(pair.taps), pair.target_BE)
             fixed_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
-        image_BCHW = generator.render(self._remapped(ws_BLD, way.target_BE)).clamp(-1, 1)
+        image_BCHW = generator.render(self._remapped(ws_BLD, pair.target_BE)).clamp(-1, 1)
         near = {
-            "perceptual": config.remapper_perceptual * self._near(self._perceptual, image_BCHW, way, fixed_BCHW),
-            "l2": config.remapper_l2 * self._near(losses.pixel_l2, image_BCHW, way, fixed_BCHW),
+            "perceptual": config.remapper_perceptual * self._near(self._perceptual, image_BCHW, pair, fixed_BCHW),
+            "l2": config.remapper_l2 * self._near(losses.pixel_l2, image_BCHW, pair, fixed_BCHW),
         }
         terms = {
-            **{name: config.remapper_clip * term for name, term in self._clip_terms(image_BCHW, way).items()},
-            "identity": config.remapper_identity * self._identity(image_BCHW, way),
+            **{name: config.remapper_clip * term for name, term in self._clip_terms(image_BCHW, pair).items()},
+            "identity": config.remapper_identity * self._identity(image_BCHW, pair),
             **near,
         }
         return {name: term.mean() for name, term in terms.items()}
 
-    def _clip_terms(self, image_BCHW: Tensor, way: Way) -> dict[str, Tensor]:
+    def _clip_terms(self, image_BCHW: Tensor, pair: TrainingPair) -> dict[str, Tensor]:
         """Weighted, per sample."""
         config = self.config
         image_BE = self.models.clip.image(image_BCHW)
-        towards_B = losses.clip_directional(image_BE, way.source_BE, way.direction_BE)
-        distance_B = losses.clip_distance(image_BE, way.target_BE)
+        towards_B = losses.clip_directional(image_BE, pair.source_BE, pair.direction_BE)
+        distance_B = losses.clip_distance(image_BE, pair.target_BE)
         return {
-            "directional": config.directional * way.swapped_B * losses.lacking(towards_B, config.directional_enough),
+            "directional": config.directional * pair.swapped_B * losses.lacking(towards_B, config.directional_enough),
             "clip": config.clip * losses.lacking(distance_B, config.clip_enough),
         }
 
-    def _identity(self, image_BCHW: Tensor, way: Way) -> Tensor:
-        return losses.identity_distance(self.models.identity(image_BCHW), way.source_BI)
+    def _identity(self, image_BCHW: Tensor, pair: TrainingPair) -> Tensor:
+        return losses.identity_distance(self.models.identity(image_BCHW), pair.source_BI)
 
     def _perceptual(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         return losses.perceptual(self.models.perceptual(image_BCHW), self.models.perceptual(other_BCHW))
 
     def _near(
-        self, distance: Callable[[Tensor, Tensor], Tensor], image_BCHW: Tensor, way: Way, fixed_BCHW: Tensor
+        self, distance: Callable[[Tensor, Tensor], Tensor], image_BCHW: Tensor, pair: TrainingPair, fixed_BCHW: Tensor
     ) -> Tensor:
-        return distance(image_BCHW, way.source_BCHW) + KEPT * distance(image_BCHW, fixed_BCHW)
+        return distance(image_BCHW, pair.source_BCHW) + KEPT * distance(image_BCHW, fixed_BCHW)

@@ -13,7 +13,7 @@ from coral_core.nets.layers import EqualLinear
 WIDTH = 256
 
 
-class LatentCritic(nn.Module):
+class LatentDiscriminator(nn.Module):
     """Tells edited latents from those of images. Its loss falls as it learns; the latents get the opposite gradient.
 
     The non-saturating loss of GANs would need a term of its own; reversing the gradient of this one gives the minimax

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coral_core.editors.clipinverter.captions import Captions
-from coral_core.editors.source_cache import Unedited
+from coral_core.editors.source_cache import SourceRows
 from coral_core.types import Inversion
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ OWN = 0.25
 
 
 @dataclass(frozen=True)
-class Way:
+class TrainingPair:
     """One edit in training: where it starts and where it should lead."""
 
     source_BCHW: Tensor
@@ -36,21 +36,21 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Ways:
+class TrainingPairs:
     """Of a captioned training source."""
 
     models: Models
     captions: Captions
-    source_clip: Unedited
-    source_identity: Unedited
+    source_clip: SourceRows
+    source_identity: SourceRows
     neutral_E: Tensor | None  # where directions start; None: at a caption of the image
 
-    def there(self, batch: Inversion) -> Way:
+    def forward(self, batch: Inversion) -> TrainingPair:
         """From the images to texts of other images, now and then to their own."""
         own_BE, other_BE = self.captions.drawn(batch.captions), self.captions.others(len(batch.keys))
         swapped_B = (self.captions.uniform(len(batch.keys)) >= OWN).float()
         target_BE = torch.lerp(own_BE, other_BE, swapped_B[:, None])
-        return Way(
+        return TrainingPair(
             source_BCHW=batch.recon_BCHW,
             source_BE=self.source_clip(batch),
             source_BI=self.source_identity(batch),
@@ -63,14 +63,14 @@ class Ways:
         )
 
     @torch.no_grad()
-    def back(self, image_BCHW: Tensor, there: Way) -> Way:
+    def cycle(self, image_BCHW: Tensor, pair: TrainingPair) -> TrainingPair:
         """From an edit to the text of the image that was edited."""
         ws_BLD, taps = self.models.encoder(image_BCHW)
         return replace(
-            there,
+            pair,
             source_BE=self.models.clip.image(image_BCHW).float(),
             ws_BLD=ws_BLD,
             taps=taps,
-            target_BE=there.own_BE,
-            direction_BE=there.own_BE - there.target_BE,
+            target_BE=pair.own_BE,
+            direction_BE=pair.own_BE - pair.target_BE,
         )

@@ -37,8 +37,8 @@ from coral_core.editors.coral.prompt_editor import (
     directional_term,
 )
 from coral_core.editors.latent.slots import LEVELS, GlobalDirection, LevelMapper, open_rows
-from coral_core.editors.latent.text_regression import PLACES, LatentGuess
-from coral_core.editors.latent.whitening import Spread
+from coral_core.editors.latent.text_regression import GUESS_STEPS, LatentGuess
+from coral_core.editors.latent.whitening import Whitening
 from coral_core.editors.regions.region import Region
 from coral_core.inversion import take
 from coral_core.types import Inversion, Prompt, Styles
@@ -94,7 +94,7 @@ class CoralEditor(PromptEditor):
     ) -> None:
         super().__init__(models, prompt, region, config)
         self.latent = latent
-        self.spread = Spread(models.generator.num_ws, models.generator.w_dim)
+        self.spread = Whitening(models.generator.num_ws, models.generator.w_dim)
         self.register_buffer("start_D", torch.zeros(models.generator.w_dim))
         self.register_buffer("open_L1", open_rows(models.generator.num_ws, config.levels), persistent=False)
 
@@ -133,8 +133,8 @@ class CoralEditor(PromptEditor):
         parts = [take(source, slice(i, i + EMBEDDED)) for i in range(0, len(source.keys), EMBEDDED)]
         guess = LatentGuess.of(source.ws_BLD.mean(1), torch.cat([self.unedited_clip(part) for part in parts]))
         step_D = guess.unit_D * guess.towards(self.models.clip.direction([self.prompt]))[0]
-        found = torch.stack([self._clip_terms(parts[0], place * step_D) for place in PLACES])
-        return PLACES[int(found.argmin())] * step_D
+        found = torch.stack([self._clip_terms(parts[0], place * step_D) for place in GUESS_STEPS])
+        return GUESS_STEPS[int(found.argmin())] * step_D
 
     def _clip_terms(self, batch: Inversion, step_D: Tensor) -> Tensor:
         """What CLIP still misses when all layers move by one step."""

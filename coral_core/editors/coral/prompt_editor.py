@@ -18,7 +18,7 @@ from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.regions.region import Region, claimed
-from coral_core.editors.source_cache import Unedited
+from coral_core.editors.source_cache import SourceRows
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Edit, Inversion, Masks, Prompt, Styles
 
@@ -148,8 +148,8 @@ class PromptEditor(Editor):
 
     def forget(self) -> None:
         """Drop the embeddings of unedited images: samples of another source may bear the same keys."""
-        self.unedited_clip = Unedited.image(self.models.clip.image)
-        self.unedited_identity = Unedited.image(self.models.identity)
+        self.unedited_clip = SourceRows.image(self.models.clip.image)
+        self.unedited_identity = SourceRows.image(self.models.identity)
 
 
 def clip_term(editor: PromptEditor, attempt: Attempt) -> Tensor:

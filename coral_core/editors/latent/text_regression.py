@@ -21,7 +21,7 @@ from coral_core.precision import Precision, autocast
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
-PLACES = (0.0, 0.35, 0.7, 1.0, 1.4)
+GUESS_STEPS = (0.0, 0.35, 0.7, 1.0, 1.4)
 """How far a guess may be followed, in standard deviations of w."""
 RIDGE = 0.5
 """Weight of the ridge, in mean variances of an embedding's coordinate."""

@@ -21,7 +21,7 @@ FLOOR = 0.1
 """Share of a channel's own deviation in which it may move against all correlations."""
 
 
-class Spread(nn.Module):
+class Whitening(nn.Module):
     """delta_BLD in deviations of the source -> the change of ws_BLD."""
 
     directions_KLD: Tensor

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coral_core.editors.regions.region import Region, plain_features, statistics_source
-from coral_core.editors.source_cache import Unedited
+from coral_core.editors.source_cache import SourceRows
 from coral_core.types import Inversion, Masks
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class ClusterSelection(Segmented):
         self.register_buffer("mean_C", torch.zeros(channels))
         self.register_buffer("std_C", torch.ones(channels))
         self.register_buffer("centres_KC", torch.zeros(CLUSTERS, channels))
-        self._seen: Unedited | None = None  # labels of the training source
+        self._seen: SourceRows | None = None  # labels of the training source
 
     @classmethod
     def of(cls, models: Models) -> ClusterSelection:
@@ -90,7 +90,7 @@ class ClusterSelection(Segmented):
         self.mean_C.copy_(mean_C)
         self.std_C.copy_(torch.where(std_C > 1e-6, std_C, 1.0))
         self.centres_KC.copy_(_k_means((points_NC - self.mean_C) / self.std_C))
-        self._seen = Unedited(partial(self._found, generator=generator))
+        self._seen = SourceRows(partial(self._found, generator=generator))
 
     def labels(self, inversion: Inversion, generator: Generator) -> Tensor:
         """Those of a sample of the source are found once in a fit."""

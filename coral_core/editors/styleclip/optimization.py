@@ -32,7 +32,7 @@ from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, check_prompts
 from coral_core.editors.coral.coral import EditConfig
 from coral_core.editors.latent.slots import open_rows
-from coral_core.editors.latent.text_regression import PLACES, LatentGuess
+from coral_core.editors.latent.text_regression import GUESS_STEPS, LatentGuess
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.styleclip.random_views import Views
 from coral_core.fit import BETAS, ramp
@@ -179,8 +179,8 @@ class LatentOptimization(Editor):
         if not self.config.guess:
             return parts_BKD
         parts_BKD[:, 0] = self.guess.towards(goal.direction_BE)
-        losses_PB = torch.stack([self._loss(goal, place * parts_BKD, None) for place in PLACES])
-        place_B = parts_BKD.new_tensor(PLACES)[losses_PB.argmin(0)]
+        losses_PB = torch.stack([self._loss(goal, place * parts_BKD, None) for place in GUESS_STEPS])
+        place_B = parts_BKD.new_tensor(GUESS_STEPS)[losses_PB.argmin(0)]
         return place_B[:, None, None] * parts_BKD
 
     def _delta(self, parts_BKD: Tensor) -> Tensor:

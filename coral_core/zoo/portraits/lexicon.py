@@ -29,7 +29,7 @@ FRAMES: tuple[tuple[str, float], ...] = (
 )
 NEUTRAL: tuple[str, ...] = ("a person", "a photo", "a photo of a person", "a face", "a portrait", "a picture",
                             "a portrait of a person", "someone", "a human face", "a picture of someone")  # fmt: skip
-PLACES: tuple[str, ...] = ("in front of", "on", "against")
+BACKGROUND_PREPOSITIONS: tuple[str, ...] = ("in front of", "on", "against")
 WORN: frozenset[str] = frozenset({"glasses", "hat", "earrings", "clothes_color", "lipstick"})
 """Attributes whose values can follow "wearing", all but `none`."""
 
@@ -103,7 +103,7 @@ def say(facts: Mapping[str, str], rng: random.Random, wordings: Wordings = ALL) 
     rng.shuffle(phrases)
     place = ""
     if "background" in facts:
-        place = f" {rng.choice(PLACES)} {_wording('background', facts, rng, wordings)}"
+        place = f" {rng.choice(BACKGROUND_PREPOSITIONS)} {_wording('background', facts, rng, wordings)}"
     frames, weights = zip(*wordings.frames, strict=True)
     frame = rng.choices(frames, weights)[0]
     return frame.format(_subject(phrases, rng) + place)

@@ -98,8 +98,8 @@ def test_the_pixels_of_a_reference_count_and_not_its_file(
     image = plain(RED)
     same = picture("red.bmp", encoded(image, "BMP"))
     other = picture("blue.png", encoded(plain(BLUE)))
-    looks = [prompt_of(only_edit(job(shown=path)), models).look for path in (red, same, other)]
-    assert looks[0] == looks[1] != looks[2]
+    embeddings = [prompt_of(only_edit(job(shown=path)), models).look for path in (red, same, other)]
+    assert embeddings[0] == embeddings[1] != embeddings[2]
 
 
 def test_a_reference_changes_the_edit_and_its_row(

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tasks.spec.geometry import PLACES, Geometry, Placement
+from tasks.spec.geometry import PLACEMENTS_BY_FIT, Geometry, Placement
 
 SIZE = 64
 SHAPES = ((64, 64), (30, 20), (20, 31), (1, 1), (30_000, 7), (3, 30_000), (1023, 767))
@@ -59,4 +59,4 @@ def test_nothing_lies_outside(fit: str, shape: tuple[int, int]) -> None:
 
 
 def test_every_fit_has_a_place() -> None:
-    assert set(PLACES) == {"crop", "pad", "resize", "refuse"}
+    assert set(PLACEMENTS_BY_FIT) == {"crop", "pad", "resize", "refuse"}

@@ -128,13 +128,13 @@ def test_an_edit_is_the_same_with_and_without_taps(models: Models, inversion: In
 
 
 @pytest.mark.parametrize("way", ["fitted", "loaded"])
-def test_another_adapter_is_seen_by_the_next_edit(way: str, models: Models, inversion: Inversion) -> None:
+def test_another_adapter_is_seen_by_the_next_edit(pair: str, models: Models, inversion: Inversion) -> None:
     editor, other = ready(models, inversion), ready(models, inversion)
     tapped = replace(inversion, taps=models.encoder.body(inversion.image_BCHW))
     before = editor.edit(tapped, [RED] * 4).image_BCHW
     config = FitConfig(steps=40, batch_size=4, precision="float32")
-    (editor if way == "fitted" else other).fit(inversion, config)
-    if way == "loaded":
+    (editor if pair == "fitted" else other).fit(inversion, config)
+    if pair == "loaded":
         editor.load_state_dict(other.state_dict())
     after, untapped = (editor.edit(batch, [RED] * 4).image_BCHW for batch in (tapped, inversion))
     assert (untapped - before).abs().max() > 0.05
@@ -173,7 +173,7 @@ def test_a_look_of_another_clip_is_refused(models: Models, inversion: Inversion)
             ask()
 
 
-@pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if not row.looks])
+@pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if not row.takes_reference])
 def test_methods_that_follow_no_look_say_so(method: str, models: Models, inversion: Inversion) -> None:
     row, look = spec(method), Prompt("red", look=(1.0,) + (0.0,) * 7)
     prompt, base = (RED if row.scope is FitScope.PROMPT else None), (build(models) if row.base else None)

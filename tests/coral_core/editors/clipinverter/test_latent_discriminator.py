@@ -8,82 +8,84 @@ import pytest
 import torch
 from torch import Tensor
 
-from coral_core.editors.clipinverter.latent_discriminator import LatentCritic
+from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
 
 SHAPE = (6, 4, 5)
 
 
 @pytest.fixture
-def critic() -> LatentCritic:
+def discriminator() -> LatentDiscriminator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LatentCritic(SHAPE[1] * SHAPE[2])
+        return LatentDiscriminator(SHAPE[1] * SHAPE[2])
 
 
 def latents(mean: float, count: int = SHAPE[0], seed: int = 0) -> Tensor:
     return mean + torch.randn(count, *SHAPE[1:], generator=torch.Generator().manual_seed(seed))
 
 
-def score(critic: LatentCritic, w_BLD: Tensor) -> Tensor:
+def score(discriminator: LatentDiscriminator, w_BLD: Tensor) -> Tensor:
     """How real each looks. [B]"""
-    out: Tensor = critic.layers(w_BLD.flatten(1))[:, 0]
+    out: Tensor = discriminator.layers(w_BLD.flatten(1))[:, 0]
     return out
 
 
-def test_the_loss_is_that_of_a_discriminator_per_sample(critic: LatentCritic) -> None:
+def test_the_loss_is_that_of_a_discriminator_per_sample(discriminator: LatentDiscriminator) -> None:
     real_BLD, edited_BLD = latents(0.5), latents(-0.5, seed=1)
-    right_B, wrong_B = torch.sigmoid(score(critic, real_BLD)), torch.sigmoid(score(critic, edited_BLD))
-    torch.testing.assert_close(critic(real_BLD, edited_BLD), -right_B.log() - (1 - wrong_B).log())
+    right_B, wrong_B = torch.sigmoid(score(discriminator, real_BLD)), torch.sigmoid(score(discriminator, edited_BLD))
+    torch.testing.assert_close(discriminator(real_BLD, edited_BLD), -right_B.log() - (1 - wrong_B).log())
 
 
-def test_its_parameters_step_down_the_loss_and_edits_step_up(critic: LatentCritic) -> None:
+def test_its_parameters_step_down_the_loss_and_edits_step_up(discriminator: LatentDiscriminator) -> None:
     real_BLD, edited_BLD = latents(0.5), latents(-0.5, seed=1).requires_grad_()
-    parameters = list(critic.parameters())
-    loss = critic(real_BLD, edited_BLD).mean()
+    parameters = list(discriminator.parameters())
+    loss = discriminator(real_BLD, edited_BLD).mean()
     to_edited, *to_parameters = torch.autograd.grad(loss, [edited_BLD, *parameters])
     with torch.no_grad():
         fooling_BLD = edited_BLD - 0.05 * to_edited / to_edited.std()
-        assert critic(real_BLD, fooling_BLD).mean() > loss
-        assert score(critic, fooling_BLD).mean() > score(critic, edited_BLD).mean()
+        assert discriminator(real_BLD, fooling_BLD).mean() > loss
+        assert score(discriminator, fooling_BLD).mean() > score(discriminator, edited_BLD).mean()
         for parameter, gradient in zip(parameters, to_parameters, strict=True):
             parameter.sub_(1e-3 * gradient)
-        assert critic(real_BLD, edited_BLD).mean() < loss
+        assert discriminator(real_BLD, edited_BLD).mean() < loss
 
 
-def test_only_the_sign_of_an_edits_gradient_is_changed(critic: LatentCritic) -> None:
+def test_only_the_sign_of_an_edits_gradient_is_changed(discriminator: LatentDiscriminator) -> None:
     real_BLD, edited_BLD = latents(0.5), latents(-0.5, seed=1).requires_grad_()
-    (reversed_BLD,) = torch.autograd.grad(critic(real_BLD, edited_BLD).sum(), edited_BLD)
-    plain = torch.nn.functional.softplus(score(critic, edited_BLD)).sum()
+    (reversed_BLD,) = torch.autograd.grad(discriminator(real_BLD, edited_BLD).sum(), edited_BLD)
+    plain = torch.nn.functional.softplus(score(discriminator, edited_BLD)).sum()
     (plain_BLD,) = torch.autograd.grad(plain, edited_BLD)
     torch.testing.assert_close(reversed_BLD, -plain_BLD)
     assert plain_BLD.any()
 
 
-def test_it_learns_to_tell_apart_what_can_be_told_apart(critic: LatentCritic) -> None:
-    optimiser = torch.optim.Adam(critic.parameters(), 2e-3)
+def test_it_learns_to_tell_apart_what_can_be_told_apart(discriminator: LatentDiscriminator) -> None:
+    optimiser = torch.optim.Adam(discriminator.parameters(), 2e-3)
     for step in range(40):
         optimiser.zero_grad()
-        critic(latents(0.6, 32, step), latents(-0.6, 32, 100 + step)).mean().backward()
+        discriminator(latents(0.6, 32, step), latents(-0.6, 32, 100 + step)).mean().backward()
         optimiser.step()
     real_BLD, edited_BLD = latents(0.6, 200, 998), latents(-0.6, 200, 999)
-    assert (score(critic, real_BLD) > 0).float().mean() > 0.95
-    assert (score(critic, edited_BLD) < 0).float().mean() > 0.95
-    assert critic(real_BLD, edited_BLD).mean() < 0.2 < 2 * math.log(2) < critic(edited_BLD, real_BLD).mean()
+    assert (score(discriminator, real_BLD) > 0).float().mean() > 0.95
+    assert (score(discriminator, edited_BLD) < 0).float().mean() > 0.95
+    assert (
+        discriminator(real_BLD, edited_BLD).mean() < 0.2 < 2 * math.log(2) < discriminator(edited_BLD, real_BLD).mean()
+    )
 
 
-def test_both_sides_of_the_game_run_in_one_step(critic: LatentCritic) -> None:
+def test_both_sides_of_the_game_run_in_one_step(discriminator: LatentDiscriminator) -> None:
     """Edits that start where the critic knows them end among those it takes for real, as it learns on."""
     shift = torch.zeros(SHAPE[1:], requires_grad=True)
-    optimiser = torch.optim.Adam([{"params": critic.parameters(), "lr": 2e-3}, {"params": [shift], "lr": 0.03}])
+    optimiser = torch.optim.Adam([{"params": discriminator.parameters(), "lr": 2e-3}, {"params": [shift], "lr": 0.03}])
     for step in range(60):
         optimiser.zero_grad()
-        critic(latents(1.0, 32, step), latents(-1.0, 32, 100 + step) + shift).mean().backward()
+        discriminator(latents(1.0, 32, step), latents(-1.0, 32, 100 + step) + shift).mean().backward()
         optimiser.step()
     assert shift.mean() > 0.8
 
 
-def test_the_loss_is_float32_under_autocast_too(critic: LatentCritic) -> None:
+def test_the_loss_is_float32_under_autocast_too(discriminator: LatentDiscriminator) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        loss_B = critic(latents(0.5), latents(-0.5, seed=1))
+        loss_B = discriminator(latents(0.5), latents(-0.5, seed=1))
     assert loss_B.dtype == torch.float32
-    torch.testing.assert_close(loss_B, critic(latents(0.5), latents(-0.5, seed=1)), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(loss_B, discriminator(latents(0.5), latents(-0.5, seed=1)), rtol=0.05, atol=0.05)

@@ -11,7 +11,7 @@ from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.regions.attention import ConvAttention
 from coral_core.editors.regions.region import Region, WholeImage, claimed
-from coral_core.editors.source_cache import Unedited
+from coral_core.editors.source_cache import SourceRows
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.nets.stylegan2 import Generator
@@ -117,7 +117,7 @@ def test_a_network_reads_an_unedited_sample_once(inversion: Inversion) -> None:
         read.append(len(image_BCHW))
         return image_BCHW.mean((2, 3))
 
-    unedited = Unedited.image(network)
+    unedited = SourceRows.image(network)
     unedited(take(inversion, slice(0, 2)))
     rows_BC = unedited(inversion)
     assert read == [2, 2]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from coral_core.editors.latent.whitening import FLOOR, Spread
+from coral_core.editors.latent.whitening import FLOOR, Whitening
 
 
 def latents(count: int = 400, num_ws: int = 3, w_dim: int = 5) -> Tensor:
@@ -16,12 +16,12 @@ def latents(count: int = 400, num_ws: int = 3, w_dim: int = 5) -> Tensor:
 
 def test_an_unmeasured_spread_is_the_identity() -> None:
     delta_BLD = torch.randn(2, 3, 5)
-    torch.testing.assert_close(Spread(3, 5)(delta_BLD), delta_BLD)
+    torch.testing.assert_close(Whitening(3, 5)(delta_BLD), delta_BLD)
 
 
 def test_the_spread_is_the_square_root_of_the_covariance_over_a_floor() -> None:
     ws_BLD = latents()
-    spread = Spread(3, 5)
+    spread = Whitening(3, 5)
     spread.measure(ws_BLD)
     basis_PLD = torch.eye(15).view(15, 3, 5)
     root_PP = (spread(basis_PLD) - spread.floor_D * basis_PLD).flatten(1)
@@ -35,7 +35,7 @@ def test_the_spread_is_the_square_root_of_the_covariance_over_a_floor() -> None:
 def test_layers_that_always_move_together_are_moved_together() -> None:
     ws_BLD = latents()
     ws_BLD[:, 2] = -2 * ws_BLD[:, 1]
-    spread = Spread(3, 5)
+    spread = Whitening(3, 5)
     spread.measure(ws_BLD)
     delta_BLD = torch.zeros(1, 3, 5)
     delta_BLD[:, 1, 0] = 1
@@ -45,7 +45,7 @@ def test_layers_that_always_move_together_are_moved_together() -> None:
 
 def test_the_means_of_layers_are_no_spread() -> None:
     ws_BLD = latents()
-    spread, shifted = Spread(3, 5), Spread(3, 5)
+    spread, shifted = Whitening(3, 5), Whitening(3, 5)
     spread.measure(ws_BLD)
     shifted.measure(ws_BLD + 10 * torch.arange(3.0)[:, None])
     delta_BLD = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(1))
@@ -54,4 +54,4 @@ def test_the_means_of_layers_are_no_spread() -> None:
 
 def test_one_sample_has_no_spread() -> None:
     with pytest.raises(ValueError, match="1 sample has none"):
-        Spread(3, 5).measure(latents(1))
+        Whitening(3, 5).measure(latents(1))
