@@ -44,7 +44,7 @@ def test_many_queries_of_many_parts_all_end(tmp_path: Path) -> None:
     publish(store, *(part_of(store, tmp_path, f"r{number}", rows=200) for number in range(12)))
     again = f"""
 from manifests.query import asking
-from manifests.stores.store import open_store
+from manifests.stores.open import open_store
 with asking(open_store({str(store)!r})) as ask:
     for _ in range(200):
         assert ask("SELECT count(DISTINCT key) AS n FROM manifest").to_pylist() == [{{"n": 2400}}]

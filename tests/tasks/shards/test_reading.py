@@ -17,6 +17,7 @@ from tasks.inputs import archive
 from tasks.inputs.archive import Sample
 from tasks.inputs.local_copy import ShardChangedError
 from tasks.plan.plan import Plan, make_plan
+from tasks.shards import batch as batch_module
 from tasks.shards import reading as reading_module
 from tasks.shards.background import PixelBudget
 from tasks.shards.batch import Batch, Item
@@ -84,7 +85,7 @@ def test_whole_sources_are_kept_where_edits_are_laid_back(plan: Plan, models: An
         assert np.array_equal(np.asarray(item.picture.whole), pixels_of(image_bytes(int(item.sample.key))))
 
 
-@pytest.mark.parametrize(("room", "sizes"), [(4, [2, 2, 2, 2, 1]), (2, [1] * 9), (0.5, [1] * 9), (64, [4, 4, 1])])
+@pytest.mark.parametrize(("budget", "sizes"), [(4, [2, 2, 2, 2, 1]), (2, [1] * 9), (0.5, [1] * 9), (64, [4, 4, 1])])
 def test_whole_sources_have_a_room_and_batches_their_size(
     plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch, budget: float, sizes: list[int]
 ) -> None:
@@ -98,7 +99,7 @@ def test_whole_sources_have_a_room_and_batches_their_size(
 
     store, (request,) = open_store(plan.output), plan.invert_requests()
     invert_shard(request, models, store)
-    monkeypatch.setattr(reading_module, "decode", decode)
+    monkeypatch.setattr(batch_module, "decode", decode)
     monkeypatch.setattr(reading_module, "WHOLE_PIXELS", budget * 64 * 64)
     with open_inverted(store, request, 64, "source") as reading:
         found = []
