@@ -159,7 +159,7 @@ def test_all_work_is_done_and_actors_are_kept(make_pool: Callable[..., Pool]) ->
     places = set()
     for _ in range(2):
         assert results(run(pool, doubles(20))) == [2 * number for number in range(20)]
-        places |= {actor.place for actor in pool.actors}
+        places |= {actor.info for actor in pool.actors}
     assert len(places) == 2
 
 
@@ -237,10 +237,10 @@ def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_poo
 def test_an_actor_that_is_good_for_nothing_more_is_replaced(error: str, make_pool: Callable[..., Pool]) -> None:
     pool = make_pool(1)
     run(pool, doubles(1))
-    before = pool.actors[0].place
+    before = pool.actors[0].info
     found = run(pool, [work("a", "fail", "a", 1, error)])
-    assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.members[0].place}"
-    assert pool.actors[0].place != before
+    assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.actors[0].info}"
+    assert pool.actors[0].info != before
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_an_edit_is_the_same_with_and_without_taps(models: Models, inversion: In
     assert torch.equal(edits[1], edits[2])
 
 
-@pytest.mark.parametrize("way", ["fitted", "loaded"])
+@pytest.mark.parametrize("pair", ["fitted", "loaded"])
 def test_another_adapter_is_seen_by_the_next_edit(pair: str, models: Models, inversion: Inversion) -> None:
     editor, other = ready(models, inversion), ready(models, inversion)
     tapped = replace(inversion, taps=models.encoder.body(inversion.image_BCHW))
