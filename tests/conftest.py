@@ -101,8 +101,8 @@ def run_job() -> Callable[..., Any]:
     from manifests.commit import committed
     from manifests.stores.open import open_store
     from tasks.cluster.actor import Worker
-    from tasks.cluster.pool import Outcome
-    from tasks.cluster.pooled_actor import Work
+    from tasks.cluster.backlog import Outcome
+    from tasks.cluster.pooled_worker import Work
     from tasks.plan.plan import make_plan, record_plan
     from tasks.plan.retry import Retryable, record_retries, with_retries
     from tasks.publish.publish import publish_edits

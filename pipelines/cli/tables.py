@@ -43,6 +43,8 @@ def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
         if failure.traceback and not failure.error.startswith("ValueError") and shown < TRACEBACKS:
             shown += 1
             yield Text(failure.traceback, style="dim")
+    for excluded in summary.excluded:
+        yield Text(excluded, style="yellow")
     for wave in summary.waves:
         yield Text(wave_line(wave))
     yield edits_table(summary.edits, title=f"published in {summary.output}")

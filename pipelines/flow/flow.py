@@ -32,6 +32,7 @@ class RunSummary:
     edits: tuple[EditStatus, ...]
     actor_hours: float  # that actors were ready
     cost: str  # of them; empty without a price
+    excluded: tuple[str, ...]  # devices and hosts that were taken out of the run, each with the reason
     report: ReportPlace
 
     @property
@@ -71,7 +72,7 @@ def edit_dataset(
         editors = fit_wave(run)
         edits = edit_wave(run)
     publication = publish(run)
-    record = RunRecord.of(job, (inversions, editors, edits), run.actor_hours)
+    record = RunRecord.of(job, (inversions, editors, edits), run.actor_hours, run.excluded)
     return RunSummary(
         run_id=plan.run_id,
         output=plan.output,
@@ -81,5 +82,6 @@ def edit_dataset(
         edits=edit_statuses(run.store, plan),
         actor_hours=record.actor_hours,
         cost=record.cost,
+        excluded=record.excluded,
         report=write_report(run, record),
     )

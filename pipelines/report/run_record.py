@@ -27,15 +27,17 @@ class RunRecord:
     actor_hours: float = 0.0  # that actors were ready
     cost: str = ""  # of them; empty without a price
     settings: Mapping[str, Any] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()  # devices and hosts that were taken out of the run, each with the reason
 
     @classmethod
-    def of(cls, job: Job, waves: Sequence[WaveSummary], actor_hours: float) -> RunRecord:
+    def of(cls, job: Job, waves: Sequence[WaveSummary], actor_hours: float, excluded: Sequence[str] = ()) -> RunRecord:
         """A run of the job that has just ended."""
         return cls(
             waves=tuple(waves),
             actor_hours=actor_hours,
             cost=job.price().of(actor_hours),
             settings=job.model_dump(mode="json", include=set(UNPLANNED)),
+            excluded=tuple(excluded),
         )
 
     @property
@@ -58,7 +60,8 @@ class RunRecord:
         try:
             fields = json.loads(data)
             waves = ({**wave, "failures": [Failure(**each) for each in wave["failures"]]} for wave in fields["waves"])
-            return cls(**{**fields, "waves": tuple(WaveSummary(**wave) for wave in waves)})
+            summaries = tuple(WaveSummary(**wave) for wave in waves)
+            return cls(**{**fields, "waves": summaries, "excluded": tuple(fields.get("excluded", ()))})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the record of a run: {error!r} in {data[:80]!r}") from error
 

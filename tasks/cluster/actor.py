@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,12 @@ import ray
 import torch
 
 from coral_core.bundle.models import Models, load_models
+from coral_core.inversion import generator_samples
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from tasks.artifacts.loaded import Editors
 from tasks.artifacts.stored import Artifact
+from tasks.cluster.workers import WorkerInfo
 from tasks.shards.commits import why_quarantined
 from tasks.shards.output import ShardReport
 from tasks.spec.requests import EditRequest, FitRequest, InvertRequest
@@ -27,6 +30,9 @@ from tasks.worker.fit import fit_editor
 from tasks.worker.invert import invert_shard
 from tasks.worker.pulse import NOTHING, OnPulse, Pulse
 from tasks.worker.quarantine import quarantine_edits, quarantine_inversion
+
+NODE_LABEL = "ray.io/node-id"
+"""A label that Ray gives every node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +46,6 @@ class WorkerConfig:
     device: str
     threads: int
     max_failure_rate: float
-
-
-@dataclass(frozen=True)
-class WorkerInfo:
-    """Where an actor runs."""
-
-    host: str
-    node: str  # Ray's id
-    gpus: tuple[str, ...]  # Ray's ids of the devices it shows the actor; a shared one is shown to several
-    pid: int
 
 
 class Worker:
@@ -79,19 +75,29 @@ class Worker:
         """Fitted editors, each read from the store once."""
         return Editors(self.store, self.models)
 
-    def ready(self) -> WorkerInfo:
-        """Where the actor is, once its networks are loaded. ValueError if they cannot be, with the host's name."""
+    def where(self) -> WorkerInfo:
+        """Where the actor runs."""
+        context = ray.get_runtime_context()
+        gpus = tuple(context.get_accelerator_ids().get("GPU", ()))
+        return WorkerInfo(socket.gethostname(), context.get_node_id(), gpus, os.getpid())
+
+    def ready(self) -> None:
+        """Load the networks. ValueError if they cannot be loaded, with the host's name."""
         try:
             assert self.models
         except ValueError as error:
             raise ValueError(f"on host {socket.gethostname()}: {error}") from error
-        return self.station()
 
-    def station(self) -> WorkerInfo:
-        """Where the actor is."""
-        context = ray.get_runtime_context()
-        gpus = tuple(context.get_accelerator_ids().get("GPU", ()))
-        return WorkerInfo(socket.gethostname(), context.get_node_id(), gpus, os.getpid())
+    @ray.method(concurrency_group="life")
+    def live(self) -> None:
+        """Never return: who waits for this call learns that the process has ended."""
+        threading.Event().wait()
+
+    def self_test(self) -> None:
+        """Generate and invert one image. RuntimeError where the device computes what is no number."""
+        sample = generator_samples(self.models, 1, seed=0)
+        if not sample.recon_BCHW.isfinite().all():
+            raise RuntimeError(f"on host {socket.gethostname()}: the networks compute values that are not finite")
 
     def invert(self, request: InvertRequest) -> list[ShardReport]:
         """tasks.worker.invert.invert_shard."""
@@ -139,12 +145,12 @@ class Worker:
             self.latest = NOTHING
 
 
-def start_actor(config: WorkerConfig, resources: Resources) -> Any:
-    """Start one actor somewhere in the cluster; returns its handle at once."""
+def start_actor(config: WorkerConfig, resources: Resources, avoid: Collection[str] = ()) -> Any:
+    """Start one actor on a node of the cluster that is not in `avoid` (ids); returns its handle at once."""
     threads = str(resources.threads)
     environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "WDS_SECURE": "1"}
     return (
-        ray.remote(concurrency_groups={"pulse": 1})(Worker)
+        ray.remote(concurrency_groups={"pulse": 1, "life": 1})(Worker)
         .options(
             num_cpus=resources.num_cpus,
             num_gpus=resources.num_gpus,
@@ -152,6 +158,7 @@ def start_actor(config: WorkerConfig, resources: Resources) -> Any:
             max_restarts=0,
             max_task_retries=0,
             runtime_env={"env_vars": environment},
+            label_selector={NODE_LABEL: f"!in({','.join(sorted(avoid))})"} if avoid else None,
         )
         .remote(config)
     )

@@ -1,97 +1,57 @@
-"""Our own pool of Ray actors: no shard is ever lost, whatever dies.
+"""Our own pool of workers: no shard is ever lost, whatever dies.
 
-A call that fails because of the machine (a dead or stuck actor, a full disk or memory, a lost answer) is tried again,
-as often as each piece of work allows, after a few others had their turn; an error of the code or of the caller is an
-outcome, with its traceback. ray.util.ActorPool is not used because it drops queued work when its actors die. Actors are
-replaced by us (max_restarts=0): a fresh one is asked for work only when it is ready, so one that waits for resources
-holds nothing up, and a death before that is never blamed on a shard.
+A call that fails because of the machine (a dead or stalled worker, a full disk or memory, a lost answer) is tried
+again, as often as each piece of work allows, after a few others; an error of the code or of the caller is an outcome,
+with its traceback. ray.util.ActorPool is not used because it drops queued work when its actors die. Workers are
+replaced by us: a new one is given work only when it is ready, so one that waits for resources delays nothing, and a
+death before that is never blamed on a shard. Where the same device loses worker after worker, the device is to blame:
+it is taken out of the run (devices.py), and what failed there is not held against the shard (backlog.py).
 """
 
 from __future__ import annotations
 
-import enum
 import logging
-from collections import defaultdict, deque
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-import ray
-import torch
-from ray.exceptions import RayActorError, RayError, RayTaskError
-
-from manifests.stores.store import CommitUnknown
-from tasks.cluster.pooled_actor import PooledActor, Work
+from tasks.cluster.backlog import Backlog, Outcome
+from tasks.cluster.devices import Devices
+from tasks.cluster.pooled_worker import PooledWorker, Work
 from tasks.cluster.signals import answered_later
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
+from tasks.cluster.workers import Cause, Device, Reply, WorkerInfo, Workers
 from tasks.spec.resources import PATIENCE, Deadlines
 
 LOSSES_IN_A_ROW = 6
-TICK_SECONDS = 0.25
-MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
-MACHINE_ERRORS = (OSError, CommitUnknown, *MEMORY_ERRORS)
-"""Errors of a worker's code that blame the machine and not the request."""
-FATAL_ERRORS = (torch.AcceleratorError, *MEMORY_ERRORS)
-"""Errors after which only a fresh process is good for anything: the device is gone, or memory is full of remains."""
+ROUND_SECONDS = 0.25
+START_SECONDS = 60.0
+"""For so long a worker that runs nowhere yet may still come to run on another device."""
+SELF_TEST = "self_test"
 
 log = logging.getLogger("coral.pool")
 
 
-class Blame(enum.Enum):
-    """Whose fault it is that an attempt failed."""
-
-    WORK = enum.auto()  # the worker died of it, or stood still over it
-    MACHINE = enum.auto()
-    NOBODY = enum.auto()  # it was no attempt
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a piece of work ended."""
-
-    work: Work
-    result: Any = None
-    error: str = ""  # one line; empty on success
-    traceback: str = ""  # of an error of the code
-    attempts: int = 1
-    deadly: bool = False  # every attempt killed its worker, or brought it to a standstill
-
-
-@dataclass
-class Backlog:
-    """The work of one run() that nobody is doing, and how its attempts so far have ended."""
-
-    waiting: deque[Work]
-    tries: defaultdict[str, list[Blame]] = field(default_factory=lambda: defaultdict(list))
-
-    def again(self, work: Work, reason: str, blame: Blame, turns: int) -> Outcome | None:
-        """Put a work that failed back, behind `turns` others; after the last attempt its outcome instead."""
-        if blame is Blame.NOBODY:
-            self.waiting.appendleft(work)
-            return None
-        tries = self.tries[work.key]
-        tries.append(blame)
-        log.warning("%s: attempt %d failed: %s", work.name, len(tries), reason)
-        if len(tries) >= work.attempts:
-            error = f"given up after {len(tries)} attempts: {reason}"
-            return Outcome(work, error=error, attempts=len(tries), deadly=set(tries) == {Blame.WORK})
-        self.waiting.insert(turns, work)
-        return None
-
-
 @dataclass
 class Pool:
-    """`size` actors at most, made by `hire`; they are kept from one run() to the next."""
+    """Workers that are kept from one run() to the next; at most as many as `cluster` has the capacity for."""
 
-    start_actor: Callable[[], Any]
-    size: int
+    cluster: Workers
     deadlines: Deadlines = PATIENCE
     limit: TimeLimit = UNLIMITED
-    actors: list[PooledActor] = field(default_factory=list)
-    _spent: float = 0.0  # seconds that members who are gone had been ready
-    _deadly: set[str] = field(default_factory=set)  # works whose workers were lost since something was last finished
-    _idle_losses: int = 0  # workers who were lost without work since one was last given some
+    clock: Callable[[], float] = time.monotonic  # seconds
+    workers: list[PooledWorker] = field(default_factory=list)
+    devices: Devices = field(default_factory=Devices)
+    size: int = field(init=False)  # workers at most
+    _ended_seconds: float = 0.0  # for which workers that are gone had been ready
+    _failing: set[str] = field(default_factory=set)  # works that lost a worker since something was last finished
+    _idle_losses: int = 0  # workers lost without work since one was last given some
+
+    def __post_init__(self) -> None:
+        self.size = self.cluster.capacity(())
 
     def __enter__(self) -> Pool:
         return self
@@ -105,11 +65,11 @@ class Pool:
         """Outcomes in the order they come; `watch` gets the latest pulses of what is running, several times a second.
 
         Works that the time limit leaves no time for have no outcome.
-        Errors: ValueError when a worker says that it cannot work; ChildProcessError when workers die again and again
-        without finishing anything.
+        Errors: ValueError when workers can begin on no node; ChildProcessError when workers die again and again without
+        finishing anything.
         """
-        backlog = Backlog(deque(works))
-        while backlog.waiting or any(actor.work for actor in self.actors):
+        backlog = Backlog(deque(works), self.devices)
+        while backlog.waiting or any(worker.work for worker in self.workers):
             if self.limit.used_up:
                 backlog.waiting.clear()
             if self.limit.over:
@@ -117,129 +77,203 @@ class Pool:
             with answered_later():
                 outcomes = self._round(backlog)
             yield from outcomes
-            watch([actor.latest for actor in self.actors if actor.work and actor.latest])
+            watch([worker.latest for worker in self.workers if worker.work and worker.latest])
 
     def close(self) -> None:
-        """Let every actor go, at once."""
-        for actor in list(self.actors):
-            self._dismiss(actor)
+        """Let every worker go, at once."""
+        for worker in list(self.workers):
+            self._dismiss(worker)
 
     @property
-    def actor_seconds(self) -> float:
-        """How long actors have been ready, in all."""
-        return self._spent + sum(actor.seconds for actor in self.actors)
+    def worker_seconds(self) -> float:
+        """How long workers have been ready, in all."""
+        return self._ended_seconds + sum(self._ready_seconds(worker) for worker in self.workers)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Devices and hosts that were taken out of the run, each with the reason, in words."""
+        return tuple(self.devices.excluded.values())
 
     def _round(self, backlog: Backlog) -> list[Outcome]:
-        """Hand out work, wait a moment, and take what has ended."""
-        self._staff(len(backlog.waiting))
-        self._assign(backlog.waiting)
-        outcomes = [self._settle(actor, backlog) for actor in self._finished()]
-        outcomes += [self._replace(actor, reason, backlog, blame) for actor, reason, blame in self._overdue()]
-        return [outcome for outcome in outcomes if outcome is not None]
+        """Take everything that has ended, after waiting a moment where nothing can be handed out; hand out work."""
+        self._start(backlog)
+        calls = {worker.call: worker for worker in self.workers}
+        pulses = {worker.pulse: worker for worker in self.workers if worker.pulse is not None}
+        replies = self.cluster.wait(calls, pulses, 0.0 if self._can_assign(backlog) else ROUND_SECONDS)
+        for call, worker in pulses.items():
+            if call in replies and replies[call].cause is None:
+                worker.heard(replies[call].result, self.clock())
+        ended = [self._take(worker, replies[call], backlog) for call, worker in calls.items() if call in replies]
+        ended += [self._replace(worker, *missed, backlog) for worker, missed in self._overdue()]
+        self._assign(backlog)
+        self._ask_for_pulses()
+        return [outcome for outcome in ended if outcome is not None]
 
-    def _staff(self, waiting: int) -> None:
-        idle = sum(actor.work is None for actor in self.actors)
-        for _ in range(min(self.size - len(self.actors), waiting - idle)):
-            self.actors.append(PooledActor(self.start_actor()))
+    def _ask_for_pulses(self) -> None:
+        for worker in self.workers:
+            if worker.work and worker.pulse is None:
+                worker.pulse = self.cluster.submit(worker.handle, "pulse")
 
-    def _assign(self, waiting: deque[Work]) -> None:
-        for actor in list(self.actors):
-            try:
-                if actor.poll_ready() and actor.work is None and waiting:
-                    actor.begin(waiting[0])
-                    waiting.popleft()
-                    self._idle_losses = 0
-            except RayError as error:
-                self._reject(actor, error)
+    def _start(self, backlog: Backlog) -> None:
+        """Start workers, one for each waiting work that no worker without work could take."""
+        for worker in [each for each in self.workers if self._is_on_a_node_out(each) and each.work is None]:
+            self._dismiss(worker)
+        free = sum(self._may_take(worker, backlog) for worker in self.workers)
+        for _ in range(min(self.size - len(self.workers), len(backlog.waiting) - free)):
+            handle = self.cluster.start(self.devices.nodes_out)
+            self.workers.append(PooledWorker(handle, self.clock(), self.cluster.where(handle)))
 
-    def _finished(self) -> list[PooledActor]:
-        """Who has ended a work, after waiting a moment for somebody to."""
-        calls = {actor.call: actor for actor in self.actors if actor.work}
-        ready_refs = [actor.ready_ref for actor in self.actors if actor.info is None]
-        ready, _ = ray.wait([*calls, *ready_refs], timeout=TICK_SECONDS) if calls or ready_refs else ([], [])
-        return [calls[reference] for reference in ready if reference in calls]
+    def _may_take(self, worker: PooledWorker, backlog: Backlog) -> bool:
+        """Whether it has no work, and can do one of those that wait, now or when it is ready."""
+        if worker.work is not None or not self._is_usable(worker):
+            return False
+        return worker.info is None or backlog.has_any(worker.info.device)
 
-    def _overdue(self) -> list[tuple[PooledActor, str, Blame]]:
-        """Whom to give up waiting for, and why. Who has died without work is let go, and costs no work an attempt."""
-        for actor in [actor for actor in self.actors if actor.info is not None]:
-            try:
-                actor.listen()
-            except RayError as error:
-                self._dismiss(actor)
-                self._count_loss(actor, _one_line(error))
-        return [
-            (actor, reason, Blame.WORK if actor.stuck(self.deadlines) else Blame.MACHINE)
-            for actor in self.actors
-            if (reason := actor.overdue(self.deadlines))
-        ]
+    def _can_assign(self, backlog: Backlog) -> bool:
+        return any(worker.is_idle and self._may_take(worker, backlog) for worker in self.workers)
 
-    def _settle(self, actor: PooledActor, backlog: Backlog) -> Outcome | None:
+    def _assign(self, backlog: Backlog) -> None:
+        """Give every idle worker a work that may be tried on its device; a self test where none may be."""
+        idle = [worker for worker in self.workers if worker.is_idle and self._is_usable(worker)]
+        for worker in idle:
+            work = backlog.take(_device(worker))
+            if work is not None:
+                self._begin(worker, work)
+        for worker in idle:
+            if backlog.waiting and worker.is_idle and not self._others_may_help(worker):
+                self._begin(worker, Work(SELF_TEST, f"self test of {_device(worker)}", SELF_TEST, ()))
+
+    def _begin(self, worker: PooledWorker, work: Work) -> None:
+        self._idle_losses = 0
+        worker.begin(work, self.cluster.submit(worker.handle, work.method, work.arguments), self.clock())
+
+    def _others_may_help(self, worker: PooledWorker) -> bool:
+        """Whether a worker on another device is about to be free for what may not be tried on this one."""
+        return any(self._may_help(other, _device(worker)) for other in self.workers)
+
+    def _may_help(self, other: PooledWorker, device: Device) -> bool:
+        if other.info is None:
+            return self.clock() - other.began < START_SECONDS
+        return other.info.device != device and not other.is_idle and self._is_usable(other)
+
+    def _take(self, worker: PooledWorker, reply: Reply, backlog: Backlog) -> Outcome | None:
+        """Go on with a worker whose call has ended; the outcome of its work if that is over."""
+        if worker not in self.workers:
+            return None  # its node went out of the run a moment ago
+        if worker.work is not None:
+            return self._settle(worker, worker.work, reply, backlog)
+        if reply.cause is not None:
+            self._reject(worker, reply.cause, reply.error)
+        elif worker.info is None:
+            self._locate(worker, reply.result)
+        else:
+            worker.ready_since = self.clock()
+            worker.end()
+        return None
+
+    def _locate(self, worker: PooledWorker, info: WorkerInfo) -> None:
+        """It runs. On a device that is out it loads nothing, and keeps the device from being given to the next one."""
+        worker.info, worker.life = info, self.cluster.submit(worker.handle, "live")
+        self.devices.seen.add(info.device)
+        worker.end()
+        if self.devices.is_usable(info.device):
+            worker.call = self.cluster.submit(worker.handle, "ready")
+
+    def _settle(self, worker: PooledWorker, work: Work, reply: Reply, backlog: Backlog) -> Outcome | None:
         """The outcome of a call that ended, or None if the work is to be done again."""
-        work = actor.work
-        assert work is not None
-        try:
-            result = ray.get(actor.call)
-        except RayError as error:
-            if not isinstance(error, RayTaskError) or isinstance(error, FATAL_ERRORS):
-                return self._replace(actor, _one_line(error), backlog, _blame(error))
-            actor.end()
-            attempt = len(backlog.tries[work.key]) + 1
-            if isinstance(error, MACHINE_ERRORS):
-                return backlog.again(work, _one_line(error), Blame.MACHINE, turns=len(self.actors))
-            return Outcome(work, error=_one_line(error), traceback=str(error), attempts=attempt)
-        actor.end()
-        self._deadly.clear()
-        return Outcome(work, result, attempts=len(backlog.tries[work.key]) + 1)
+        device = _device(worker)
+        if work.key == SELF_TEST and reply.cause is Cause.REQUEST:
+            reply = Reply(cause=Cause.DEVICE, error=reply.error)
+        if reply.cause is not None and reply.cause not in (Cause.REQUEST, Cause.MACHINE):
+            return self._replace(worker, reply.cause, reply.error, backlog)
+        worker.end()
+        if work.key == SELF_TEST:
+            if reply.cause is None:
+                self.devices.passed(device)
+            return None
+        if reply.cause is Cause.MACHINE:
+            return backlog.again(work, device, reply.cause, reply.error, len(self.workers))
+        if reply.cause is Cause.REQUEST:
+            return backlog.refused(work, reply)
+        self._failing.clear()
+        self.devices.finished(device)
+        return backlog.done(work, reply.result)
 
-    def _replace(self, actor: PooledActor, reason: str, backlog: Backlog, blame: Blame) -> Outcome | None:
-        """Let a dead or stuck actor go; the next round hires another. What becomes of its work."""
-        self._dismiss(actor)
-        if blame is not Blame.NOBODY:
-            self._count_loss(actor, reason)
-        return backlog.again(actor.work, reason, blame, turns=len(self.actors)) if actor.work else None
+    def _replace(self, worker: PooledWorker, cause: Cause, reason: str, backlog: Backlog) -> Outcome | None:
+        """Let a dead, stalled or late worker go; the next round starts another. What becomes of its work."""
+        work = worker.work
+        outcome = None
+        if work is not None and work.key != SELF_TEST:
+            outcome = backlog.again(work, _device(worker), cause, reason, len(self.workers) - 1)
+        self._dismiss(worker)
+        if cause is not Cause.PREEMPTED:
+            self._count_loss(worker, work, reason)
+        return outcome
 
-    def _reject(self, actor: PooledActor, error: RayError) -> None:
-        """Let an actor go that did not become ready. ValueError when that was no accident."""
-        self._dismiss(actor)
-        answered = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
-        if answered and not isinstance(error, MACHINE_ERRORS + FATAL_ERRORS):
-            raise ValueError(f"a worker cannot begin: {_one_line(error)}") from error
-        self._count_loss(actor, _one_line(error))
+    def _reject(self, worker: PooledWorker, cause: Cause, reason: str) -> None:
+        """Let a worker go that was lost while it had no work. One that cannot begin takes its node out of the run."""
+        self._dismiss(worker)
+        if cause is not Cause.REQUEST:
+            self._count_loss(worker, None, reason)
+            return
+        if worker.info is not None:
+            self.devices.exclude_node(worker.info.device, f"a worker cannot begin there: {reason}")
+            self._resize()
+        if worker.info is None or self.size == 0:
+            raise ValueError(f"a worker cannot begin: {reason}")
 
-    def _dismiss(self, actor: PooledActor) -> None:
-        self.actors.remove(actor)
-        ray.kill(actor.handle)
-        self._spent += actor.seconds
+    def _overdue(self) -> list[tuple[PooledWorker, tuple[Cause, str]]]:
+        missed = [(worker, worker.overdue(self.deadlines, self.clock())) for worker in self.workers]
+        return [(worker, found) for worker, found in missed if found is not None and self._is_usable(worker)]
 
-    def _count_loss(self, actor: PooledActor, reason: str) -> None:
-        """The circuit breaker. One work that dies again counts once, so that a few bad shards do not stop a run.
+    def _dismiss(self, worker: PooledWorker) -> None:
+        self.workers.remove(worker)
+        self.cluster.kill(worker.handle)
+        self._ended_seconds += self._ready_seconds(worker)
 
-        Who is lost without work (it may only have waited for a free place) counts if nobody else is at work.
+    def _count_loss(self, worker: PooledWorker, work: Work | None, reason: str) -> None:
+        """Count it against the device, and for the circuit breaker: there one work that fails again counts once.
+
+        A worker lost without work (it may only have waited for free resources) counts if no other is at work.
         """
-        if actor.work:
-            self._deadly.add(actor.work.key)
-        elif any(other.work for other in self.actors):
+        out = len(self.devices.excluded)
+        if worker.info is not None:
+            self.devices.lost(worker.info.device, reason)
+        if len(self.devices.excluded) > out:  # which explains the losses
+            self._failing.clear()
+            self._resize()
+            return
+        if work is not None:
+            again = f" {self.devices.losses[_device(worker)]}" if work.key == SELF_TEST else ""
+            self._failing.add(work.key + again)
+        elif any(other.work for other in self.workers):
             log.warning("a worker was lost while others are at work: %s", reason)
         else:
             self._idle_losses += 1
-        losses = len(self._deadly) + self._idle_losses
+        losses = len(self._failing) + self._idle_losses
         if losses >= max(LOSSES_IN_A_ROW, 2 * self.size):
             raise ChildProcessError(
                 f"{losses} workers or shards died in a row and nothing was finished in between; the last one: "
-                f"{reason}. What is finished is kept; look for free places in the cluster, at the machines' memory and "
-                "at Ray's logs, then run again"
+                f"{reason}. What is finished is kept; look for free resources in the cluster, at the machines' memory "
+                "and at Ray's logs, then run again"
             )
 
+    def _resize(self) -> None:
+        """What is out of the run has no capacity."""
+        if self.devices.nodes_out:
+            self.size = self.cluster.capacity(self.devices.nodes_out)
 
-def _blame(error: RayError) -> Blame:
-    """Whose fault it is that a worker can do nothing more. That the cluster took its node away is nobody's."""
-    if isinstance(error, RayActorError) and error.preempted:
-        return Blame.NOBODY
-    return Blame.MACHINE if isinstance(error, MACHINE_ERRORS) else Blame.WORK
+    def _is_on_a_node_out(self, worker: PooledWorker) -> bool:
+        return worker.info is not None and worker.info.node in self.devices.nodes_out
+
+    def _is_usable(self, worker: PooledWorker) -> bool:
+        """Whether its device is still part of the run; a worker that runs nowhere yet may come to be."""
+        return worker.info is None or self.devices.is_usable(worker.info.device)
+
+    def _ready_seconds(self, worker: PooledWorker) -> float:
+        return 0.0 if worker.ready_since is None else self.clock() - worker.ready_since
 
 
-def _one_line(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    lines = str(cause).strip().splitlines() or [""]
-    line = lines[-1] if "creation task" in lines[0] else lines[0]  # what __init__ raised comes last
-    return f"{type(cause).__name__}: {line}"
+def _device(worker: PooledWorker) -> Device:
+    assert worker.info is not None, "a worker that was given work runs somewhere"
+    return worker.info.device

@@ -23,9 +23,9 @@ from manifests.commit import read_commit
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from manifests.stores.store import Store
-from tasks.cluster.connection import max_actors
-from tasks.cluster.pool import Outcome
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.backlog import Outcome
+from tasks.cluster.capacity import max_actors
+from tasks.cluster.pooled_worker import Work
 from tasks.estimate.forecast import Pace, ShardPace
 from tasks.estimate.short_fits import Seconds, ShortFits, kind_of
 from tasks.estimate.workload import Left

@@ -11,9 +11,12 @@ from typing import Any
 from manifests.stores.open import open_store
 from manifests.stores.preflight import preflight
 from tasks.cluster.actor import WorkerConfig, start_actor
-from tasks.cluster.connection import connect, disconnect, max_actors
-from tasks.cluster.pool import Outcome, Pool
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.backlog import Outcome
+from tasks.cluster.capacity import max_actors
+from tasks.cluster.connection import connect, disconnect
+from tasks.cluster.pool import Pool
+from tasks.cluster.pooled_worker import Work
+from tasks.cluster.ray_workers import RayWorkers
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.plan.plan import Plan, record_plan
 from tasks.plan.retry import record_retries
@@ -39,7 +42,8 @@ class Run:
         self.limit = limit
         self.store = open_store(plan.output, plan.s3)
         self._pool: Pool | None = None
-        self._spent = 0.0  # actor seconds of the pool that was left
+        self._spent = 0.0  # worker seconds of the pool that was left
+        self._excluded: tuple[str, ...] = ()  # the same of its exclusions
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -49,12 +53,17 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-        self._spent, self._pool = self.actor_hours * 3600, None
+        self._spent, self._excluded, self._pool = self.actor_hours * 3600, self.excluded, None
 
     @property
     def actor_hours(self) -> float:
         """How long actors have been ready, in all."""
-        return (self._spent if self._pool is None else self._pool.actor_seconds) / 3600
+        return (self._spent if self._pool is None else self._pool.worker_seconds) / 3600
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """Devices and hosts that were taken out of the run because they lost workers, each with the reason."""
+        return self._excluded if self._pool is None else self._pool.excluded
 
     def start(self) -> None:
         """Record the plan, once it is known that the store is fit, and that there is room for a worker or need of none.
@@ -76,7 +85,7 @@ class Run:
         if not works or self.limit.used_up:
             return
         finished = samples = failed = 0
-        waiting = "" if self._pool and self._pool.actors else "starting workers"
+        waiting = "" if self._pool and self._pool.workers else "starting workers"
         self.on_progress(WaveState(wave, len(works), 0, 0, 0, waiting))
 
         def watch(pulses: Sequence[Pulse]) -> None:
@@ -106,9 +115,10 @@ class Run:
 
     def _workers(self) -> Pool:
         if self._pool is None:
-            if connect():
+            ours = connect()
+            if ours:
                 self._stack.callback(disconnect)
-            hiring = partial(start_actor, self.worker_config(), self.resources)
-            pool = Pool(hiring, max_actors(self.resources), self.deadlines, self.limit)
-            self._pool = self._stack.enter_context(pool)
+            start = partial(start_actor, self.worker_config(), self.resources)
+            workers = RayWorkers(start, partial(max_actors, self.resources, can_grow=not ours))
+            self._pool = self._stack.enter_context(Pool(workers, self.deadlines, self.limit))
         return self._pool

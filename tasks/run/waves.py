@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from manifests.commit import committed
 from tasks.artifacts.stored import fitted
-from tasks.cluster.pool import Outcome
-from tasks.cluster.pooled_actor import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
+from tasks.cluster.backlog import Outcome
+from tasks.cluster.pooled_worker import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
 from tasks.run.run import Run
 from tasks.shards.output import ShardReport
 from tasks.spec.requests import FitRequest

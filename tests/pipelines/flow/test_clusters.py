@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import yaml
 from ray.cluster_utils import Cluster
 
@@ -39,10 +40,32 @@ if "default_worker" in " ".join(sys.orig_argv):
     harmless, Image.open = Image.open, deadly
 """
 """Every Python process imports a module of the name sitecustomize first."""
+SICK_NODE = """
+import os, pathlib, signal, sys, time
+
+def deaths():
+    return list(pathlib.Path(os.environ["DEATHS"]).iterdir())
+
+def sick(file, *arguments, **options):
+    time.sleep(0.2)
+    (pathlib.Path(os.environ["DEATHS"]) / str(os.getpid())).touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def patient(file, *arguments, **options):
+    while len(deaths()) < 3:
+        time.sleep(0.1)
+    return harmless(file, *arguments, **options)
+
+if "default_worker" in " ".join(sys.orig_argv):
+    from PIL import Image
+
+    harmless, Image.open = Image.open, sick if os.environ.get("SICK") else patient
+"""
+"""On a node with SICK every image kills the process that opens it, after a moment; others wait for three deaths."""
 
 
-@pytest.fixture
-def one_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+@contextmanager
+def started_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A cluster that RAY_ADDRESS names, with one CPU; add_node(num_cpus=1) gives it another node."""
     monkeypatch.setenv("RAY_worker_niceness", "0")
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -50,6 +73,12 @@ def one_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     yield cluster
     disconnect()
     cluster.shutdown()
+
+
+@pytest.fixture
+def one_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    with started_cluster(monkeypatch) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -91,7 +120,7 @@ def run_on_the_cluster(job: JobSpec) -> set[str]:
         run.start()
         assert not [failure for wave in (waves.invert, waves.fit, waves.edit) for failure in wave(run).failures]
         assert run._pool is not None
-        nodes = {ray.get(actor.ready_ref).node for actor in run._pool.actors}
+        nodes = {worker.info.node for worker in run._pool.workers if worker.info}
         publish_edits(run.store, plan, committed(run.store))
     return nodes
 
@@ -106,6 +135,30 @@ def test_two_nodes_give_the_rows_of_one(
     rows = rows_of(tmp_path / "two")
     assert [row["status"] for row in rows] == 12 * ["ok"]
     assert rows == rows_of(tmp_path / "one")
+
+
+def test_one_sick_node_does_not_eat_the_night(
+    tmp_path: Path, make_job_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every shard that is tried on the second node kills its worker; the first one does them all."""
+    for name in ("site", "deaths"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(SICK_NODE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    monkeypatch.setenv("DEATHS", str(tmp_path / "deaths"))
+    write_shards(tmp_path, 8, 2)
+    with started_cluster(monkeypatch) as cluster:
+        cluster.add_node(num_cpus=1, env_vars={"SICK": "1"})
+        plan = make_plan(load_job(make_job_file("sick")).spec())
+        with Run(plan, Resources()) as run:
+            run.start()
+            summaries = [wave(run) for wave in (waves.invert, waves.fit, waves.edit)]
+            publish_edits(run.store, plan, committed(run.store))
+    assert not [failure for found in summaries for failure in found.failures]
+    assert [row["status"] for row in rows_of(tmp_path / "sick")] == 16 * ["ok"]
+    (out,) = run.excluded
+    assert "is taken out of the run: 3 workers were lost on it in a row" in out
+    assert len(list((tmp_path / "deaths").iterdir())) == 3
 
 
 def test_killed_workers_change_nothing(

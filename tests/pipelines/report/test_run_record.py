@@ -27,13 +27,15 @@ def test_a_record_comes_back_as_it_was_but_for_tracebacks(store: Store) -> None:
         WaveSummary("invert", done=2, reused=1, samples=30, seconds=4.5, counts={"ok": 30}, left=1),
         WaveSummary("edit", failures=[failure]),
     )
-    record = RunRecord.of(Job.model_validate(JOB), waves, 1.5)
+    out = "GPU 3 of host a is taken out of the run: 3 workers were lost on it in a row"
+    record = RunRecord.of(Job.model_validate(JOB), waves, 1.5, [out])
     put_record(store, RUN, record)
     found = read_record(store, RUN)
     assert found is not None and found.waves[0] == waves[0]
     assert (found.cost, found.left, found.failures) == ("3.00 USD", 1, [Failure("edit s", "KeyError: 1")])
     assert b"somebody" not in store.read(f"reports/{RUN}/run.json")
     assert found.settings == record.settings and found.settings["resources"]["memory"] == 4 * 2**30
+    assert found.excluded == (out,)
     assert found.settings["max_hours"] == 3 and found.settings["deadlines"]["stall_minutes"] == 30
 
 

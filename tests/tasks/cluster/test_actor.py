@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import ray
 
 from coral_core.bundle.catalog import read_bundle
 from manifests.stores.s3_options import AMBIENT
-from tasks.cluster.actor import WorkerConfig, WorkerInfo, start_actor
+from tasks.cluster.actor import WorkerConfig, start_actor
 from tasks.cluster.connection import disconnect
 from tasks.cluster.pool import Pool
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.pooled_worker import Work
+from tasks.cluster.ray_workers import RayWorkers
+from tasks.cluster.workers import WorkerInfo
 from tasks.spec.resources import Resources
 
 DEVICES = ("40", "41")
@@ -49,10 +52,10 @@ def make_config(tmp_path: Path, bundle: Path) -> Any:
     return make
 
 
-def stations(config: WorkerConfig, resources: Resources, count: int) -> list[tuple[WorkerInfo, str]]:
+def places_of(config: WorkerConfig, resources: Resources, count: int) -> list[tuple[WorkerInfo, str]]:
     """Where `count` actors are that run at once, and the devices that CUDA would show each."""
     actors = [start_actor(config, resources) for _ in range(count)]
-    found = ray.get([actor.station.remote() for actor in actors])
+    found = ray.get([actor.where.remote() for actor in actors])
     shown = ray.get([actor.__ray_call__.remote(lambda worker: os.environ["CUDA_VISIBLE_DEVICES"]) for actor in actors])
     for actor in actors:
         ray.kill(actor)
@@ -60,19 +63,19 @@ def stations(config: WorkerConfig, resources: Resources, count: int) -> list[tup
 
 
 def test_each_actor_has_a_device_of_its_own(make_config: Any) -> None:
-    found = stations(make_config(), Resources(num_gpus=1), 2)
-    assert sorted(station.gpus for station, _ in found) == [("40",), ("41",)]
-    assert [(shown,) for _, shown in found] == [station.gpus for station, _ in found]
+    found = places_of(make_config(), Resources(num_gpus=1), 2)
+    assert sorted(place.gpus for place, _ in found) == [("40",), ("41",)]
+    assert [(shown,) for _, shown in found] == [place.gpus for place, _ in found]
 
 
 def test_fractions_share_devices_evenly(make_config: Any) -> None:
-    found = stations(make_config(), Resources(num_gpus=0.5, num_cpus=0.5), 4)
+    found = places_of(make_config(), Resources(num_gpus=0.5, num_cpus=0.5), 4)
     assert Counter(shown for _, shown in found) == {"40": 2, "41": 2}
-    assert len({station.pid for station, _ in found}) == 4
+    assert len({place.pid for place, _ in found}) == 4
 
 
 def test_an_actor_may_have_both(make_config: Any) -> None:
-    ((_, shown),) = stations(make_config(), Resources(num_gpus=2), 1)
+    ((_, shown),) = places_of(make_config(), Resources(num_gpus=2), 1)
     assert sorted(shown.split(",")) == ["40", "41"]
 
 
@@ -90,7 +93,9 @@ def test_an_actor_may_have_both(make_config: Any) -> None:
 def test_an_actor_that_cannot_work_says_why_and_the_run_ends(changes: Any, says: str, make_config: Any) -> None:
     resources = Resources(num_gpus=1)
     with (
-        Pool(lambda: start_actor(make_config(**changes), resources), 2) as pool,
+        Pool(
+            RayWorkers(partial(start_actor, make_config(**changes), resources), lambda avoid: 0 if avoid else 2)
+        ) as pool,
         pytest.raises(ValueError, match=f"a worker cannot begin: ValueError: {says}"),
     ):
         list(pool.run([Work("a", "a", "invert", ())], lambda pulses: None))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from tasks.cluster.connection import connect, disconnect, max_actors
+from tasks.cluster.capacity import max_actors
+from tasks.cluster.connection import connect, disconnect
 from tasks.spec.resources import Resources
 
 

@@ -1,333 +1,269 @@
-"""The pool on a real local Ray, with small actors that fail in every way."""
+"""The rules of the pool, on simulated workers: who is blamed for a loss, and that no work is ever lost."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+import logging
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain, repeat
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
-from ray.exceptions import ActorUnavailableError, RayActorError
 
-from tasks.cluster.connection import connect, disconnect
-from tasks.cluster.pool import Outcome, Pool
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.backlog import Outcome
+from tasks.cluster.pool import Pool
+from tasks.cluster.pooled_worker import Work
+from tasks.cluster.workers import Cause, Device
 from tasks.spec.resources import PATIENCE, Deadlines
+from tests.simulated import DONE, HANGS, Process, SimulatedWorkers, Takes, fails
+
+A, B = Device("alpha", "a"), Device("beta", "b")
+GPUS = tuple(Device("gamma", "g", (str(number),)) for number in range(2))
+Does = Callable[[Device, str, tuple[Any, ...]], Takes]
 
 
-def device_error() -> Exception:
-    import torch
-
-    return torch.AcceleratorError("an illegal memory access was encountered")
+def works(count: int, **changes: Any) -> list[Work]:
+    return [Work(str(number), f"shard {number}", "edit", (str(number),), **changes) for number in range(count)]
 
 
-def device_memory_error() -> Exception:
-    import torch
-
-    return torch.OutOfMemoryError("CUDA out of memory")
-
-
-ERRORS: dict[str, Callable[[], Exception]] = {
-    "machine": lambda: OSError("disk full"),
-    "caller": lambda: ValueError("no such edit\nat all"),
-    "device": device_error,
-    "memory": lambda: MemoryError("no room for 8 GiB"),
-    "device memory": device_memory_error,
-}
-FATAL = ("device", "memory", "device memory")
-"""Errors after which the worker is replaced."""
+def done_by(does: Does, *slots: Device, deadlines: Deadlines = PATIENCE) -> tuple[Pool, SimulatedWorkers]:
+    cluster = SimulatedWorkers(slots, does)
+    return Pool(cluster, deadlines, clock=cluster.clock), cluster
 
 
-class Doer:
-    """Does what it is told; begins as `start` says."""
-
-    def __init__(self, folder: Path, start: str = "") -> None:
-        self.folder, self.start, self.done, self.transfers = folder, start, 0, False
-
-    def ready(self) -> int:
-        if self.start == "refuse":
-            raise ValueError("on host here: no bundle 'nowhere'")
-        if self.start == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.start == "hang":
-            time.sleep(3600)
-        if self.start in ERRORS:
-            raise ERRORS[self.start]()
-        return os.getpid()
-
-    @ray.method(concurrency_group="pulse")
-    def pulse(self) -> SimpleNamespace:
-        return SimpleNamespace(done=self.done, transfers=self.transfers)
-
-    def double(self, number: int) -> int:
-        return 2 * number
-
-    def slow(self, seconds: float, steps: int = 1) -> str:
-        """Works for a while, and says so `steps` times."""
-        for _ in range(steps):
-            time.sleep(seconds / steps)
-            self.done += 1
-        return "done"
-
-    def transfer(self, seconds: float) -> str:
-        """Shows no progress, because a transfer takes a while."""
-        self.transfers = True
-        time.sleep(seconds)
-        return "done"
-
-    def stick(self, name: str, times: int) -> str:
-        """Gets stuck the first `times` times."""
-        if self._count(name) <= times:
-            time.sleep(3600)
-        return name
-
-    def die(self, name: str, times: int) -> str:
-        """Kills its process the first `times` times."""
-        if self._count(name) <= times:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return name
-
-    def fail(self, name: str, times: int, error: str) -> str:
-        if self._count(name) <= times:
-            raise ERRORS[error]()
-        return f"{name} by {os.getpid()}"
-
-    def _count(self, name: str) -> int:
-        path = self.folder / name
-        path.write_text(path.read_text() + "x" if path.exists() else "x")
-        return len(path.read_text())
+def run(pool: Pool, some: list[Work]) -> dict[str, Outcome]:
+    found = list(pool.run(some, lambda pulses: None))
+    assert Counter(outcome.work.key for outcome in found) == Counter(work.key for work in some), "one outcome each"
+    return {outcome.work.key: outcome for outcome in found}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_worker_niceness", "0")
-        connect()
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-        yield
-        disconnect()
+def on_work(bad: dict[str, Takes]) -> Does:
+    """Some works have an effect of their own, on every device; all else is done."""
+    return lambda device, method, arguments: bad.get(arguments[0], DONE) if method == "edit" else DONE
 
 
-@pytest.fixture
-def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
-    """A pool whose actors begin one after the other as `starts` say; all that come later as the last of them."""
-    pools: list[Pool] = []
+def sick(*devices: Device, cause: Cause = Cause.DEATH, **others: Takes) -> Does:
+    """Every work fails after a moment on some devices; `others` are effects of other methods there."""
 
-    def make(size: int, *starts: str, deadlines: Deadlines = PATIENCE) -> Pool:
-        doer = ray.remote(concurrency_groups={"pulse": 1})(Doer)
-        later = chain(starts, repeat(starts[-1] if starts else ""))
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if device not in devices:
+            return DONE
+        return fails(cause) if method == "edit" else others.get(method, DONE)
 
-        def start_actor() -> Any:
-            start = next(later)
-            num_cpus = 10**6 if start == "wait" else 0.1  # nobody has so many
-            return doer.options(num_cpus=num_cpus, max_restarts=0).remote(tmp_path, start)
-
-        pools.append(Pool(start_actor, size, deadlines))
-        return pools[-1]
-
-    yield make
-    for pool in pools:
-        pool.close()
+    return does
 
 
-def run(pool: Pool, works: list[Work]) -> dict[str, Outcome]:
-    return {outcome.work.key: outcome for outcome in pool.run(works, lambda pulses: None)}
+def deadly(found: dict[str, Outcome]) -> set[str]:
+    return {key for key, outcome in found.items() if outcome.deadly}
 
 
-def work(key: str, method: str, *arguments: Any, minutes: float = 60.0) -> Work:
-    return Work(key, key, method, arguments, minutes)
+def undone(found: dict[str, Outcome]) -> set[str]:
+    return {key for key, outcome in found.items() if outcome.error}
 
 
-def doubles(count: int) -> list[Work]:
-    return [work(str(number), "double", number) for number in range(count)]
-
-
-def results(found: dict[str, Outcome]) -> list[Any]:
-    return sorted(outcome.result for outcome in found.values() if isinstance(outcome.result, int))
-
-
-def test_all_work_is_done_and_actors_are_kept(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(2)
-    places = set()
+def test_all_work_is_done_and_workers_are_kept() -> None:
+    pool, cluster = done_by(on_work({}), A, A)
     for _ in range(2):
-        assert results(run(pool, doubles(20))) == [2 * number for number in range(20)]
-        places |= {actor.info for actor in pool.actors}
-    assert len(places) == 2
+        assert {outcome.result for outcome in run(pool, works(20)).values()} == {str(number) for number in range(20)}
+    assert cluster.submitted["ready"] == 2
 
 
-def test_a_dead_actor_is_replaced_and_its_work_done_again(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(2), [work("a", "die", "a", 2), *doubles(6)])
-    assert (found["a"].result, found["a"].attempts, found["a"].error, found["a"].deadly) == ("a", 3, "", False)
-    assert results(found) == [0, 2, 4, 6, 8, 10]
+@pytest.mark.parametrize("cause", [Cause.DEATH, Cause.DEVICE, Cause.NODE])
+def test_a_sick_node_does_not_eat_the_night(cause: Cause, caplog: pytest.LogCaptureFixture) -> None:
+    """Its workers fail sooner than those of the other node finish, so it is offered most of the works."""
+    pool, _ = done_by(sick(A, cause=cause), A, B)
+    with caplog.at_level(logging.WARNING, "coral.pool"):
+        found = run(pool, works(30))
+    assert not undone(found) and not deadly(found)
+    assert max(outcome.attempts for outcome in found.values()) == 2
+    (out,) = pool.excluded
+    assert out.startswith("host alpha is taken out of the run: 3 workers were lost on it in a row")
+    assert out in caplog.messages
 
 
-def test_work_that_kills_every_actor_is_given_up_and_nothing_else_is_lost(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(2), [work("bad", "die", "bad", 99), work("worse", "die", "worse", 99), *doubles(6)])
-    for key in ("bad", "worse"):
-        assert "given up after 3 attempts: ActorDiedError" in found[key].error
-        assert found[key].deadly
-    assert results(found) == [0, 2, 4, 6, 8, 10]
+@pytest.mark.parametrize("cause", [Cause.DEATH, Cause.DEVICE])
+def test_a_sick_gpu_is_taken_out_and_its_neighbour_goes_on(cause: Cause) -> None:
+    pool, cluster = done_by(sick(GPUS[0], cause=cause), *GPUS)
+    assert not undone(run(pool, works(20)))
+    assert [out.partition(":")[0] for out in pool.excluded] == ["GPU 0 of host gamma is taken out of the run"]
+    started = cluster.submitted["where"]
+    assert not undone(run(pool, works(20)))
+    assert cluster.submitted["where"] == started, "a worker without networks holds the device"
+    assert cluster.submitted["ready"] == started - 1
 
 
-def test_work_is_tried_as_often_as_it_allows(make_pool: Callable[..., Pool]) -> None:
-    patient = replace(work("patient", "die", "patient", 4), attempts=5)
-    hopeless = replace(work("hopeless", "die", "hopeless", 99), attempts=1)
-    found = run(make_pool(2), [patient, hopeless, *doubles(2)])
-    assert (found["patient"].result, found["patient"].attempts) == ("patient", 5)
-    assert "given up after 1 attempts" in found["hopeless"].error
+def test_a_node_whose_devices_all_fail_is_taken_out_whole() -> None:
+    slots = [Device("gamma", "g", (str(number),)) for number in range(8)]
+    pool, cluster = done_by(sick(*slots), *slots, B)
+    assert not undone(run(pool, works(40)))
+    assert any(out.startswith("host gamma") for out in pool.excluded)
+    assert pool.size == 1 and [process.info.device for process in cluster.processes if process.info] == [B]
 
 
-def test_bad_work_after_bad_work_does_not_stop_the_run(make_pool: Callable[..., Pool]) -> None:
-    """Six deaths in a row, but all by two works."""
-    found = run(make_pool(2), [work(name, "die", name, 99) for name in ("bad", "worse")])
-    assert [outcome.attempts for outcome in found.values() if outcome.deadly] == [3, 3]
+def test_a_shard_that_kills_workers_on_different_devices_is_deadly_and_nothing_else_is_lost() -> None:
+    pool, _ = done_by(on_work({"3": fails(Cause.DEATH)}), A, B, Device("delta", "d"))
+    found = run(pool, works(12))
+    assert deadly(found) == undone(found) == {"3"}
+    assert found["3"].error == "given up after 3 attempts: it failed"
+    assert not pool.excluded
 
 
-def test_stuck_work_is_killed_and_done_again(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(1, deadlines=Deadlines(stall_minutes=0.02))
-    found = run(pool, [work("once", "stick", "once", 1), work("always", "stick", "always", 99), *doubles(2)])
-    assert (found["once"].result, found["once"].attempts) == ("once", 2)
-    assert found["always"].deadly
-    assert found["always"].error == "given up after 3 attempts: no progress for 0.02 minutes"
-    assert results(found) == [0, 2]
+def test_on_one_device_an_attempt_counts_only_after_another_work_was_finished_there() -> None:
+    pool, _ = done_by(on_work({"0": fails(Cause.DEATH, 0.1), "1": fails(Cause.DEATH, 0.1)}), A)
+    counted: list[str] = []
+    attempts = []
+    for outcome in pool.run(works(9), lambda pulses: None):
+        counted.append(outcome.work.key)
+        attempts.append(outcome.attempts)
+        assert not outcome.deadly or len(counted) >= 2, "something was finished in between"
+    assert sorted(counted) == [str(number) for number in range(9)]
 
 
-def test_slow_work_that_moves_is_left_alone_until_its_own_limit(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(2, deadlines=Deadlines(stall_minutes=0.04))
-    works = [work("moves", "slow", 5.0, 10), work("limited", "slow", 5.0, 10, minutes=0.03)]
-    found = run(pool, works)
-    assert (found["moves"].result, found["moves"].attempts) == ("done", 1)
-    assert found["limited"].error == "given up after 3 attempts: not done after 0.03 minutes"
-    assert not found["limited"].deadly  # it may only be large, or the network slow
+@pytest.mark.parametrize(("cause", "is_deadly"), [(Cause.DEATH, True), (Cause.DEVICE, False), (Cause.NODE, False)])
+def test_the_last_work_is_tried_again_after_a_self_test(cause: Cause, is_deadly: bool) -> None:
+    """Where nothing else is left to do on the only device, a self test says whether the device can compute."""
+    pool, cluster = done_by(on_work({"0": fails(cause)}), A)
+    found = run(pool, works(1))
+    assert (found["0"].error, found["0"].deadly) == ("given up after 3 attempts: it failed", is_deadly)
+    assert cluster.submitted["self_test"] == 2
 
 
-def test_a_slow_transfer_is_no_standstill(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1, deadlines=Deadlines(stall_minutes=0.05)), [work("a", "transfer", 6.0)])
-    assert (found["a"].result, found["a"].attempts) == ("done", 1)
-
-
-def test_a_transfer_has_the_limit_of_its_work(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1), [work("a", "transfer", 3600.0, minutes=0.02)])
-    assert (found["a"].attempts, found["a"].deadly) == (3, False)
-    assert found["a"].error == "given up after 3 attempts: not done after 0.02 minutes"
-
-
-def test_errors_of_the_machine_are_retried_and_blame_no_work(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1), [work("a", "fail", "a", 2, "machine"), work("b", "fail", "b", 9, "machine")])
-    assert (found["a"].result[0], found["a"].attempts) == ("a", 3)
-    assert (found["b"].error, found["b"].deadly) == ("given up after 3 attempts: OSError: disk full", False)
-
-
-def test_errors_of_the_request_are_not_retried_and_keep_their_traceback(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1), [work("a", "fail", "a", 1, "caller"), work("b", "double", 4)])
-    assert found["a"].error == "ValueError: no such edit" and found["a"].attempts == 1
-    assert "raise ERRORS" in found["a"].traceback and not found["a"].deadly
-    assert found["b"].result == 8
-
-
-@pytest.mark.parametrize("error", FATAL)
-def test_an_actor_that_is_good_for_nothing_more_is_replaced(error: str, make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(1)
-    run(pool, doubles(1))
-    before = pool.actors[0].info
-    found = run(pool, [work("a", "fail", "a", 1, error)])
-    assert found["a"].attempts == 2 and found["a"].result == f"a by {pool.actors[0].info}"
-    assert pool.actors[0].info != before
-
-
-@pytest.mark.parametrize(
-    ("error", "deadly", "says"),
-    [
-        ("device", True, "AcceleratorError: an illegal memory access was encountered"),
-        ("memory", False, "MemoryError: no room for 8 GiB"),
-        ("device memory", False, "OutOfMemoryError: CUDA out of memory"),
-    ],
-)
-def test_a_want_of_memory_blames_no_work(error: str, deadly: bool, says: str, make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1), [work("a", "fail", "a", 9, error)])
-    assert (found["a"].error, found["a"].deadly) == (f"given up after 3 attempts: {says}", deadly)
-
-
-def test_an_actor_whose_node_is_taken_away_costs_its_work_no_attempt(
-    make_pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Seven times: more often than a work is tried, and than workers may be lost in a row."""
-    monkeypatch.setattr(RayActorError, "preempted", True)
-    found = run(make_pool(1), [work("a", "die", "a", 7), *doubles(2)])
-    assert (found["a"].result, found["a"].attempts) == ("a", 1)
-    assert results(found) == [0, 2]
-
-
-def test_actors_that_only_die_stop_the_run(make_pool: Callable[..., Pool]) -> None:
-    with pytest.raises(ChildProcessError, match="6 workers or shards died in a row"):
-        run(make_pool(3), [work(str(number), "die", str(number), 99) for number in range(9)])
-
-
-def test_actors_that_die_before_they_begin_are_blamed_on_no_work(make_pool: Callable[..., Pool]) -> None:
+@pytest.mark.parametrize("test", [fails(Cause.DEATH), fails(Cause.DEVICE), fails(Cause.REQUEST)])
+def test_a_device_that_fails_its_self_test_ends_the_run_and_blames_no_shard(test: Takes) -> None:
+    pool, _ = done_by(sick(A, self_test=test), A)
+    outcomes: list[Outcome] = []
     with pytest.raises(ChildProcessError, match="died in a row"):
-        run(make_pool(3, "die"), doubles(3))
-    with pytest.raises(ChildProcessError, match=r"not ready after 0\.02 minutes"):
-        run(make_pool(3, "hang", deadlines=Deadlines(start_minutes=0.02)), doubles(3))
+        for outcome in pool.run(works(2), lambda pulses: None):
+            outcomes.append(outcome)
+    assert not outcomes
 
 
-@pytest.mark.parametrize("error", ["machine", *FATAL])
-def test_an_actor_that_cannot_begin_because_of_its_machine_is_replaced(
-    error: str, make_pool: Callable[..., Pool]
-) -> None:
-    assert results(run(make_pool(1, error, ""), doubles(2))) == [0, 2]
+def test_work_is_kept_away_from_the_device_on_which_it_failed() -> None:
+    tried: defaultdict[str, list[Device]] = defaultdict(list)
+
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if method == "edit":
+            tried[arguments[0]].append(device)
+        return fails(Cause.DEATH) if (method, device, arguments) == ("edit", A, ("0",)) else Takes(5.0)
+
+    pool, cluster = done_by(does, A, B)
+    assert not undone(run(pool, works(2)))
+    assert tried["0"] == [A, B] and cluster.submitted["self_test"] == 0
 
 
-def test_actors_that_find_no_memory_to_begin_with_stop_the_run(make_pool: Callable[..., Pool]) -> None:
-    with pytest.raises(ChildProcessError, match=r"6 workers.* the last one: MemoryError: no room"):
-        run(make_pool(3, "memory"), doubles(3))
+def test_work_is_tried_as_often_as_it_allows() -> None:
+    pool, _ = done_by(on_work({"0": fails(Cause.DEATH)}), A, B)
+    found = run(pool, [replace(works(1)[0], attempts=5), *works(20)[1:]])
+    assert found["0"].error.startswith("given up after 5 attempts")
 
 
-def test_losses_before_anybody_could_begin_are_forgotten_when_somebody_does(make_pool: Callable[..., Pool]) -> None:
-    found = run(make_pool(1, *["die"] * 5, ""), [work("a", "die", "a", 1)])
-    assert (found["a"].result, found["a"].attempts) == ("a", 2)
+def test_errors_of_the_machine_are_retried_by_the_same_worker() -> None:
+    pool, cluster = done_by(on_work({"0": fails(Cause.MACHINE)}), A)
+    found = run(pool, works(3))
+    assert (found["0"].error, found["0"].deadly) == ("given up after 3 attempts: it failed", False)
+    assert cluster.submitted["where"] == 1
 
 
-def test_actors_that_wait_for_a_place_do_not_stop_what_moves(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(2, "", "wait")
-    run(pool, doubles(1))
-    pool.deadlines = Deadlines(start_minutes=0.001)
-    found = run(pool, [work("a", "slow", 8.0, 16), *doubles(2)])
-    assert (found["a"].result, found["a"].attempts, results(found)) == ("done", 1, [0, 2])
+def test_errors_of_the_request_are_not_retried() -> None:
+    pool, cluster = done_by(on_work({"0": fails(Cause.REQUEST)}), A)
+    found = run(pool, works(3))
+    assert (found["0"].error, found["0"].attempts, cluster.submitted["where"]) == ("it failed", 1, 1)
 
 
-def test_without_a_place_for_anybody_the_run_stops(make_pool: Callable[..., Pool]) -> None:
-    with pytest.raises(ChildProcessError, match=r"not ready after 0\.001 minutes.*free places"):
-        run(make_pool(2, "wait", deadlines=Deadlines(start_minutes=0.001)), doubles(2))
+def test_a_node_that_was_taken_away_costs_its_work_no_attempt() -> None:
+    left = iter([fails(Cause.PREEMPTED)] * 7)
+    pool, _ = done_by(lambda device, method, arguments: next(left, DONE) if method == "edit" else DONE, A)
+    assert {outcome.attempts for outcome in run(pool, works(3)).values()} == {1}
 
 
-def test_work_that_could_not_be_handed_out_is_not_lost(make_pool: Callable[..., Pool]) -> None:
-    pool = make_pool(1)
-    run(pool, doubles(1))
-    broken = pool.actors[0]
-
-    def refuse(number: int) -> None:
-        raise ActorUnavailableError("the actor is temporarily unavailable", None)
-
-    broken.handle.double = SimpleNamespace(remote=refuse)
-    assert results(run(pool, doubles(2))) == [0, 2]
-    assert broken not in pool.actors
+def test_stalled_work_is_killed_and_blamed_and_late_work_is_not() -> None:
+    quick = Deadlines(stall_minutes=1, start_minutes=1)
+    pool, _ = done_by(on_work({"0": HANGS}), A, B, deadlines=quick)
+    found = run(pool, works(9))
+    assert (found["0"].error, found["0"].deadly) == ("given up after 3 attempts: no progress for 1 minutes", True)
+    pool, _ = done_by(on_work({"0": Takes(999.0)}), A, B, deadlines=Deadlines(stall_minutes=60))
+    found = run(pool, works(9, minutes=2.0))
+    assert (found["0"].error, found["0"].deadly) == ("given up after 3 attempts: not done after 2 minutes", False)
 
 
-def test_an_actor_that_cannot_begin_says_why_at_once(make_pool: Callable[..., Pool]) -> None:
-    with pytest.raises(ValueError, match="a worker cannot begin: ValueError: on host here: no bundle 'nowhere'"):
-        run(make_pool(2, "refuse"), doubles(4))
+def test_a_worker_that_cannot_begin_takes_its_node_out_and_the_run_goes_on() -> None:
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        return fails(Cause.REQUEST, error="sees no CUDA device") if (device, method) == (A, "ready") else DONE
+
+    pool, cluster = done_by(does, A, A, B)
+    assert not undone(run(pool, works(9)))
+    expected = "host alpha is taken out of the run: a worker cannot begin there: sees no CUDA device"
+    assert pool.excluded == (expected,) and pool.size == 1
+    assert [process.info.device for process in cluster.processes if process.info] == [B]
 
 
-def test_pulses_of_running_work_are_heard(make_pool: Callable[..., Pool]) -> None:
-    pulses: list[Any] = []
-    list(make_pool(1).run([work("a", "slow", 4.0, 16)], pulses.extend))
-    heard = [pulse.done for pulse in pulses]
-    assert heard == sorted(heard) and len(set(heard)) > 1
+def test_the_run_ends_with_the_error_when_no_node_is_left() -> None:
+    refuse = fails(Cause.REQUEST, error="another bundle")
+    pool, _ = done_by(lambda device, method, arguments: refuse if method == "ready" else DONE, A, B)
+    with pytest.raises(ValueError, match="a worker cannot begin: another bundle"):
+        run(pool, works(9))
+
+
+@pytest.mark.parametrize("method", ["ready", "edit"])
+def test_workers_that_only_die_end_the_run(method: str) -> None:
+    pool, _ = done_by(lambda device, asked, arguments: fails(Cause.DEATH) if asked == method else DONE, A, A, A)
+    with pytest.raises(ChildProcessError, match=r"6 workers or shards died in a row.*free resources"):
+        run(pool, works(9))
+
+
+def test_losses_before_any_worker_could_begin_are_forgotten_when_one_does() -> None:
+    left = iter([fails(Cause.DEATH)] * 5)
+    pool, _ = done_by(lambda device, method, arguments: next(left, DONE) if method == "ready" else DONE, A)
+    assert not undone(run(pool, works(2)))
+
+
+def test_workers_without_a_place_do_not_stop_what_moves() -> None:
+    pool, cluster = done_by(on_work({"0": Takes(7200.0)}), A, deadlines=Deadlines(start_minutes=1, stall_minutes=999))
+    pool.size = 3
+    assert not undone(run(pool, works(3)))
+    with pytest.raises(ChildProcessError, match=r"not ready after 1 minutes"):
+        cluster.slots = ()
+        pool.close()
+        run(pool, works(1))
+
+
+def test_all_that_ended_is_taken_in_one_round_and_idle_workers_are_asked_nothing() -> None:
+    pool, cluster = done_by(on_work({"0": Takes(600.0)}), *[A] * 8)
+    run(pool, works(8)[1:])
+    rounds = cluster.waits
+    assert rounds < 12, "7 works that end together are one round, not seven"
+    asked = cluster.submitted.copy()
+    run(pool, works(1))
+    more = cluster.submitted - asked
+    assert set(more) == {"edit", "pulse"} and more["pulse"] <= cluster.waits - rounds + 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_fails_every_work_has_one_outcome_and_only_poison_is_deadly(seed: int) -> None:
+    """Two of five devices are sick, one work is poison, and healthy workers now and then die by themselves."""
+    draw = random.Random(seed)
+    slots = [Device(f"host{number}", f"n{number}", gpus) for number in range(3) for gpus in (("0",), ("1",))]
+    ill = set(draw.sample(slots, 2))
+
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if method != "edit":
+            return Takes(draw.uniform(0.1, 3.0))
+        if arguments == ("7",) or device in ill or draw.random() < 0.01:
+            return fails(draw.choice([Cause.DEATH, Cause.DEVICE]), draw.uniform(0.1, 2.0))
+        return Takes(draw.uniform(0.5, 4.0))
+
+    pool, _ = done_by(does, *slots)
+    found = run(pool, works(60))
+    assert undone(found) == {"7"}
+    assert len(pool.excluded) <= 2 + 1  # the devices that are ill, and at most one that met poison and bad luck
+
+
+def test_a_worker_that_dies_while_idle_costs_no_work_an_attempt() -> None:
+    pool, cluster = done_by(on_work({}), A, A)
+    run(pool, works(4))
+    victim: Process = cluster.processes[0]
+    cluster.die(victim, fails(Cause.DEATH).reply)
+    found = run(pool, works(6))
+    assert {outcome.attempts for outcome in found.values()} == {1}
+    assert victim not in cluster.processes

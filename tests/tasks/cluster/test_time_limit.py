@@ -17,9 +17,10 @@ from manifests.commit import committed
 from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.cluster.actor import Worker
+from tasks.cluster.backlog import Outcome
 from tasks.cluster.connection import connect, disconnect
-from tasks.cluster.pool import Outcome, Pool
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.pool import Pool
+from tasks.cluster.pooled_worker import Work
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.plan.plan import make_plan, record_plan
 from tasks.publish.publish import publish_edits

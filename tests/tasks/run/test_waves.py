@@ -11,8 +11,8 @@ import pytest
 from manifests.commit import committed
 from manifests.query import query
 from manifests.stores.open import open_store
-from tasks.cluster.pool import Outcome
-from tasks.cluster.pooled_actor import Work
+from tasks.cluster.backlog import Outcome
+from tasks.cluster.pooled_worker import Work
 from tasks.plan.plan import make_plan
 from tasks.run import waves
 from tasks.run.run import Run
