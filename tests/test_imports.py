@@ -65,7 +65,7 @@ tasks.cluster: tasks.worker tasks.artifacts tasks.shards tasks.spec
 tasks.publish: tasks.plan tasks.shards tasks.spec
 tasks.gallery: tasks.plan tasks.worker tasks.artifacts tasks.shards tasks.inputs tasks.images tasks.spec
 tasks.run: tasks.cluster tasks.publish tasks.plan tasks.worker tasks.artifacts tasks.shards tasks.spec
-tasks.estimate: tasks.run tasks.cluster tasks.publish tasks.plan tasks.artifacts tasks.inputs tasks.spec
+tasks.estimate: tasks.run tasks.cluster tasks.publish tasks.plan tasks.artifacts tasks.shards tasks.inputs tasks.spec
 
 pipelines.jobfile:
 pipelines.report: pipelines.jobfile

@@ -19,6 +19,7 @@ from tasks.artifacts.stored import fitted
 from tasks.inputs.archive import count_samples
 from tasks.inputs.local_copy import local_copy
 from tasks.plan.plan import Plan
+from tasks.shards.refusals import read_refusals
 from tasks.spec.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, Shard
 
 LOOKED_AT = 32
@@ -115,7 +116,7 @@ class Estimate:
 
 def left_of(store: Store, plan: Plan) -> Left:
     """What is not stored, from two listings."""
-    done, artifacts = committed(store), fitted(store)
+    done, artifacts = committed(store).keys() | read_refusals(store, plan.max_failure_rate).keys(), fitted(store)
     pending = (tuple(each for each in requests if each.id not in done) for requests in plan.edit_requests())
     return Left(
         inversions=tuple(each for each in plan.invert_requests() if each.id not in done),

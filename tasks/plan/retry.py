@@ -16,6 +16,7 @@ from manifests.query import query
 from manifests.stores.store import Store
 from tasks.plan.retry_log import PREFIX, read_retries
 from tasks.shards.commits import why_quarantined
+from tasks.shards.refusals import read_refusals
 from tasks.spec.requests import EditRequest, InvertRequest
 
 if TYPE_CHECKING:
@@ -37,16 +38,18 @@ def record_retries(store: Store, plan: Plan) -> None:
 def with_retries(store: Store, plan: Plan, statuses: Collection[Retryable]) -> Plan:
     """The plan with a new request for each that has published rows of these statuses. Writes nothing.
 
-    Where a shard was given up in the invert wave, it is inverted again, and all its edits follow.
+    Where a shard was given up in the invert wave, it is inverted again, and all its edits follow. "failed" includes
+    what was not committed because too many samples failed.
     """
     listed = ", ".join(f"'{status}'" for status in statuses)
     sql = f"SELECT DISTINCT request_id FROM manifest WHERE status IN ({listed})"
     wanted = {row["request_id"] for row in query(store, sql).to_pylist()} if statuses else set()
+    refused = read_refusals(store, plan.max_failure_rate) if "failed" in statuses else {}
     retries = dict(plan.retries)
     for requests in plan.edit_requests():
-        bad = [request for request in requests if request.id in wanted]
+        bad = [request for request in requests if request.id in wanted or request.id in refused]
         again: list[InvertRequest | EditRequest] = [*bad]
-        if bad and why_quarantined(store, bad):
-            again = [bad[0].inversion]
+        if requests[0].inversion.id in refused or (bad and why_quarantined(store, bad)):
+            again = [requests[0].inversion]
         retries |= {replace(request, retry=0).id: request.retry + 1 for request in again}
     return replace(plan, retries=retries)

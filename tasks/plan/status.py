@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from manifests.commit import committed
@@ -12,6 +13,7 @@ from manifests.stores.store import Store
 from tasks.artifacts.stored import fitted
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.precedence import RequestPrecedence
+from tasks.shards.refusals import read_refusals
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Share:
 
     done: int
     total: int
+    refused: int = 0  # of those not done: too many samples failed, so that no run tries them again by itself
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class WorkStatus:
     @property
     def left(self) -> bool:
         """Whether there is work for workers; publishing needs none."""
-        return any(share.done < share.total for share in (self.inverted, self.fitted, self.edited))
+        return any(share.done + share.refused < share.total for share in (self.inverted, self.fitted, self.edited))
 
     def shares(self) -> list[tuple[str, Share]]:
         """What is counted, in words."""
@@ -92,19 +95,24 @@ def output_status(store: Store) -> OutputStatus:
 
 
 def plan_status(store: Store, plan: Plan) -> WorkStatus:
-    """How much of the plan is done, from three listings."""
+    """How much of the plan is done, from a few listings."""
     done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
     in_force = RequestPrecedence.of(store, plan).in_force(rules)
+    refused = read_refusals(store, plan.max_failure_rate).keys() - done
     inversions = [request.id for request in plan.invert_requests()]
     edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
     return WorkStatus(
-        inverted=Share(sum(each in done for each in inversions), len(inversions)),
+        inverted=_share(inversions, done, refused),
         fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
-        edited=Share(sum(each in done for each in edits), len(edits)),
+        edited=_share(edits, done, refused),
         published=Share(
             sum(id_ in in_force and rules[in_force[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
         ),
     )
+
+
+def _share(requests: Collection[str], done: Collection[str], refused: Collection[str]) -> Share:
+    return Share(sum(each in done for each in requests), len(requests), sum(each in refused for each in requests))
 
 
 def published_requests(store: Store, plan: Plan) -> frozenset[str]:

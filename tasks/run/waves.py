@@ -14,6 +14,7 @@ from tasks.cluster.backlog import Outcome
 from tasks.cluster.pooled_worker import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
 from tasks.run.run import Run
 from tasks.shards.output import ShardReport
+from tasks.shards.refusals import Refusal, read_refusals
 from tasks.spec.requests import FitRequest
 
 QUARANTINE_METHODS = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
@@ -69,11 +70,17 @@ class WaveSummary:
 def invert(run: Run) -> WaveSummary:
     """Latents for every shard that has none."""
     requests, done = run.plan.invert_requests(), committed(run.store)
-    limit = run.deadlines.shard_minutes
+    refused, limit = read_refusals(run.store, run.plan.max_failure_rate), run.deadlines.shard_minutes
+    missing = [each for each in requests if each.id not in done]
     works = [
-        Work(each.id, f"invert {each.shard.uri}", "invert", (each,), limit) for each in requests if each.id not in done
+        Work(each.id, f"invert {each.shard.uri}", "invert", (each,), limit)
+        for each in missing
+        if each.id not in refused
     ]
-    with summary("invert", reused=len(requests) - len(works)) as found:
+    with summary("invert", reused=len(requests) - len(missing)) as found:
+        found.failures += [
+            _refused_before(f"invert {each.shard.uri}", refused[each.id], run) for each in missing if each.id in refused
+        ]
         _do_shards(run, works, found)
     return found
 
@@ -114,19 +121,26 @@ def _do_fits(run: Run, requests: Sequence[FitRequest], found: WaveSummary) -> No
 def edit(run: Run) -> WaveSummary:
     """Every edit of every shard, as far as there are latents and artifacts for it."""
     done, artifacts = committed(run.store), fitted(run.store)
+    refused = read_refusals(run.store, run.plan.max_failure_rate)
     works, reused, unfinished, failures = [], 0, 0, []
     for requests in run.plan.edit_requests():
-        pending = [request for request in requests if request.id not in done]
-        reused += len(requests) - len(pending)
+        missing = [request for request in requests if request.id not in done]
+        pending = [request for request in missing if request.id not in refused]
+        reused += len(requests) - len(missing)
         unfinished += bool(pending)
+        failures += [
+            _refused_before(f"edit {each.spec.edit_id} of {each.shard.uri}", refused[each.id], run)
+            for each in missing
+            if each.id in refused
+        ]
         ready = [each for each in pending if each.spec.fit_id in artifacts or not each.spec.fit_id]
         if pending and pending[0].inversion.id not in done:
             failures.append(Failure(f"edit {pending[0].shard.uri}", "not edited, because it was not inverted"))
         elif ready:
             limit = run.deadlines.shard_minutes
             works.append(Work(ready[0].inversion.id, f"edit {ready[0].shard.uri}", "edit", (ready,), limit))
-    missing = [each for each in run.plan.edits if each.fit_id and each.fit_id not in artifacts]
-    failures += [Failure(f"edit {each.slug}", "not edited, because it was not fitted") for each in missing]
+    unfitted = [each for each in run.plan.edits if each.fit_id and each.fit_id not in artifacts]
+    failures += [Failure(f"edit {each.slug}", "not edited, because it was not fitted") for each in unfitted]
     with summary("edit", reused) as found:
         if run.limit.used_up:
             found.left = unfinished  # and what they wait for is no failure: there was no time for it
@@ -134,6 +148,16 @@ def edit(run: Run) -> WaveSummary:
         found.failures += failures
         _do_shards(run, works, found)
     return found
+
+
+def _refused_before(name: str, refusal: Refusal, run: Run) -> Failure:
+    """An earlier run found that too many samples fail. That is reported every time, and not computed again."""
+    why = refusal.reason(run.plan.max_failure_rate)
+    return Failure(
+        name,
+        f"not committed by an earlier run: {why}; it is not tried again until its input, max_failure_rate or the "
+        "version of the computation changes, or by --retry failed",
+    )
 
 
 @contextmanager

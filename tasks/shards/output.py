@@ -17,6 +17,7 @@ from manifests.commit import CommitRecord, ObjectRef, commit
 from manifests.parquet.schema import EDIT_SCHEMA, PAYLOAD, ROWS_SCHEMA
 from manifests.parquet.writer import MIB, LocalPart, PartWriter
 from manifests.stores.store import Store
+from tasks.shards.refusals import Refusal, record_refusal
 from tasks.shards.rows import Row
 from tasks.spec.requests import EditRequest, InvertRequest
 
@@ -94,10 +95,11 @@ class Output:
         `info` goes into the record and has a "name".
         """
         assert total == sum(self.counts.values()), f"{info['name']}: {dict(self.counts)} for {total} samples"
-        failed = total - self.counts["ok"]
-        if failed > max_failure_rate * total:
-            why = f"{failed} of {total} samples failed, more than max_failure_rate {max_failure_rate:g}"
-            return self._refusal(str(info["name"]), why)
+        refusal = Refusal(self.request_id, total - self.counts["ok"], total)
+        if refusal.exceeds(max_failure_rate):
+            why = f"not committed: {refusal.reason(max_failure_rate)}; the first: {self._first_reason}"
+            record_refusal(store, refusal, why)
+            return ShardReport(self.request_id, str(info["name"]), dict(self.counts), dict(self.seconds), refused=why)
         parts = [(key, part) for name in self._writers for key, part in self._finished(name)]
         for name, writer in self._writers.items():
             rows = sum(part.rows for part in writer.close())
@@ -118,10 +120,6 @@ class Output:
     def _finished(self, name: str) -> Iterator[tuple[str, LocalPart]]:
         for number, part in enumerate(self._writers[name].close()):
             yield f"{name}-{self.attempt}-{number:04d}.parquet", part
-
-    def _refusal(self, name: str, why: str) -> ShardReport:
-        reason = f"not committed: {why}; the first: {self._first_reason}"
-        return ShardReport(self.request_id, name, dict(self.counts), dict(self.seconds), refused=reason)
 
 
 def pieces(rows: Iterable[Row], most: int = PIECE_BYTES) -> Iterator[list[Row]]:
