@@ -127,14 +127,14 @@ def test_an_edit_is_the_same_with_and_without_taps(models: Models, inversion: In
     assert torch.equal(edits[1], edits[2])
 
 
-@pytest.mark.parametrize("way", ["fitted", "loaded"])
-def test_another_adapter_is_seen_by_the_next_edit(pair: str, models: Models, inversion: Inversion) -> None:
+@pytest.mark.parametrize("origin", ["fitted", "loaded"])
+def test_another_adapter_is_seen_by_the_next_edit(origin: str, models: Models, inversion: Inversion) -> None:
     editor, other = ready(models, inversion), ready(models, inversion)
     tapped = replace(inversion, taps=models.encoder.body(inversion.image_BCHW))
     before = editor.edit(tapped, [RED] * 4).image_BCHW
     config = FitConfig(steps=40, batch_size=4, precision="float32")
-    (editor if pair == "fitted" else other).fit(inversion, config)
-    if pair == "loaded":
+    (editor if origin == "fitted" else other).fit(inversion, config)
+    if origin == "loaded":
         editor.load_state_dict(other.state_dict())
     after, untapped = (editor.edit(batch, [RED] * 4).image_BCHW for batch in (tapped, inversion))
     assert (untapped - before).abs().max() > 0.05
