@@ -1,4 +1,4 @@
-"""What an edit is laid onto: the user's own pixels, or the generator's reconstruction it was made from."""
+"""Compositing: the final image of an edit, with the source's own pixels or the generator's pixels outside the mask."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ Onto = Literal["source", "reconstruction"]
 
 
 def composite(edit: Edit, inversion: Inversion, onto: Onto) -> Edit:
-    """The edit with its final image; masks and areas stay.
+    """The edit with its final image [B,3,H,W] in [-1,1]; its masks and areas are unchanged.
 
-    "source": mask * edit + (1 - mask) * source, so that what the editor left alone keeps its own pixels and carries
-    no inversion error. "reconstruction": the raw edit, seamless but with the inversion error everywhere.
+    "source": mask * edit + (1 - mask) * source, so that pixels outside the mask are the source's and have no inversion
+    error. "reconstruction": the generator's image, without seams but with the inversion error everywhere.
+
+    Errors: ValueError for another value of `onto`.
     """
     if onto == "reconstruction":
         return edit

@@ -2,8 +2,8 @@
 
 Schedule: StyleCLIP's (optimization/run_optimization.py): linear ramp-up over the first 5 % of a stage, cosine ramp-down
 over its last 25 %. Deviations: Adam where the published mappers use Ranger, which no longer runs on current PyTorch and
-whose learning rates do not carry over; the ramp is read in the middle of each step, so that no step has rate zero; the
-ramp-down begins at once when the loss has settled.
+whose learning rates do not carry over; the ramp is evaluated in the middle of each step, so that no step has rate zero;
+the ramp-down begins at once when the loss has settled.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from coral_core.stages import Stage
 from coral_core.types import Inversion
 
 BETAS = (0.9, 0.99)
-"""Adam's averages: a fit has hundreds of steps, so the second moment must forget within a hundred, not a thousand."""
+"""Adam's decay rates. A fit has hundreds of steps, so the second moment averages over about 100 steps, not 1,000."""
 RAMP_UP = 0.05
 RAMP_DOWN = 0.25
-MEMORY = 0.95
-"""Share of the past in the running mean of a reported loss (about the last twenty steps)."""
+"""Shares of a stage in which the learning rate rises and falls."""
+LOSS_DECAY = 0.95
+"""Decay of the running mean of a reported loss per step (it covers about the last 20 steps)."""
 
-SETTLING = 20
-"""Steps whose mean loss is compared with that of as many before them."""
+SETTLE_WINDOW = 20
+"""Number of steps whose mean loss is compared with the mean loss of as many steps before them."""
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each step with (steps done or no longer needed, steps in all, running means of the losses)."""
+"""Called after each step with (steps done or skipped, total steps, running means of the losses)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class FitConfig:
     """How long a fit runs and on what. Learning rates belong to the editor's stages."""
 
     steps: int = 100  # optimiser steps over all stages, at most
-    settle: float = 0.002  # a stage ramps down once 20 steps lower its loss by less than this share; 0 never
+    settle: float = 0.002  # a stage ramps down when 20 steps lower its loss by less than this share; 0: never early
     batch_size: int = 8  # samples per step
     source_samples: int = 512  # generator samples that make the default training source
     source_seed: int = 0  # their seed
@@ -66,84 +67,87 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FitReport:
-    """What a fit did; plain numbers, ready for JSON."""
+    """The result of a fit as plain numbers that JSON can hold."""
 
     steps: int  # optimiser steps taken
-    seconds: float  # wall clock, preparation included
+    seconds: float  # wall-clock time, including preparation
     losses: dict[str, float]  # running mean of every weighted term at the end, and "total"
 
 
 class Fittable(Protocol):
-    """What can be fitted: it states its stages, and its losses on a batch. coral_core.editors.base.Editor is one."""
+    """The interface that fit() needs: stages, and losses of a batch. coral_core.editors.base.Editor implements it."""
 
     def prepare(self, source: Inversion) -> None:
         """Take statistics of the training source; called once, before the first step."""
         ...
 
     def stages(self) -> Sequence[Stage]:
-        """The parts of the fit, in order."""
+        """The stages of the fit, in order."""
         ...
 
     def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        """Named, weighted, batch-mean terms; their sum is minimised."""
+        """Loss terms by name: scalars, weighted, averaged over the batch. Their sum is minimised."""
         ...
 
 
 def fit(editor: Fittable, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
-    """Train `editor` in place on minibatches of `source`, stage by stage.
+    """Train `editor` in place on minibatches of `source`, one stage after the other.
 
-    Errors: RuntimeError naming the term when a loss stops being finite.
+    Errors: RuntimeError that names the terms when a loss is not finite.
     """
     started = time.perf_counter()
     editor.prepare(source)
     batches = minibatches(len(source.keys), config.batch_size, config.seed)
-    taken, running = 0, dict[str, float]()
+    steps_taken, running = 0, dict[str, float]()
     for stage, span in schedule(editor.stages(), config.steps):
         optimiser = torch.optim.Adam([{"params": list(group.parameters)} for group in stage.groups], betas=BETAS)
         parameters = list(chain.from_iterable(group.parameters for group in stage.groups))
-        clock = Clock(span, config.settle)
+        counter = StepCounter(span, config.settle)
         if span:
             running = {}
-        while (step := clock.step) in span:
+        while (step := counter.step) in span:
             for group, settings in zip(stage.groups, optimiser.param_groups, strict=True):
                 settings["lr"] = group.learning_rate * ramp((step - span.start + 0.5) / len(span))
             batch = take(source, next(batches).to(source.ws_BLD.device))
             with autocast(batch.ws_BLD.device, config.precision):
                 terms = editor.losses(batch, stage)
             total = torch.stack(list(terms.values())).sum()
-            values = finite({**terms, "total": total}, stage, step)
-            _remember(running, values)
+            values = finite_values({**terms, "total": total}, stage, step)
+            _update_means(running, values)
             for parameter, gradient in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
                 parameter.grad = gradient
             optimiser.step()
-            taken += 1
-            clock.tick(values["total"])
+            steps_taken += 1
+            counter.advance(values["total"])
             if progress is not None:
-                progress(clock.step, config.steps, dict(running))
+                progress(counter.step, config.steps, dict(running))
         optimiser.zero_grad(set_to_none=True)
-    return FitReport(steps=taken, seconds=time.perf_counter() - started, losses=running)
+    return FitReport(steps=steps_taken, seconds=time.perf_counter() - started, losses=running)
 
 
-class Clock:
-    """The steps of one stage: one after the other, but straight to the ramp-down once the loss has settled."""
+class StepCounter:
+    """Counts the steps of one stage, and skips to its ramp-down when the loss has settled.
+
+    `step` is the number of the next step; the stage is over when it is no longer in `span`.
+    """
 
     def __init__(self, span: range, settle: float) -> None:
         self.step = span.start
         self.ramp_down = span.start + round((1 - RAMP_DOWN) * len(span))
         self.settle = settle
-        self._past: deque[float] = deque(maxlen=2 * SETTLING)
+        self._recent: deque[float] = deque(maxlen=2 * SETTLE_WINDOW)
 
-    def tick(self, loss: float) -> None:
-        """After a step."""
-        self._past.append(loss)
+    def advance(self, loss: float) -> None:
+        """Go to the next step; `loss` is that of the step just taken."""
+        self._recent.append(loss)
         self.step = max(self.step + 1, self.ramp_down) if self._has_settled() else self.step + 1
 
     def _has_settled(self) -> bool:
-        """Whether the mean of the last steps is hardly below that of as many before them."""
-        if not self.settle or len(self._past) < 2 * SETTLING:
+        """Whether the mean loss of the last steps is not `settle` (a share) below that of as many steps before them."""
+        if not self.settle or len(self._recent) < 2 * SETTLE_WINDOW:
             return False
-        losses = list(self._past)
-        return mean(losses[SETTLING:]) > (1 - self.settle) * mean(losses[:SETTLING])
+        losses = list(self._recent)
+        return mean(losses[SETTLE_WINDOW:]) > (1 - self.settle) * mean(losses[:SETTLE_WINDOW])
 
 
 def ramp(t: float) -> float:
@@ -153,22 +157,22 @@ def ramp(t: float) -> float:
 
 
 def schedule(stages: Sequence[Stage], steps: int) -> list[tuple[Stage, range]]:
-    """Each stage with the global step numbers it runs, in proportion to the stages' shares."""
+    """Each stage with its range of global step numbers, in proportion to the stages' shares."""
     ends = list(accumulate((stage.share for stage in stages), initial=0.0))
     bounds = [round(steps * end / ends[-1]) for end in ends]
     return [(stage, range(*span)) for stage, span in zip(stages, pairwise(bounds), strict=True)]
 
 
 def minibatches(count: int, size: int, seed: int) -> Iterator[Tensor]:
-    """Endless index batches: shuffled passes over `count` samples, each pass without its short last batch."""
+    """Endless batches of int64 indices: shuffled passes over `count` samples, each without an incomplete last batch."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(count, generator=generator)
         yield from order.split(size)[: max(1, count // size)]
 
 
-def finite(terms: Mapping[str, Tensor], stage: Stage, step: int) -> dict[str, float]:
-    """The terms as floats (one device synchronisation); RuntimeError naming those that are not finite."""
+def finite_values(terms: Mapping[str, Tensor], stage: Stage, step: int) -> dict[str, float]:
+    """The terms as floats (one device synchronisation). RuntimeError that names the terms that are not finite."""
     values = dict(zip(terms, torch.stack(list(terms.values())).detach().tolist(), strict=True))
     broken = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
     if broken:
@@ -179,6 +183,6 @@ def finite(terms: Mapping[str, Tensor], stage: Stage, step: int) -> dict[str, fl
     return values
 
 
-def _remember(running: dict[str, float], values: Mapping[str, float]) -> None:
+def _update_means(running: dict[str, float], values: Mapping[str, float]) -> None:
     for name, value in values.items():
-        running[name] = MEMORY * running.get(name, value) + (1 - MEMORY) * value
+        running[name] = LOSS_DECAY * running.get(name, value) + (1 - LOSS_DECAY) * value

@@ -1,4 +1,4 @@
-"""From images to latents and back: what an edit starts from."""
+"""Inversion of images into latents, inversions of stored latents, and the generator's own samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from torch import Tensor
 from coral_core.bundle.models import Models
 from coral_core.types import Inversion, SampleRng, concat_inversions
 
-SAMPLE_BATCH = 32  # generator samples made at a time; bounds memory, does not change them
+SAMPLE_BATCH = 32  # generator samples made at a time: limits memory and does not change the samples
 
 
 @torch.no_grad()
 def invert(models: Models, keys: Sequence[str], image_BCHW: Tensor) -> Inversion:
-    """One pass of the encoder; images are [B,3,R,R] in [-1,1] at the generator's size."""
+    """Latents by one pass of the encoder, with its taps. Images are [B,3,R,R] in [-1,1], R the generator's size.
+
+    Errors: ValueError for images of another size.
+    """
     ws_BLD, taps = models.encoder(image_BCHW)
     found = restore(models, keys, image_BCHW, ws_BLD)
     return Inversion(found.keys, image_BCHW, ws_BLD, found.recon_BCHW, found.labels_BHW, taps)
@@ -23,7 +26,10 @@ def invert(models: Models, keys: Sequence[str], image_BCHW: Tensor) -> Inversion
 
 @torch.no_grad()
 def restore(models: Models, keys: Sequence[str], image_BCHW: Tensor, ws_BLD: Tensor) -> Inversion:
-    """The inversion of stored latents: what is cheap to compute is computed again instead of stored."""
+    """The inversion of stored latents: reconstruction and segments are computed again, because that is cheap.
+
+    Images are [B,3,R,R] in [-1,1], R the generator's size. Errors: ValueError for images of another size.
+    """
     size = models.image_size
     if image_BCHW.shape[1:] != (3, size, size):
         raise ValueError(
@@ -35,7 +41,7 @@ def restore(models: Models, keys: Sequence[str], image_BCHW: Tensor, ws_BLD: Ten
 
 @torch.no_grad()
 def generator_samples(models: Models, count: int, seed: int, truncation: float = 1.0) -> Inversion:
-    """Seeded samples of the generator passed through the encoder: a training source that needs no user data."""
+    """Generator samples, seeded, inverted by the encoder: a training source without user data."""
     keys = [f"sample-{index}" for index in range(count)]
     batches = []
     for start in range(0, count, SAMPLE_BATCH):
@@ -47,7 +53,7 @@ def generator_samples(models: Models, count: int, seed: int, truncation: float =
 
 
 def take(inversion: Inversion, index: Tensor | slice) -> Inversion:
-    """Some samples of a batch, in the order of `index`; taps are dropped."""
+    """The samples of a batch at `index`, in that order; taps are dropped."""
     positions = torch.arange(len(inversion.keys))[index.cpu() if isinstance(index, Tensor) else index].tolist()
     return Inversion(
         keys=tuple(inversion.keys[position] for position in positions),

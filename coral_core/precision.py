@@ -1,4 +1,4 @@
-"""In which precision networks compute during fits and searches: float32, or bfloat16 where the hardware has it."""
+"""The precision of networks during fits and searches: float32, or bfloat16 where the hardware has it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ log = logging.getLogger("coral.precision")
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which networks run: bfloat16 autocast, or float32.
 
-    A CPU without bfloat16 kernels runs float32 for either precision, and one warning per process says so: PyTorch's
-    fallback there is a plain loop (a 3x3 convolution of 64 channels at 64 px, batch 8, one thread of an AVX2 CPU: 7.5 s
-    in bfloat16, 0.07 s in float32). The result then differs in the rounding, as it does between kinds of hardware.
+    On a CPU without bfloat16 kernels both precisions run in float32, with one warning per process: PyTorch's fallback
+    there is a plain loop (a 3x3 convolution of 64 channels at 64 px, batch 8, one thread of an AVX2 CPU: 7.5 s in
+    bfloat16, 0.07 s in float32). The result then differs by rounding, as it does between kinds of hardware.
     """
     wanted = precision == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and _has_bfloat16(device.type))
@@ -26,7 +26,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 @cache
 def _has_bfloat16(device_type: str) -> bool:
-    """Whether convolutions and matrix products have bfloat16 kernels there; every GPU's do, if only by emulation."""
+    """Whether the device has bfloat16 kernels for convolutions and matrix products; GPUs do, some by emulation."""
     found = device_type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if not found:
         log.warning(

@@ -1,4 +1,4 @@
-"""What an edit did, in six numbers per sample (types.Scores). Measuring only: no gradient, no threshold, no verdict."""
+"""Scores of an edit: six numbers per sample (types.Scores), without gradients; thresholds are applied elsewhere."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
 SCORE_READS = ("clip", "identity")
-"""The bundle parts whose digests enter a scored result's id, beside those the editor reads."""
+"""Bundle parts whose digests enter the id of a scored result, in addition to those that the editor reads."""
 
 
 @torch.no_grad()
 def score(edit: Edit, inversion: Inversion, prompts: Sequence[Prompt], models: Models) -> Scores:
-    """Compare each edit with its source image (not the reconstruction) and its prompt. Every field is float32 [B]."""
+    """Compare each edit with its source image (not the reconstruction) and its prompt. Every field is float32 [B].
+
+    Errors: ValueError unless there is one prompt per sample.
+    """
     if len(prompts) != len(inversion.keys):
         raise ValueError(f"{len(prompts)} prompts for {len(inversion.keys)} samples; give one prompt per sample")
     both_CHW = torch.cat([inversion.image_BCHW, edit.image_BCHW])
@@ -38,7 +41,7 @@ def score(edit: Edit, inversion: Inversion, prompts: Sequence[Prompt], models: M
 
 
 def outside(edit: Edit, source_BCHW: Tensor) -> Tensor:
-    """Mean |edit - source| weighted by 1 - mask, images in [-1,1]. [B]; 0 where the mask covers everything."""
-    off_BHW = 1 - edit.mask_B1HW.float()[:, 0]
+    """Mean |edit - source| weighted by 1 - mask, images in [-1,1]. [B], 0 to 2; 0 where the mask covers everything."""
+    outside_BHW = 1 - edit.mask_B1HW.float()[:, 0]
     change_BHW = (edit.image_BCHW.float() - source_BCHW.float()).abs().mean(1)
-    return (change_BHW * off_BHW).sum((1, 2)) / off_BHW.sum((1, 2)).clamp_min(1e-6)
+    return (change_BHW * outside_BHW).sum((1, 2)) / outside_BHW.sum((1, 2)).clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""What a fit trains: stages of parameter groups with their learning rates."""
+"""The stages of a fit: groups of parameters with their learning rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that train together, and their learning rate at full ramp."""
+    """Parameters with one learning rate, which is the one between ramp-up and ramp-down."""
 
     parameters: tuple[nn.Parameter, ...]
     learning_rate: float
@@ -17,8 +17,8 @@ class ParameterGroup:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a fit: what trains, how fast, and for which share of the steps (relative to the other stages)."""
+    """One part of a fit."""
 
     name: str
-    groups: tuple[ParameterGroup, ...]
-    share: float = 1.0
+    groups: tuple[ParameterGroup, ...]  # what trains
+    share: float = 1.0  # of the steps, relative to the other stages

@@ -1,9 +1,9 @@
-"""The few types everything hangs on.
+"""The types that all of coral_core shares.
 
-Legend of the shapes in names: B batch, C channels, H W pixels, L w-layers, D w width, C_l channels modulated at
-synthesis layer l, H_l W_l its resolution, K segments, E CLIP width.
+Letters in the names of tensors: B batch, C channels, H W pixels, L w-layers, D width of w, C_l channels modulated at
+synthesis layer l, H_l W_l its resolution, K segments, E width of CLIP embeddings, I width of identity embeddings.
 
-An image inside coral_core is float [B,3,H,W] in [-1,1], always.
+Every image inside coral_core is float [B,3,H,W] in [-1,1].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 Styles = tuple[Tensor, ...]
-"""S-space: one [B, C_l] per convolution and toRGB, in synthesis order. The common language of every GAN editor."""
+"""S-space: one [B, C_l] per convolution and toRGB, in synthesis order. Every editor produces edited styles."""
 
 Masks = tuple[Tensor, ...]
 """One [B, 1, H_l, W_l] in [0,1] per convolution layer (toRGB layers follow the convolution before them)."""
@@ -24,35 +24,35 @@ Masks = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the edit should look like, and the neutral text the direction starts from."""
+    """The text to edit towards, and the neutral text that the CLIP direction starts from."""
 
     target: str
     source: str = "a photo"
-    look: tuple[float, ...] = field(default=(), repr=False)  # CLIP embedding of an image, in place of the target's
+    look: tuple[float, ...] = field(default=(), repr=False)  # CLIP embedding [E] of a reference image; empty: none
 
 
 @dataclass(frozen=True)
 class Inversion:
     """A batch of images in the generator's latent space."""
 
-    keys: tuple[str, ...]  # one stable key per sample; the randomness stream of the sample
+    keys: tuple[str, ...]  # one stable key per sample, which also seeds its random numbers
     image_BCHW: Tensor  # the source at generator size
-    ws_BLD: Tensor
+    ws_BLD: Tensor  # latents in W+
     recon_BCHW: Tensor  # the generator's image of ws_BLD
     labels_BHW: Tensor  # int64 segment of each source pixel
-    taps: tuple[Tensor, ...] = ()  # the encoder's feature maps; live in a batch, never stored
+    taps: tuple[Tensor, ...] = ()  # the encoder's feature maps, in memory only
     captions: tuple[tuple[str, ...], ...] = ()  # sentences that are true of each image; of a captioned source only
-    user_mask_B1HW: Tensor | None = None  # [0,1] at generator size: where the user lets edits act; None: everywhere
+    user_mask_B1HW: Tensor | None = None  # [0,1] at generator size: where the user allows edits; None: everywhere
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A batch of edited images and where the editor claims to have acted."""
+    """A batch of edited images, and the masks of where they were edited."""
 
     image_BCHW: Tensor
     mask_B1HW: Tensor  # max over conv layers of 16 px and finer of the upsampled layer masks; ones without regions
     layer_areas_BL: Tensor  # mean of each conv layer's mask
-    masks: Masks = ()  # of each conv layer; live in a batch, never stored; none for an editor without regions
+    masks: Masks = ()  # of each conv layer, in memory only; empty for an editor without regions
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class Scores:
     clip_edit_B: Tensor  # cos(image embedding of the edit, target text)
     direction_B: Tensor  # cos(edit - source image embedding, target - source text embedding)
     identity_B: Tensor  # cos of the identity embeddings of source and edit
-    outside_B: Tensor  # mean absolute difference to the source where the mask is off, images in [-1,1]
+    outside_B: Tensor  # mean absolute difference to the source, weighted by 1 - mask, images in [-1,1]
     area_B: Tensor  # mean of the mask
 
 
 @dataclass(frozen=True)
 class SampleRng:
-    """One random stream per sample key: pixels do not depend on batching, sharding or retries.
+    """One random generator per sample key, so that results do not depend on batches, shards or retries.
 
-    Each draw goes on where the sample's last one ended.
+    Each draw continues the sample's sequence of random numbers.
     """
 
     keys: tuple[str, ...]
@@ -98,13 +98,13 @@ class SampleRng:
 
 
 def stream(seed: int, key: str) -> torch.Generator:
-    """The CPU generator of one sample, seeded by the hash of its key."""
+    """The CPU random generator of one sample, seeded by the SHA-256 digest of seed and key."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def concat_inversions(batches: Sequence[Inversion]) -> Inversion:
-    """Several inversions as one batch; taps are dropped because they live in their own batch only."""
+    """Several inversions as one batch, without their taps."""
     return Inversion(
         keys=tuple(key for batch in batches for key in batch.keys),
         image_BCHW=torch.cat([batch.image_BCHW for batch in batches]),

@@ -1,4 +1,4 @@
-"""Which bundles there are, and what is in them."""
+"""The known bundles, and the description of a bundle's files."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Bundle:
 
     @property
     def conv_sizes(self) -> tuple[int, ...]:
-        """Pixels a side of each convolution of the generator."""
+        """Output size (pixels per side) of each convolution of the generator, coarse to fine."""
         return tuple(4 * 2 ** ((layer + 1) // 2) for layer in range(self.num_ws - 1))
 
     @property
     def digest(self) -> str:
-        """One number for all parts."""
+        """SHA-256 over the digests of all parts."""
         return hashlib.sha256("".join(f"{part}:{self.digests[part]}\n" for part in PARTS).encode()).hexdigest()
 
 
 def read_bundle(name_or_path: str) -> Bundle:
-    """A bundle by catalogue name or folder; ValueError says what is known or missing."""
+    """A bundle by catalogue name or folder. ValueError for an unknown bundle, and for a folder that lacks a part."""
     path = BUNDLES.get(name_or_path) or Path(name_or_path)
     if not path.is_dir():
         raise ValueError(f"no bundle {name_or_path!r}: give one of {sorted(BUNDLES)} or a folder of weight files")

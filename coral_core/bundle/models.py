@@ -1,4 +1,4 @@
-"""The only place where files meet modules and sizes meet classes."""
+"""Loading a bundle: the network class of each part, built with the sizes in its weight file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Models:
 
     name: str
     digest: str  # of all parts
-    digests: Mapping[str, str]  # of the sizes and weights of each part
+    digests: Mapping[str, str]  # part -> digest of its sizes and weights
     device: torch.device
     generator: Generator
     encoder: Encoder
@@ -53,12 +53,12 @@ class Models:
 
 
 def load_models(bundle: str, device: str = "cpu") -> Models:
-    """Every network of a bundle, given by its catalogue name or its folder."""
+    """All networks of a bundle, given by its catalogue name or its folder. ValueError as of read_bundle."""
     found = read_bundle(bundle)
     networks: dict[str, Any] = {part: load_network(found.path / f"{part}.safetensors", part) for part in NETWORKS}
     target = torch.device(device)
     if target.type == "cuda":
-        torch.backends.cudnn.deterministic = True  # the same request, the same bytes
+        torch.backends.cudnn.deterministic = True  # the same request gives the same bytes
     for network in networks.values():
         network.to(target)
     return Models(
@@ -67,7 +67,7 @@ def load_models(bundle: str, device: str = "cpu") -> Models:
 
 
 def load_network(path: Path, part: str) -> nn.Module:
-    """One network with its weights, frozen."""
+    """One network with its weights, frozen, in evaluation mode. ValueError for the file of another part."""
     network_class, config_class = NETWORKS[part]
     header = read_header(path)
     if header.part != part:

@@ -1,6 +1,6 @@
-"""Bilinear resizing as two matrix products: torch's own values, with a gradient that is the same again everywhere.
+"""Bilinear resizing as two matrix products: the values of torch's interpolation, with a deterministic gradient.
 
-On CUDA the gradient of torch's interpolation adds up in no fixed order; of a matrix product it is another one.
+On CUDA the gradient of torch's interpolation is summed in no fixed order; that of a matrix product is deterministic.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def resize(x_BCHW: Tensor, size: int) -> Tensor:
-    """[B,C,H,W] -> [B,C,size,size], anti-aliased where it shrinks, pixel centres aligned by area. float32."""
+    """[B,C,H,W] -> [B,C,size,size] float32, anti-aliased when it shrinks, align_corners=False."""
     with torch.autocast(x_BCHW.device.type, enabled=False):
         rows, columns = (_weights(length, size).to(x_BCHW.device) for length in x_BCHW.shape[2:])
         return rows @ x_BCHW.float() @ columns.T
 
 
 def _weights(length: int, size: int) -> Tensor:
-    """[size, length]: what each pixel of the result takes of each pixel it is made from."""
+    """[size, length]: the weight of each input pixel in each output pixel."""
     each = torch.eye(length)[None, None]
     return F.interpolate(each, (size, length), mode="bilinear", align_corners=False, antialias=True)[0, 0]

@@ -1,6 +1,6 @@
 """Low-pass filtering and resampling with StyleGAN2's [1,3,3,1] filter (Karras et al. 2020, upfirdn2d).
 
-The filter is an outer product, always the same; what differs between uses is zero-stuffing, padding and gain.
+The filter is always the outer product of these taps; uses differ in zero-stuffing, padding and gain.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def upfirdn2d(x_BCHW: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), gain: float = 1.0) -> Tensor:
-    """Zero-stuff by `up`, pad (before, after) on both axes, filter with sum `gain`, keep every `down`-th pixel."""
+    """Zero-stuff by `up`, pad (before, after) on both axes, filter with a kernel of sum `gain`, keep every `down`-th
+    pixel."""
     channels = x_BCHW.shape[1]
-    x_BCHW = F.pad(_stuff(x_BCHW, up), (pad[0], pad[1], pad[0], pad[1]))
+    x_BCHW = F.pad(_zero_stuff(x_BCHW, up), (pad[0], pad[1], pad[0], pad[1]))
     kernel = _kernel(x_BCHW, gain).expand(channels, 1, len(TAPS), len(TAPS))
     return F.conv2d(x_BCHW, kernel, stride=down, groups=channels)
 
 
 def upsample2x(x_BCHW: Tensor) -> Tensor:
-    """[B,C,H,W] -> [B,C,2H,2W]; pad 2 before and 1 after, gain 4 as the zeros dilute the signal."""
+    """[B,C,H,W] -> [B,C,2H,2W]; pad 2 before and 1 after, gain 4 because of the inserted zeros."""
     return upfirdn2d(x_BCHW, up=2, pad=(2, 1), gain=4.0)
 
 
@@ -31,12 +32,12 @@ def blur_after_transpose(x_BCHW: Tensor) -> Tensor:
 
 
 def blur_before_stride(x_BCHW: Tensor, kernel_size: int) -> Tensor:
-    """Anti-alias ahead of a stride-2 convolution of the given size without padding of its own."""
+    """Low-pass filter before a stride-2 convolution of the given kernel size that has no padding of its own."""
     excess = len(TAPS) - 2 + kernel_size - 1
     return upfirdn2d(x_BCHW, pad=((excess + 1) // 2, excess // 2))
 
 
-def _stuff(x_BCHW: Tensor, up: int) -> Tensor:
+def _zero_stuff(x_BCHW: Tensor, up: int) -> Tensor:
     if up == 1:
         return x_BCHW
     batch, channels, height, width = x_BCHW.shape

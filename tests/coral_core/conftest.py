@@ -1,4 +1,4 @@
-"""A small real bundle: a random generator, and stand-ins for CLIP and identity that see colour and layout."""
+"""A small real bundle: a random generator, and simple replacements of CLIP and identity for colour and layout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLOURS = {"a photo": (0.1, 0.1, 0.1), "red": (1.0, -1.0, -1.0), "blue": (-1.0, 
 
 
 class ColourClip(nn.Module):
-    """Texts are colours; an image is its mean colour and a little of its random-projected layout. E = 8."""
+    """Texts are colours; the embedding of an image is its mean colour and a random projection of its layout. E = 8."""
 
     width = 8
 
@@ -56,7 +56,7 @@ class LayoutIdentity(nn.Module):
 
 
 class TapEncoder(nn.Module):
-    """Three maps of random features, and latents that follow their means. Channels 4, 6, 8, sizes 8, 4, 2."""
+    """Three maps of random features, and latents computed from their means. Channels 4, 6, 8, sizes 8, 4, 2."""
 
     tap_channels = (4, 6, 8)
 
@@ -81,14 +81,14 @@ class TapEncoder(nn.Module):
 
 
 class Pixels(nn.Module):
-    """Features that are the image and its thumbnail."""
+    """The features are the image and its thumbnail."""
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         return image_BCHW, F.avg_pool2d(image_BCHW, 4)
 
 
 class Thirds(nn.Module):
-    """Three upright stripes."""
+    """Three vertical stripes as segments."""
 
     segments = ("left", "middle", "right")
 
@@ -139,7 +139,7 @@ def models(make_models: Callable[..., Models]) -> Models:
 
 @pytest.fixture
 def make_inversion() -> Callable[..., Inversion]:
-    """Latents with offsets per layer, as an encoder gives them, captions, and source images unlike their inversions."""
+    """Latents with offsets per layer, captions, and source images that differ from their inversions."""
 
     @torch.no_grad()
     def make(models: Models, count: int = 6, seed: int = 1) -> Inversion:

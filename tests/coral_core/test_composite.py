@@ -20,7 +20,7 @@ def test_reconstruction_is_the_raw_edit(edit: Edit, inversion: Inversion) -> Non
     assert composite(edit, inversion, "reconstruction") is edit
 
 
-def test_source_pixels_survive_bit_for_bit_where_the_mask_is_off(edit: Edit, inversion: Inversion) -> None:
+def test_source_pixels_are_kept_bit_for_bit_where_the_mask_is_zero(edit: Edit, inversion: Inversion) -> None:
     mask_B1HW = (edit.mask_B1HW > 0.5).float()
     on = mask_B1HW.bool().expand_as(edit.image_BCHW)
     image_BCHW = composite(replace(edit, mask_B1HW=mask_B1HW), inversion, "source").image_BCHW
@@ -37,6 +37,6 @@ def test_soft_masks_interpolate_and_masks_and_areas_stay(edit: Edit, inversion: 
     assert onto.masks is half.masks
 
 
-def test_an_unknown_ground_lists_the_known_ones(edit: Edit, inversion: Inversion) -> None:
+def test_an_unknown_composite_lists_the_known_ones(edit: Edit, inversion: Inversion) -> None:
     with pytest.raises(ValueError, match=r"sauce.*source, reconstruction"):
         composite(edit, inversion, "sauce")  # type: ignore[arg-type]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from coral_core.bundle.models import Models
 from coral_core.editors.base import Editor, FitScope
-from coral_core.fit import Clock, FitConfig, fit, minibatches, ramp, schedule
+from coral_core.fit import FitConfig, StepCounter, fit, minibatches, ramp, schedule
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Inversion
 
 
 class Centre(Editor):
-    """Finds the mean latent in a first stage and the mean of its square in a second one."""
+    """Learns the mean latent in the first stage and the mean of its square in the second."""
 
     fit_scope = FitScope.DOMAIN
 
@@ -88,7 +88,7 @@ def test_the_same_seed_fits_the_same_bits(models: Models, source: Inversion) -> 
     assert first.seen != other.seen
 
 
-def test_every_pass_shows_each_sample_at_most_once() -> None:
+def test_every_pass_has_each_sample_at_most_once() -> None:
     batches = minibatches(10, 4, seed=0)
     for _ in range(3):
         shown = torch.cat([next(batches), next(batches)])
@@ -96,7 +96,7 @@ def test_every_pass_shows_each_sample_at_most_once() -> None:
     assert sorted(next(minibatches(3, 8, seed=0)).tolist()) == [0, 1, 2]
 
 
-def test_the_ramp_is_styleclips() -> None:
+def test_the_ramp_is_that_of_styleclip() -> None:
     expected = {0.0: 0.0, 0.025: 0.5, 0.05: 1.0, 0.5: 1.0, 0.75: 1.0, 0.875: 0.5, 1.0: 0.0}
     assert {t: ramp(t) for t in expected} == pytest.approx(expected, abs=1e-9)
 
@@ -140,12 +140,12 @@ def test_impossible_fits_are_refused(change: dict[str, object], message: str) ->
         FitConfig(**change)  # type: ignore[arg-type]
 
 
-def test_a_settled_loss_goes_straight_to_the_ramp_down() -> None:
-    clock = Clock(range(100, 300), settle=0.01)
+def test_a_settled_loss_skips_to_the_ramp_down() -> None:
+    counter = StepCounter(range(100, 300), settle=0.01)
     steps = []
-    while clock.step < 300:
-        steps.append(clock.step)
-        clock.tick(max(0.2, 1 - 0.02 * len(steps)))  # falls for 40 steps
+    while counter.step < 300:
+        steps.append(counter.step)
+        counter.advance(max(0.2, 1 - 0.02 * len(steps)))  # falls for 40 steps
     jump = next(after for before, after in pairwise(steps) if after != before + 1)
     assert jump == 250
     assert 155 < steps[steps.index(jump) - 1] < 180
@@ -154,24 +154,24 @@ def test_a_settled_loss_goes_straight_to_the_ramp_down() -> None:
 
 def test_an_easy_first_batch_and_noise_do_not_stop_a_fit_that_gets_better() -> None:
     draw = torch.Generator().manual_seed(3)
-    clock = Clock(range(200), settle=0.002)
+    counter = StepCounter(range(200), settle=0.002)
     for step in range(200):
-        assert clock.step == step
+        assert counter.step == step
         noise = 0.03 * torch.randn((), generator=draw).item()
-        clock.tick(0.8 if step == 0 else 0.99**step * (1 + noise))
+        counter.advance(0.8 if step == 0 else 0.99**step * (1 + noise))
 
 
 @pytest.mark.parametrize("settle", [0.0, 0.01])
 def test_a_loss_that_falls_takes_every_step(settle: float) -> None:
-    clock = Clock(range(50), settle)
+    counter = StepCounter(range(50), settle)
     for step in range(50):
-        assert clock.step == step
-        clock.tick(0.9**step if settle else 1.0)
+        assert counter.step == step
+        counter.advance(0.9**step if settle else 1.0)
 
 
 def test_a_fit_reports_the_steps_it_took(models: Models, source: Inversion) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     config = FitConfig(steps=400, batch_size=10, settle=0.5)
-    report = fit(Centre(models), source, config, lambda done, total, losses: told.append(done))
-    assert report.steps == len(told) < 400
-    assert told[-1] == 400
+    report = fit(Centre(models), source, config, lambda done, total, losses: reported.append(done))
+    assert report.steps == len(reported) < 400
+    assert reported[-1] == 400

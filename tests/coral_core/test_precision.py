@@ -1,4 +1,4 @@
-"""Precision: bfloat16 only where it is asked for and where the hardware has kernels for it."""
+"""Precision: bfloat16 only when it is requested and the hardware has kernels for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_networks_compute_in_bfloat16_only_where_there_are_kernels(precision: Pr
     assert found == (torch.bfloat16 if kernels and precision == "bfloat16" else torch.float32)
 
 
-def test_a_cpu_without_kernels_is_told_of_once(kernels: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cpu_without_kernels_gives_one_warning(kernels: bool, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "coral.precision"):
         for _ in range(2):
             autocast(CPU, "bfloat16")

@@ -52,7 +52,7 @@ def test_prompts_are_per_sample(models: Models, inversion: Inversion) -> None:
         score(edit, inversion, [RED] * 3, models)
 
 
-def test_outside_weighs_changes_by_what_the_mask_leaves_out(inversion: Inversion) -> None:
+def test_outside_weights_changes_by_one_minus_the_mask(inversion: Inversion) -> None:
     source_BCHW = inversion.image_BCHW
     mask_B1HW = torch.zeros_like(source_BCHW[:, :1])
     mask_B1HW[..., :16] = 1

@@ -11,7 +11,7 @@ def test_a_samples_stream_does_not_depend_on_its_batch() -> None:
     assert torch.equal(together.randint(100, 5)[1], alone.randint(100, 5)[0])
 
 
-def test_each_draw_goes_on_where_the_last_one_ended() -> None:
+def test_each_draw_continues_the_random_sequence() -> None:
     rng = SampleRng(("a", "b"))
     assert not torch.equal(rng.randn(8), rng.randn(8))
 

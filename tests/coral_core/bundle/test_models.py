@@ -25,7 +25,7 @@ def test_a_bundle_loads_frozen_and_in_evaluation_mode(bundle: Path) -> None:
     assert models.generator.num_ws == read_bundle(str(bundle)).num_ws == models.encoder.config.num_ws
 
 
-def test_the_digest_names_the_bytes_of_every_part(bundle: Path, tmp_path: Path) -> None:
+def test_equal_bytes_give_equal_digests_and_other_bytes_do_not(bundle: Path, tmp_path: Path) -> None:
     again = write_random_bundle(tmp_path / "same", image_size=32)
     other = write_random_bundle(tmp_path / "other", image_size=32, seed=1)
     assert read_bundle(str(again)).digests == read_bundle(str(bundle)).digests

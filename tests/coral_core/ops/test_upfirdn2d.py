@@ -8,7 +8,7 @@ TAPS = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 
 
 def reference(x: np.ndarray, up: int, down: int, pad: tuple[int, int], gain: float) -> np.ndarray:
-    """The definition, pixel by pixel: zero-stuff, pad, correlate with the symmetric filter, decimate."""
+    """The definition, computed per pixel: zero-stuff, pad, correlate with the symmetric filter, decimate."""
     batch, channels, height, width = x.shape
     stuffed = np.zeros((batch, channels, height * up, width * up))
     stuffed[:, :, ::up, ::up] = x
@@ -30,7 +30,7 @@ def test_agrees_with_the_definition(up: int, down: int, pad: tuple[int, int], ga
     np.testing.assert_allclose(got, reference(x, up, down, pad, gain), atol=1e-5)
 
 
-def test_upsampling_keeps_a_flat_image_flat_away_from_the_border() -> None:
+def test_upsampling_keeps_a_constant_image_constant_away_from_the_border() -> None:
     up = upsample2x(torch.ones(1, 2, 8, 8))
     assert up.shape == (1, 2, 16, 16)
     torch.testing.assert_close(up[:, :, 2:-2, 2:-2], torch.ones(1, 2, 12, 12))
