@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from coral_core.bundle.models import Models
-from coral_core.editors.latent.regression import ridge
 from coral_core.editors.styleclip.channel_relevance import Measuring, of_channels, of_samples, with_channel
 from coral_core.fit import FitConfig
 from coral_core.types import Inversion
@@ -72,10 +71,3 @@ def test_samples_tell_which_channels_follow_the_embedding(
 def test_a_channel_that_never_varies_has_no_relevance(models: Models, inversion: Inversion) -> None:
     still = replace(inversion, ws_BLD=inversion.ws_BLD[:1].expand(4, -1, -1))
     assert not of_samples(measuring(models, still)).any()
-
-
-def test_ridge_finds_slopes_and_shrinks_them() -> None:
-    draw = torch.Generator().manual_seed(0)
-    x_NE, slope_EC = torch.randn(2000, 3, generator=draw), torch.tensor([[1.0, 0.0], [-2.0, 0.5], [0.0, 3.0]])
-    torch.testing.assert_close(ridge(x_NE, x_NE @ slope_EC, 0.0), slope_EC, atol=1e-3, rtol=0)
-    torch.testing.assert_close(ridge(x_NE, x_NE @ slope_EC, 1.0), slope_EC / 2, atol=0.1, rtol=0)
