@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 from coral_core.bundle.catalog import read_bundle
@@ -18,10 +20,15 @@ from coral_core.types import Prompt
 from tasks.artifacts.bundled import SHIPPED
 from tasks.artifacts.fit_requests import fit_request
 from tasks.artifacts.stored import encode_artifact
+from tasks.plan.plan import make_plan
+from tasks.spec.job import JobSpec
+from tasks.spec.requests import FitRequest
 
 BASE, ABOVE = "clipinverter", "coral-inverter-attention"
 """One that learns from captions, and one that builds upon it."""
 TINY = FitConfig(steps=6, batch_size=2, source_samples=4)
+Ship = Callable[..., tuple[Path, FitReport]]
+"""Trains an artifact into a bundle."""
 
 
 def shorten_fits(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
@@ -46,3 +53,18 @@ def shipping_copy(bundle: Path, folder: Path) -> Path:
     report = FitReport(steps=0, seconds=0.0, losses={})
     (copy / SHIPPED / f"{BASE}.safetensors").write_bytes(encode_artifact(request, editor, report, torch.float16))
     return copy
+
+
+def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    """What a file of weights holds."""
+    return safetensors.torch.load(path.read_bytes())
+
+
+def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two hold the same numbers under the same names."""
+    return one.keys() == other.keys() and all(torch.equal(each, other[name]) for name, each in one.items())
+
+
+def own_fit(job: JobSpec) -> FitRequest:
+    """The last fit of a job's plan: those it builds upon come before it."""
+    return make_plan(job).fits[-1]

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tasks.inputs.archive import count_samples, read_samples
+
 Members = list[tuple[str, bytes]]
 
 
@@ -57,3 +59,10 @@ def write_shards(folder: Path, shards: int, samples: int) -> list[Path]:
         )
         for shard in range(shards)
     ]
+
+
+def statuses_of(path: Path) -> list[tuple[str, str]]:
+    """Key and status of every sample, as it is read from a tar and counted."""
+    found = [(sample.key, sample.status) for sample in read_samples(path)]
+    assert len(found) == count_samples(path)
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from tasks.images.encode import encode
 from tasks.images.tensors import tensor_of
 from tasks.worker.fit import fit_editor
 
-ROOT = Path(__file__).parents[1]
 MOST_BYTES = 40 * 10**6
 CAPTIONED = [name for name, row in EDITORS.items() if row.captioned]
 SUNGLASSES = BenchPrompt(
@@ -94,13 +92,6 @@ def test_artifacts_are_small_finite_and_say_how_they_came_about(artifacts: Mappi
 def test_a_bundle_is_a_small_download(portraits: Bundle) -> None:
     sizes = {path.name: path.stat().st_size for path in portraits.path.rglob("*") if path.is_file()}
     assert sum(sizes.values()) <= MOST_BYTES, sizes
-
-
-def test_every_file_of_the_bundle_is_packaged(portraits: Bundle) -> None:
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    zoo = ROOT / "coral_core" / "zoo"
-    packaged = {path for pattern in settings["coral_core.zoo"] for path in zoo.glob(pattern) if path.is_file()}
-    assert {path for path in portraits.path.rglob("*") if path.is_file()} <= packaged
 
 
 @pytest.mark.parametrize("method", CAPTIONED)

@@ -1,6 +1,7 @@
 """Weight files: safetensors with the network's sizes, its recipe and its measured quality in the metadata.
 
-Tensors are stored as float16 and used as float32. Nothing in such a file is ever executed.
+Tensors are stored as float16, unless the writer asks for another type, and used as float32. Nothing in such a file is
+ever executed.
 """
 
 from __future__ import annotations
@@ -33,11 +34,21 @@ class WeightsHeader:
 
 
 def save_weights(
-    path: Path, part: str, module: nn.Module, *, config: Any, recipe: Mapping[str, Any], metrics: Mapping[str, Any]
+    path: Path,
+    part: str,
+    module: nn.Module,
+    *,
+    config: Any,
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write atomically: readers see the old file or the new one."""
+    """Write atomically: readers see the old file or the new one. `dtype` is that of the floating-point tensors.
+
+    ValueError for a value that overflows in `dtype`.
+    """
     state = {
-        key: value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
+        key: stored_as(dtype if value.is_floating_point() else value.dtype, key, value)
         for key, value in module.state_dict().items()
     }
     sizes = config if isinstance(config, Mapping) else asdict(config)
@@ -47,6 +58,20 @@ def save_weights(
     temporary = path.with_suffix(".tmp")
     save_file(state, temporary, metadata=metadata)
     temporary.replace(path)
+
+
+def stored_as(dtype: torch.dtype, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as a file holds it. ValueError where a finite value becomes infinite in `dtype`."""
+    given = tensor.detach().cpu()
+    stored = given.to(dtype).contiguous()
+    if (given.isfinite() & ~stored.isfinite()).any():
+        largest = given[given.isfinite()].abs().max().item()
+        most = torch.finfo(dtype).max
+        raise ValueError(
+            f"tensor {name!r} has a value of magnitude {largest:.6g}; {dtype} holds at most {most:.6g}: "
+            "write it with dtype=torch.float32, or train it to smaller values"
+        )
+    return stored
 
 
 def read_header(path: Path) -> WeightsHeader:

@@ -17,6 +17,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from coral_core.bundle.weights import stored_as
 from coral_core.editors import Editor
 from coral_core.fit import FitReport
 from manifests.stores.store import Store
@@ -69,8 +70,11 @@ def encode_artifact(
     dtype: torch.dtype = torch.float32,
     trainings: Sequence[Mapping[str, object]] = (),
 ) -> bytes:
-    """A fitted editor as a safetensors file; `trainings` tell how it came about, where there was more than this fit."""
-    state = {name: value.detach().cpu().to(dtype).contiguous() for name, value in editor.state_dict().items()}
+    """A fitted editor as a safetensors file; `trainings` tell how it came about, where there was more than this fit.
+
+    ValueError for a value that overflows in `dtype`.
+    """
+    state = {name: stored_as(dtype, name, value) for name, value in editor.state_dict().items()}
     notes = {"request": request.content, "steps": report.steps, "losses": dict(report.losses)}
     told = {"trainings": list(trainings)} if trainings else {}
     # one entry: safetensors writes several in a random order

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from coral_core.bundle.catalog import PARTS, read_bundle
 from coral_core.bundle.models import load_models, load_network
-from coral_core.bundle.weights import read_header, save_weights
+from coral_core.bundle.weights import read_header
 from coral_core.zoo.random_bundle import write_random_bundle
 
 
@@ -50,26 +50,6 @@ def test_weights_of_another_size_name_the_first_keys_and_both_shapes(tmp_path: P
     assert header.part == "identity"
     with pytest.raises(ValueError, match=r"head.bias missing; head.weight is \(3, 3\), wanted \(16, 32\)"):
         load_models(str(bundle))
-
-
-def test_weights_keep_recipe_and_metrics_beside_the_sizes(tmp_path: Path) -> None:
-    network = torch.nn.Linear(2, 2)
-    path = tmp_path / "linear.safetensors"
-    save_weights(path, "linear", network, config={"width": 2}, recipe={"steps": 7}, metrics={"psnr": 1.5})
-    header = read_header(path)
-    assert (header.part, header.config, header.recipe, header.metrics) == (
-        "linear",
-        {"width": 2},
-        {"steps": 7},
-        {"psnr": 1.5},
-    )
-    assert load_file(path)["weight"].dtype == torch.float16
-
-
-def test_a_file_that_is_not_safetensors_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 64)
-    with pytest.raises(ValueError, match="not a safetensors file"):
-        read_header(tmp_path / "bad.safetensors")
 
 
 def test_a_file_under_another_parts_name_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,17 +10,9 @@ from pathlib import Path
 import pytest
 
 import manifests.stores.local
-from manifests.stores.local import STAGING, STALE_SECONDS, LocalStore
+from manifests.stores.local import STAGING, STALE_SECONDS
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
-
-
-def test_paths_and_file_urls_open_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    expected = LocalStore(tmp_path / "my out")
-    assert open_store("my out") == open_store(tmp_path / "my out") == expected
-    assert open_store((tmp_path / "my out").as_uri()) == expected
-    assert pickle.loads(pickle.dumps(expected)) == expected
 
 
 def test_opening_and_reading_write_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,11 @@ from manifests.stores.open import open_store
 from manifests.stores.preflight import PREFIX as PROBES
 from manifests.stores.store import Store
 from tasks.export.destination import Destination, claim
-from tasks.export.files import LocalExport
+from tasks.export.export import ExportSpec, export
+from tasks.export.files import FileOptions, LocalExport
+from tests.painted import contents, publish_painted
+from tests.tars import write_shards
+from tests.tasks.export.exported import TABLE, TARS
 
 SELECTION = {"where": "true", "snapshot": 1}
 
@@ -81,3 +88,69 @@ def test_two_exports_of_the_same_may_meet_and_of_other_bytes_not(store: Store, t
     one.add(local(tmp_path, 1), 1)
     with pytest.raises(ValueError, match=r"wrote another coral-000001\.tar"):
         other.add(local(tmp_path, 1, "other"), 1)
+
+
+@dataclass
+class Breaking:
+    """A store that stops taking files after some."""
+
+    store: Store
+    files: int
+
+    def put_file(self, key: str, path: Path) -> None:
+        if not self.files:
+            raise OSError("the disk is full")
+        self.files -= 1
+        self.store.put_file(key, path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+@pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
+def test_an_interrupted_export_goes_on_and_ends_in_the_same_bytes(
+    tmp_path: Path, output: Store, options: FileOptions
+) -> None:
+    spec = ExportSpec(files=replace(options, max_samples=5))
+    export(output, open_store(tmp_path / "whole"), spec)
+    destination = open_store(tmp_path / "broken")
+    with pytest.raises(OSError, match="full"):
+        export(output, Breaking(destination, files=2), spec)
+    assert destination.head("_export.json") is None
+    first = destination.head("coral-000000." + options.kind[:3].replace("web", "tar").replace("par", "parquet"))
+    report = export(output, destination, spec)
+    assert (report.reused, len(report.files)) == (2, 3)
+    assert first is not None and destination.head(first.key) == first
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+    seen = {info.key: info for info in destination.list("")}
+    assert export(output, destination, spec).reused == 3
+    assert {info.key: info for info in destination.list("")} == seen
+
+
+def test_nothing_is_written_over_something_else(tmp_path: Path, output: Store) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("dear")
+    with pytest.raises(ValueError, match=r"not empty .*thesis\.tex.*empty folder"):
+        export(output, open_store(tmp_path / "full"), ExportSpec())
+    destination = open_store(tmp_path / "to")
+    export(output, destination, ExportSpec())
+    before = contents(tmp_path / "to")
+    with pytest.raises(ValueError, match=r"another selection .*where 'true', now 'direction > 0'"):
+        export(output, destination, ExportSpec(where="direction > 0"))
+    assert contents(tmp_path / "to") == before
+    assert contents(tmp_path / "full") == {"thesis.tex": b"dear"}
+    (tmp_path / "to" / "coral-000000.tar").unlink()
+    with pytest.raises(ValueError, match=r"has lost coral-000000\.tar"):
+        export(output, destination, ExportSpec())
+
+
+def test_an_export_of_an_earlier_manifest_is_not_taken_for_the_present_one(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 3)
+    _, store = publish_painted(make_job())
+    export(store, open_store(tmp_path / "to"), ExportSpec())
+    write_shards(tmp_path, 2, 3)
+    publish_painted(make_job())
+    with pytest.raises(ValueError, match=r"another selection .*snapshot 1, now 2"):
+        export(store, open_store(tmp_path / "to"), ExportSpec())

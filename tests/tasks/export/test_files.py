@@ -12,8 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from manifests.parquet.schema import MANIFEST_SCHEMA
+from manifests.stores.open import open_store
+from manifests.stores.store import Store
+from tasks.export.export import ExportSpec, export
 from tasks.export.files import FileOptions, Kind, LocalExport, packed
 from tasks.export.samples import TrainingSample
+from tests.painted import contents
+from tests.tasks.export.exported import TABLE, TARS
 
 KINDS: tuple[Kind, ...] = ("webdataset", "parquet")
 
@@ -84,3 +89,18 @@ def test_an_error_in_the_middle_leaves_no_finished_file(tmp_path: Path, kind: Ki
     with pytest.raises(OSError, match="gone"):
         list(packed(breaking(), FileOptions(kind=kind, with_masks=True), tmp_path))
     assert not list(tmp_path.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
+def test_equal_input_gives_equal_bytes(tmp_path: Path, output: Store, options: FileOptions) -> None:
+    for name in ("first", "second"):
+        export(output, open_store(tmp_path / name), ExportSpec(files=replace(options, max_samples=5)))
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert len(contents(tmp_path / "first")) == 3 + 2  # three files, the list and the card
+
+
+def test_files_are_cut_by_samples_and_by_size(tmp_path: Path, output: Store) -> None:
+    by_samples = export(output, open_store(tmp_path / "a"), ExportSpec(files=replace(TARS, max_samples=5)))
+    assert [file.samples for file in by_samples.files] == [5, 5, 2]
+    by_size = export(output, open_store(tmp_path / "b"), ExportSpec(files=replace(TARS, max_bytes=1)))
+    assert [file.samples for file in by_size.files] == [1] * 12

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,7 +11,7 @@ from coral_core.bundle.catalog import read_bundle
 from coral_core.editors import EDITORS, Limits
 from manifests.stores.open import open_store
 from tasks.plan.plan import Plan, make_plan, read_plans, record_plan
-from tasks.spec.geometry import Geometry
+from tasks.spec.geometry import Geometry, OutputSize
 from tests.tars import members_of, write_shards, write_tar
 
 
@@ -167,3 +167,26 @@ def test_an_edit_that_asks_for_nothing_is_refused_before_anything_runs(method: s
     same = changed(job, target="a person", source="a person", method=method, options={})
     with pytest.raises(ValueError, match=r"edit 'red': .*target and source say the same"):
         make_plan(same)
+
+
+OUTPUTS = get_args(OutputSize)
+
+
+def test_the_size_of_the_output_is_part_of_what_an_edit_is_and_of_no_inversion(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 1)
+    one, other = (make_plan(make_job(geometry=Geometry(fit="crop", output=output))) for output in OUTPUTS)
+    assert [each.id for each in one.invert_requests()] == [each.id for each in other.invert_requests()]
+    assert [fit.id for fit in one.fits] == [fit.id for fit in other.fits]
+    assert {edit.edit_id for edit in one.edits}.isdisjoint(edit.edit_id for edit in other.edits)
+    padded = make_plan(make_job(geometry=Geometry(fit="pad")))
+    assert one.invert_requests()[0].id != padded.invert_requests()[0].id
+
+
+def test_a_reconstruction_cannot_be_laid_back(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+    write_shards(tmp_path, 1, 1)
+    job = make_job(geometry=Geometry(output="source"))
+    edits = (replace(job.edits[0], onto="reconstruction"),)
+    with pytest.raises(ValueError, match=r"edit 'red': composite: reconstruction cannot be laid back.*choose"):
+        make_plan(replace(job, edits=edits))

@@ -13,7 +13,6 @@ from manifests.query import query
 from manifests.snapshot import read_snapshot
 from manifests.stores.open import open_store
 from tasks.plan.plan import make_plan
-from tasks.plan.precedence import RequestPrecedence
 from tasks.plan.retry_log import read_retries
 from tasks.plan.status import edit_statuses
 from tests.tars import write_shards
@@ -76,18 +75,6 @@ def test_until_it_is_tried_again_the_old_rows_stay(job: Any, run_job: Callable[.
     assert set(plan.retries.values()) == {2}
     assert counts(job) == {"ok": 8}
     assert read_retries(open_store(job.output)) == plan.retries
-
-
-def test_of_the_tries_the_newest_that_is_there_stands_for_all(job: Any, run_job: Callable[..., Any]) -> None:
-    first, _ = run_job(job, deadly={work("edit", job)})
-    second, _ = run_job(job, retry=("quarantined",))
-    old, new = ({each.id for shard in plan.edit_requests() for each in shard} for plan in (first, second))
-    rivals = RequestPrecedence.of(open_store(job.output), first)
-    assert {rivals.in_force(old)[request] for request in old} == old
-    in_force = rivals.in_force(old | new)
-    assert in_force.keys() == old | new and set(in_force.values()) == new
-    assert len(new - old) == 2 and {in_force[request] for request in old - new} == new - old
-    assert rivals.in_force(set()) == {}
 
 
 def test_a_limited_run_that_was_tried_again_makes_way_for_the_whole(job: Any, run_job: Callable[..., Any]) -> None:

@@ -24,7 +24,8 @@ from tasks.spec.job import EditEntry, JobSpec
 from tasks.worker.edit import edit_shard
 from tasks.worker.fit import fit_editor
 from tasks.worker.invert import invert_shard
-from tests.hostile import ARCHIVES, IMAGES, MEMBERS, SPRUNG, Row, write_hostile
+from tests.damaged import ARCHIVES, Row
+from tests.hostile import IMAGES, MEMBERS, SPRUNG, write_hostile
 
 Rows = list[dict[str, Any]]
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from coral_core.bundle.models import Models
-from coral_core.editors.latent.regression import ridge
 from coral_core.editors.styleclip.channel_relevance import (
     RelevanceInputs,
     relevance_by_perturbation,
@@ -77,10 +76,3 @@ def test_regression_finds_channels_that_follow_the_embedding(
 def test_a_channel_that_never_varies_has_no_relevance(models: Models, inversion: Inversion) -> None:
     still = replace(inversion, ws_BLD=inversion.ws_BLD[:1].expand(4, -1, -1))
     assert not relevance_by_regression(make_inputs(models, still)).any()
-
-
-def test_ridge_finds_slopes_and_shrinks_them() -> None:
-    draw = torch.Generator().manual_seed(0)
-    x_NE, slope_EC = torch.randn(2000, 3, generator=draw), torch.tensor([[1.0, 0.0], [-2.0, 0.5], [0.0, 3.0]])
-    torch.testing.assert_close(ridge(x_NE, x_NE @ slope_EC, 0.0), slope_EC, atol=1e-3, rtol=0)
-    torch.testing.assert_close(ridge(x_NE, x_NE @ slope_EC, 1.0), slope_EC / 2, atol=0.1, rtol=0)

@@ -1,0 +1,62 @@
+"""What is said of job files that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.jobfile.load import load_job
+from tests.pipelines.jobfile.written import GOOD, error_of
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("name: test", "nmae: test"), "unknown key 'nmae'; did you mean 'name'?"),
+        (("target: red", "targt: red"), "edits[0]: unknown key 'targt'; did you mean 'target'?"),
+        (("output: out", "output: out\ngeometry: {fitt: crop}"), "geometry: unknown key 'fitt'; did you mean 'fit'?"),
+        (("output: out", "output: out\nresources: {num_cpu: 1}"), "did you mean 'num_cpus'?"),
+        (("output: out", "output: out\nfit_source: {zebra: 1}"), "fit_source: unknown key 'zebra'; known: samples"),
+        (
+            ("target: red hair", "target: red hair\n    regions: {layer: [3]}"),
+            "edits[0].regions: unknown key 'layer'; did you mean 'layers'?",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    assert says in error_of(tmp_path, GOOD.replace(*change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("output: out", ""), "output: is missing"),
+        (("id: red", "id: Red Hair"), "edits[0].id: 'Red Hair' is no id"),
+        (
+            ("output: out", "output: out\nbatch_size: 0"),
+            "batch_size: Input should be greater than or equal to 1; given 0",
+        ),
+        (("output: out", "output: out\ngeometry: {fit: stretch}"), "geometry.fit:"),
+        (("output: out", "output: out\nresources: {num_gpus: 1.5}"), "resources.num_gpus: 1.5 is neither a share of"),
+        (
+            ("output: out", "output: out\ndeadlines: {stall_minutes: 0}"),
+            "deadlines.stall_minutes: Input should be greater",
+        ),
+        (("target: red hair", "target: red hair\n  - {id: red, target: x}"), "['red'] occur more than once"),
+    ],
+)
+def test_problems_say_where_they_are(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    assert says in error_of(tmp_path, GOOD.replace(*change))
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("output: out", "batch_size: x").replace("id: red", "id: '!'")
+    assert len(error_of(tmp_path, text).splitlines()) == 3
+
+
+def test_what_is_no_job_at_all_is_said(tmp_path: Path) -> None:
+    assert "is no mapping" in error_of(tmp_path, "- a\n- b\n")
+    assert "is not YAML" in error_of(tmp_path, "a: [")
+    with pytest.raises(ValueError, match="cannot read the job"):
+        load_job(tmp_path / "nowhere.yaml")

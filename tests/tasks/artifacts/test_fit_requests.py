@@ -1,0 +1,72 @@
+"""The fits that edits need: their captions, and what they build upon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coral_core.editors import EDITORS
+from tasks.plan.plan import make_plan
+from tasks.spec.job import JobSpec
+from tests.inverters import ABOVE, BASE, digest_of, own_fit
+from tests.tars import members_of, write_tar
+
+
+def test_captions_enter_by_their_content(edit_job: Callable[..., JobSpec], tmp_path: Path) -> None:
+    one, other = own_fit(edit_job(BASE, captions="captions.tar")), own_fit(edit_job(BASE, captions="others.tar"))
+    both = own_fit(edit_job(BASE, captions="*s.tar"))
+    assert len({one.id, other.id, both.id}) == 3
+    assert [Path(shard.uri).name for shard in both.captions] == ["captions.tar", "others.tar"]
+    write_tar(tmp_path / "captions.tar", members_of(9))
+    assert own_fit(edit_job(BASE, captions="captions.tar")).id != one.id
+
+
+def test_when_a_tar_of_captions_was_touched_is_no_matter(edit_job: Callable[..., JobSpec], tmp_path: Path) -> None:
+    before = own_fit(edit_job(BASE, captions="captions.tar"))
+    os.utime(tmp_path / "captions.tar", (1, 1))
+    after = own_fit(edit_job(BASE, captions="captions.tar"))
+    assert before.captions[0].stamp != after.captions[0].stamp
+    assert before.id == after.id
+
+
+def test_what_learns_from_captions_asks_for_them(edit_job: Callable[..., JobSpec]) -> None:
+    with pytest.raises(ValueError, match=rf"edit 'red': {BASE} learns from captioned images, .*fit_source: captions"):
+        make_plan(edit_job(BASE))
+
+
+def test_what_builds_upon_it_asks_for_them_too(edit_job: Callable[..., JobSpec]) -> None:
+    with pytest.raises(ValueError, match=rf"edit 'red': {BASE} learns from captioned images, .*fit_source: captions"):
+        make_plan(edit_job(ABOVE))
+
+
+def test_a_shipped_artifact_stands_for_captions(edit_job: Callable[..., JobSpec], shipping: Path) -> None:
+    job = edit_job(BASE, bundle=shipping)
+    assert [fit.shipped for fit in make_plan(job).fits] == [digest_of(shipping / "editors" / f"{BASE}.safetensors")]
+    assert not own_fit(edit_job(BASE, captions="captions.tar", bundle=shipping)).shipped
+    with pytest.raises(ValueError, match="ships none for these options"):
+        make_plan(edit_job(BASE, bundle=shipping, options={"directional": 3.0}))
+
+
+def test_a_base_comes_before_what_builds_upon_it_and_its_id_enters(edit_job: Callable[..., JobSpec]) -> None:
+    one, other = (make_plan(edit_job(ABOVE, captions=f"{name}.tar")) for name in ("captions", "others"))
+    for plan in (one, other):
+        base, own = plan.fits
+        assert (base.method, own.method, own.base) == (BASE, ABOVE, base.id)
+        assert (base.target, own.target, own.captions) == ("", "red hair", ())
+        assert plan.edits[0].fit_id == own.id
+    assert one.fits[1].id != other.fits[1].id
+    assert one.edits[0].edit_id != other.edits[0].edit_id
+
+
+def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselves(
+    edit_job: Callable[..., JobSpec],
+) -> None:
+    above = edit_job(ABOVE, captions="captions.tar", options={"area": 0.5})
+    direct = replace(above.edits[0], id="direct", method=BASE, options={})
+    base, own = make_plan(replace(above, edits=(*above.edits, direct))).fits
+    assert base.options == EDITORS[BASE].fit_options(EDITORS[BASE].resolve({}))
+    assert own.options["area"] == 0.5

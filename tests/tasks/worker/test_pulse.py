@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from manifests.stores.open import open_store
+from tasks.plan.plan import Plan
+from tasks.shards import output as output_module
+from tasks.shards import reading
+from tasks.worker import edit as edit_module
+from tasks.worker import invert as invert_module
+from tasks.worker.edit import edit_shard
+from tasks.worker.invert import invert_shard
+from tasks.worker.pulse import Pulse
+from tests.tasks.worker.edited import prepare
+
+
+def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    pulses: list[Pulse] = []
+    edit_shard(requests, editors, models, store, pulse=pulses.append)
+    assert [pulse.samples for pulse in pulses] == sorted(pulse.samples for pulse in pulses)
+    assert (pulses[-1].samples, pulses[-1].fraction) == (22, 1.0)
+
+
+def test_pulses_tell_transfers_from_what_may_be_a_sample_s_fault(
+    plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, (requests,), editors = prepare(plan, models)
+    pulses: list[Pulse] = []
+    seen: set[tuple[str, bool]] = set()
+
+    def watched(module: Any, name: str) -> None:
+        whole = getattr(module, name)
+
+        def look(*arguments: Any, **options: Any) -> Any:
+            seen.add((name, pulses[-1].transfers))
+            return whole(*arguments, **options)
+
+        monkeypatch.setattr(module, name, look)
+
+    for module, name in (
+        (reading, "local_copy"),
+        (edit_module, "edit_batch"),
+        (invert_module, "invert_batch"),
+        (output_module, "commit"),
+    ):
+        watched(module, name)
+    edit_shard(requests, editors, models, store, pulse=pulses.append)
+    other = open_store(f"{plan.output}-again")
+    invert_shard(requests[0].inversion, models, other, pulse=pulses.append)
+    assert seen == {("local_copy", True), ("edit_batch", False), ("invert_batch", False), ("commit", True)}
