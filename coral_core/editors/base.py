@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
@@ -15,6 +15,10 @@ from coral_core.types import Edit, Inversion, Prompt
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
+
+
+EditProgress = Callable[[float], None]
+"""Called with the share of one call of edit() that is done, from 0 to 1."""
 
 
 class FitScope(enum.Enum):
@@ -69,11 +73,13 @@ class Editor(nn.Module):
         strength: float = 1.0,
         seed: int = 0,
         limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
     ) -> Edit:
         """Edit each sample towards its prompt. Samples do not influence each other; strength 0 changes nothing.
 
         Every implementation ends with limits.blend(), which applies `limits` and the user masks of the inversion.
-        `seed` seeds what is random in the edit, together with the key of the sample.
+        `seed` seeds what is random in the edit, together with the key of the sample. An editor that optimises for each
+        image calls `progress` after every step of its optimiser; others end soon and do not call it.
 
         Errors: ValueError unless there is one prompt per sample, this artifact was fitted for each of them, and the
         generator has the layers of `limits`.

@@ -13,6 +13,7 @@ import torch
 
 from coral_core.bundle.models import Models
 from coral_core.composite import composite
+from coral_core.editors.base import EditProgress
 from coral_core.inversion import restore
 from coral_core.scoring import score
 from coral_core.types import Inversion
@@ -85,7 +86,8 @@ def _edit_pending(
                     output, fitted = outputs[request.id], editors[request.spec]
                     with output.timing("edit"):
                         ours = within(request.spec, batch, source)
-                        done = edit_batch(request.spec, fitted, ours, len(batch.usable), models)
+                        watch = partial(_pulse_of_steps, pulse, edited, len(batch.items), shard.total * len(pending))
+                        done = edit_batch(request.spec, fitted, ours, len(batch.usable), models, watch)
                     writer.submit(partial(write_batch, output, request, fitted.digest, batch, done))
                     edited += len(batch.items)
                     pulse(Pulse(edited, edited / (shard.total * len(pending))))
@@ -126,17 +128,29 @@ def within(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion 
 
 
 def edit_batch(
-    edit: EditSpec, fitted: Fitted, source: Inversion | None, count: int, models: Models
+    edit: EditSpec,
+    fitted: Fitted,
+    source: Inversion | None,
+    count: int,
+    models: Models,
+    progress: EditProgress | None = None,
 ) -> EditedPixels | None:
     """Edit, composite and score a batch; its first `count` samples, off the device."""
     if source is None:
         return None
     prompts = [fitted.prompt] * len(source.keys)
-    edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
+    edited = fitted.editor.edit(
+        source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits, progress=progress
+    )
     final = composite(edited, source, edit.onto)
     scores = score(final, source, prompts, models)
     pasted_back = edit.output == "source"  # which composites, at the source's size
     return EditedPixels.of(edited if pasted_back else final, scores, count)
+
+
+def _pulse_of_steps(pulse: OnPulse, edited: int, items: int, total: int, share: float) -> None:
+    """A sign of life after a step of an editor that optimises for each image, with `edited` of `total` done before."""
+    pulse(Pulse(edited, (edited + share * items) / total))
 
 
 def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, FitScope, check_prompts
+from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
 from coral_core.editors.clipinverter.captions import Captions
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
@@ -197,6 +197,7 @@ class ClipInverter(Editor):
         strength: float = 1.0,
         seed: int = 0,
         limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
     ) -> Edit:
         """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
         check_prompts(prompts, len(inversion.keys), takes_reference=True)

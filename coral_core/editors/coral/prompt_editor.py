@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, FitScope, check_prompts
+from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.regions.region import Region, image_mask
 from coral_core.editors.source_cache import SourceCache
@@ -118,6 +118,7 @@ class PromptEditor(Editor):
         strength: float = 1.0,
         seed: int = 0,
         limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
     ) -> Edit:
         """Blend the edit at `strength` into each sample. `seed` is not used, because nothing is random."""
         check_prompts(prompts, len(inversion.keys))

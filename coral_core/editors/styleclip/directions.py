@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, FitScope, check_prompts
+from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.styleclip.channel_relevance import RELEVANCE, RelevanceInputs
 from coral_core.fit import FitConfig, FitReport, Progress
@@ -122,6 +122,7 @@ class StyleDirections(Editor):
         strength: float = 1.0,
         seed: int = 0,
         limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
     ) -> Edit:
         """Shift each sample's styles, times `strength`. `seed` is not used, because nothing is random."""
         check_prompts(prompts, len(inversion.keys))

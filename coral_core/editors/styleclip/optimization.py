@@ -24,14 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, get_args
 
 import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, FitScope, check_prompts
+from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
 from coral_core.editors.coral.coral import EditConfig
 from coral_core.editors.latent.slots import open_rows
 from coral_core.editors.latent.text_regression import STEP_LENGTHS, TextRegression
@@ -126,18 +126,22 @@ class LatentOptimization(Editor):
         strength: float = 1.0,
         seed: int = 0,
         limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
     ) -> Edit:
         """Search each sample's edit and apply it at `strength`; `seed` seeds the random views."""
         check_prompts(prompts, len(inversion.keys))
         generator = self.models.generator
-        delta_BLD = self.search(inversion, prompts, seed)
+        delta_BLD = self.search(inversion, prompts, seed, progress)
         edited = generator.styles(inversion.ws_BLD + strength * self.regression.std_D * delta_BLD)
         return blend(edited, None, limits, inversion, generator)
 
-    def search(self, inversion: Inversion, prompts: Sequence[Prompt], seed: int = 0) -> Tensor:
+    def search(
+        self, inversion: Inversion, prompts: Sequence[Prompt], seed: int = 0, progress: EditProgress | None = None
+    ) -> Tensor:
         """The edit of each sample, delta_BLD in standard deviations of w.
 
-        Batches have BATCH_SIZE samples; the last sample is repeated to fill the last batch.
+        Batches have BATCH_SIZE samples; the last sample is repeated to fill the last batch. `progress` is called after
+        every step of the optimiser with the share of all steps that are done.
         """
         count, device = len(inversion.keys), inversion.ws_BLD.device
         _ = self.regression  # measured outside of autocast
@@ -145,11 +149,13 @@ class LatentOptimization(Editor):
         for start in range(0, count, BATCH_SIZE):
             index = torch.arange(start, start + BATCH_SIZE).clamp(max=count - 1)
             chosen = [prompts[position] for position in index.tolist()]
-            deltas.append(self._search_batch(take(inversion, index.to(device)), chosen, seed))
+            share = min(BATCH_SIZE, count - start) / count
+            report = partial(_report, progress, start / count, share)
+            deltas.append(self._search_batch(take(inversion, index.to(device)), chosen, seed, report))
         return torch.cat(deltas)[:count]
 
     @torch.no_grad()
-    def _search_batch(self, batch: Inversion, prompts: Sequence[Prompt], seed: int) -> Tensor:
+    def _search_batch(self, batch: Inversion, prompts: Sequence[Prompt], seed: int, progress: EditProgress) -> Tensor:
         """delta_BLD of one batch, each sample at the step in which its loss had settled."""
         config, objective = self.config, self._objective(batch, prompts, seed)
         parts_BKD = self._start_parts(objective).requires_grad_()
@@ -162,6 +168,7 @@ class LatentOptimization(Editor):
                 loss_B = self._loss(objective, parts_BKD, self.views)
                 (parts_BKD.grad,) = torch.autograd.grad(loss_B.sum(), parts_BKD)
             optimiser.step()
+            progress((step + 1) / config.steps)
             found_BKD = torch.where(active_B11, parts_BKD.detach(), found_BKD)
             means.append(torch.lerp(loss_B.detach(), means[-1], LOSS_DECAY) if means else loss_B.detach())
             if config.settled and step >= PATIENCE:
@@ -212,3 +219,9 @@ class LatentOptimization(Editor):
             if not config.identity:
                 return loss_B
             return loss_B + config.identity * losses.identity_distance(models.identity(image_BCHW), objective.source_BI)
+
+
+def _report(progress: EditProgress | None, before: float, share: float, done: float) -> None:
+    """Pass on the progress of one batch, which is a share of the call, after what was done before it."""
+    if progress is not None:
+        progress(before + share * done)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from manifests.stores.open import open_store
-from tasks.plan.plan import Plan
+from tasks.plan.plan import Plan, make_plan
 from tasks.shards import output as output_module
 from tasks.shards import reading
 from tasks.worker import edit as edit_module
@@ -13,6 +16,7 @@ from tasks.worker import invert as invert_module
 from tasks.worker.edit import edit_shard
 from tasks.worker.invert import invert_shard
 from tasks.worker.pulse import Pulse
+from tests.tars import members_of, write_tar
 from tests.tasks.worker.edited import prepare
 
 
@@ -51,3 +55,16 @@ def test_pulses_tell_transfers_from_what_may_be_a_sample_s_fault(
     other = open_store(f"{plan.output}-again")
     invert_shard(requests[0].inversion, models, other, pulse=pulses.append)
     assert seen == {("local_copy", True), ("edit_batch", False), ("invert_batch", False), ("commit", True)}
+
+
+def test_an_edit_that_optimises_for_each_image_gives_a_sign_of_life_per_step(
+    tmp_path: Path, make_job: Callable[..., Any], models: Any
+) -> None:
+    """Slow is not stalled: a batch may take longer than the deadline for a standstill."""
+    write_tar(tmp_path / "in-0.tar", members_of(3))
+    slow = replace(make_job().edits[0], method="styleclip-optimization", options={"steps": 6, "settled": 0.0})
+    store, (requests,), editors = prepare(make_plan(make_job(edits=(slow,))), models)
+    pulses: list[Pulse] = []
+    edit_shard(requests, editors, models, store, pulse=pulses.append)
+    during = [pulse.fraction for pulse in pulses if pulse.samples == 0 and pulse.fraction > 0]
+    assert len(set(during)) == 6 and during == sorted(during)

@@ -60,6 +60,12 @@ def test_another_batching_finds_the_same_bits(
         assert torch.equal(editor.search(take(inversion, part), prompts[part]), whole[part])
 
 
+def test_every_step_of_the_optimiser_is_told(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+    count, told = BATCH_SIZE + 2, list[float]()
+    made(models, steps=5, settled=0.0).edit(make_inversion(models, count), [RED] * count, progress=told.append)
+    assert len(told) == 2 * 5 and told == sorted(set(told)) and told[-1] == pytest.approx(1.0)
+
+
 def test_a_settled_image_does_not_depend_on_its_batch(
     make_models: Callable[..., Models], make_inversion: Callable[..., Inversion]
 ) -> None:
