@@ -17,10 +17,10 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from manifests.stores.store import ObjectChanged, ObjectInfo, Upload, check_key
+from manifests.stores.temporary import is_owned, lock, sweep
 
 STAGING = ".staging"  # unpublished bytes and the lock; no key may contain a name that begins with a dot
 LOCK = "lock"
-STALE_SECONDS = 24 * 3600.0  # staged bytes this old belong to a process that was killed
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ class LocalStore:
                 yield Upload("", path.name, int(stat.st_mtime))
 
     def abort(self, upload: Upload) -> None:
-        (self.root / STAGING / check_key(upload.id)).unlink(missing_ok=True)
+        path = self.root / STAGING / check_key(upload.id)
+        if not is_owned(path):
+            path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -132,15 +134,16 @@ class LocalStore:
         """A synced file next to nobody's eyes; gone afterwards unless it was moved to its place."""
         staging = self.root / STAGING
         _make_directory(staging)
-        _sweep(staging)
+        sweep(path for path, _ in _walk(staging) if path.name != LOCK)
         path = staging / uuid.uuid4().hex
         try:
             with path.open("xb") as file:
+                lock(file)
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-            _stamp(path, after=0)
-            yield path
+                _stamp(path, after=0)
+                yield path
         finally:
             path.unlink(missing_ok=True)
 
@@ -195,10 +198,3 @@ def _sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(staging: Path) -> None:
-    """Remove what killed processes left behind long ago."""
-    for path, stat in _walk(staging):
-        if path.name != LOCK and time.time() - stat.st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import manifests.stores.local
-from manifests.stores.local import STAGING, STALE_SECONDS, LocalStore
+from manifests.stores.local import STAGING, LocalStore
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
+from manifests.stores.temporary import STALE_SECONDS
 
 
 def test_paths_and_file_urls_open_the_same_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
