@@ -91,7 +91,7 @@ def run_on_the_cluster(job: JobSpec) -> set[str]:
         run.start()
         assert not [failure for wave in (waves.invert, waves.fit, waves.edit) for failure in wave(run).failures]
         assert run._pool is not None
-        nodes = {ray.get(member.ready_ref).node for member in run._pool.members}
+        nodes = {ray.get(actor.ready_ref).node for actor in run._pool.actors}
         publish_edits(run.store, plan, committed(run.store))
     return nodes
 
