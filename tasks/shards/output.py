@@ -15,6 +15,7 @@ from typing import Any
 from manifests.commit import CommitRecord, ObjectRef, commit
 from manifests.parquet.schema import EDIT_SCHEMA, PAYLOAD, ROWS_SCHEMA
 from manifests.parquet.writer import MIB, LocalPart, PartWriter
+from manifests.stores.disk_errors import TEMPORARY, naming_full_disk
 from manifests.stores.store import Store
 from manifests.stores.temporary import owned_folder, sweep
 from tasks.shards.rows import Row
@@ -165,8 +166,11 @@ def open_inversion(request: InvertRequest, schema: Any) -> Iterator[Output]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for temporary files of this process; what is left of killed processes goes first."""
+    """A folder for temporary files of this process; what is left of killed processes goes first.
+
+    DiskFull when there is no room for them.
+    """
     temporary = Path(tempfile.gettempdir())
     sweep(temporary.glob(f"{SCRATCH}*"))
-    with owned_folder(temporary, SCRATCH) as folder:
+    with naming_full_disk(temporary, TEMPORARY), owned_folder(temporary, SCRATCH) as folder:
         yield folder
