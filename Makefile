@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
 
 .PHONY: help demo test lint lock clean
 
@@ -19,18 +21,18 @@ lint: $(READY) ## Check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY) ## Resolve pyproject.toml into requirements.lock again
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
+lock: $(READY) ## Resolve pyproject.toml again: requirements-dev.lock for developers, requirements.lock to run
+	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
+	$(COMPILE) --constraints requirements-dev.lock -o requirements.lock
 
 clean: ## Remove the environment and everything the demo and the trainings wrote
 	rm -rf .venv runs build *.egg-info
 
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "coral needs Python 3.11 to 3.13; name one: make PYTHON=python3.12 ..."; exit 1; }
 	@echo "Installing the locked packages into .venv (about 7 GB, a few minutes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)

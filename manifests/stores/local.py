@@ -16,11 +16,12 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
+from manifests.stores.disk_errors import TEMPORARY, naming_full_disk, naming_refused_folder
 from manifests.stores.store import ObjectChanged, ObjectInfo, Upload, check_key
+from manifests.stores.temporary import is_owned, lock, sweep
 
 STAGING = ".staging"  # unpublished bytes and the lock; no key may contain a name that begins with a dot
 LOCK = "lock"
-STALE_SECONDS = 24 * 3600.0  # staged bytes this old belong to a process that was killed
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class LocalStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
         try:
-            with self._open(key) as source, partial.open("wb") as target:
+            with naming_full_disk(path.parent, TEMPORARY), self._open(key) as source, partial.open("wb") as target:
                 if etag not in (None, _info(key, os.fstat(source.fileno())).etag):
                     raise ObjectChanged(f"{key!r} in {self} was written again; start over with the new one")
                 shutil.copyfileobj(source, target, 1 << 20)
@@ -116,7 +117,9 @@ class LocalStore:
                 yield Upload("", path.name, int(stat.st_mtime))
 
     def abort(self, upload: Upload) -> None:
-        (self.root / STAGING / check_key(upload.id)).unlink(missing_ok=True)
+        path = self.root / STAGING / check_key(upload.id)
+        if not is_owned(path):
+            path.unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -130,19 +133,20 @@ class LocalStore:
     @contextmanager
     def _staged(self, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
         """A synced file next to nobody's eyes; gone afterwards unless it was moved to its place."""
-        staging = self.root / STAGING
-        _make_directory(staging)
-        _sweep(staging)
-        path = staging / uuid.uuid4().hex
-        try:
-            with path.open("xb") as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            _stamp(path, after=0)
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+        path = self.root / STAGING / uuid.uuid4().hex
+        with naming_full_disk(self.root, "name another output"), naming_refused_folder(self.root):
+            try:
+                _make_directory(path.parent)
+                sweep(each for each, _ in _walk(path.parent) if each.name != LOCK)
+                with path.open("xb") as file:
+                    lock(file)
+                    fill(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    _stamp(path, after=0)
+                    yield path
+            finally:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -195,10 +199,3 @@ def _sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sweep(staging: Path) -> None:
-    """Remove what killed processes left behind long ago."""
-    for path, stat in _walk(staging):
-        if path.name != LOCK and time.time() - stat.st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)

@@ -13,8 +13,9 @@ PREFIX = "preflight-"  # no folder, which a local store would keep
 RACERS = 4
 
 _CONDITIONS = (
-    "It must obey the headers If-None-Match: * and If-Match of PutObject, as AWS S3, MinIO and Cloudflare R2 do. "
-    "Update the server, take away a proxy that drops the headers, or write the output elsewhere and copy it afterwards"
+    "It must obey the headers If-None-Match: * and If-Match of PutObject, as AWS S3, SeaweedFS, RustFS and Cloudflare "
+    "R2 do. Update the server, take away a proxy that drops the headers, or write the output elsewhere and copy it "
+    "afterwards"
 )
 _PLAIN = "Take away what caches or rewrites requests on their way, or use another store"
 

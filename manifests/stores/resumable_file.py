@@ -5,16 +5,14 @@ It is not synced: after a crash of the whole machine remove such files, or fetch
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-STALE_SECONDS = 24 * 3600.0  # a copy nobody has gone on with for this long is given up
+from manifests.stores.temporary import lock, sweep
 
 
 def open_spool(path: Path, version: str) -> BinaryIO:
@@ -23,20 +21,15 @@ def open_spool(path: Path, version: str) -> BinaryIO:
     It belongs to whoever holds it open: another process or thread that fetches the same meanwhile gets one of its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent.glob(".*.partial"))
     digest = hashlib.sha256(version.encode()).hexdigest()[:32]
     shared = path.with_name(f".{digest}.partial")
     file = shared.open("ab")
     with suppress(BlockingIOError, FileNotFoundError):  # held by another, or finished by it since we opened it
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file)
         if os.path.samestat(os.fstat(file.fileno()), shared.stat()):
             return file
     file.close()
-    return path.with_name(f".{uuid.uuid4().hex}.partial").open("xb")
-
-
-def _sweep(folder: Path) -> None:
-    for leftover in folder.glob(".*.partial"):
-        with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-                leftover.unlink()
+    own = path.with_name(f".{uuid.uuid4().hex}.partial").open("xb")
+    lock(own)
+    return own

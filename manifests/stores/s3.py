@@ -5,7 +5,7 @@ the etag is still the same. Conditional writes go through a client that sends on
 own object and take it for somebody else's. What certainly did not happen is sent again here; the rest is CommitUnknown.
 
 Credentials are found by boto3's own chain in each process. They are in no field, message, pickle or log of ours, and
-botocore's debug log, which would show them, is kept at INFO.
+botocore's log is kept at WARNING: below, it shows them, or tells of every client where they were found.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from botocore import exceptions as boto
 
+from manifests.stores.disk_errors import TEMPORARY, naming_full_disk
 from manifests.stores.resumable_file import open_spool
 from manifests.stores.s3_errors import WRONG_ADDRESS, Fault
 from manifests.stores.s3_options import AMBIENT, S3Options, check_address
@@ -99,7 +100,8 @@ class S3Store:
 
     def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
         wanted = etag or self._existing(key).etag
-        with open_spool(path, f"{self.options.endpoint} {self.uri} {key} {wanted}") as spool:
+        version = f"{self.options.endpoint} {self.uri} {key} {wanted}"
+        with naming_full_disk(path.parent, TEMPORARY), open_spool(path, version) as spool:
             try:
                 for chunk in self._chunks(key, spool.tell(), None, wanted):
                     spool.write(chunk)
@@ -251,7 +253,7 @@ def _clients(process: int, options: S3Options) -> _Clients:
     from botocore.config import Config
 
     log = logging.getLogger("botocore")
-    log.setLevel(max(log.level, logging.INFO))
+    log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
     config = Config(
         connect_timeout=options.connect_timeout,
         read_timeout=options.read_timeout,

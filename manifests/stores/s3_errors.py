@@ -17,7 +17,7 @@ _ACCESS = (
     "s3:ListBucket on the bucket (without it S3 denies what does not exist as well), and the use of its KMS key"
 )
 _REGION = "the bucket is in another region or at another endpoint; set the options region and endpoint"
-_NO_CONDITIONS = "the service does not implement this request; use one that does, as AWS S3 and MinIO"
+_NO_CONDITIONS = "the service does not implement this request; use one that does, as AWS S3, SeaweedFS and RustFS"
 _MISSING = "there is no such object"
 WRONG_ADDRESS = "whoever answers there knows no place for it; correct the endpoint, the bucket or the proxy in between"
 _CHANGED = "it was written again meanwhile; start over with the new one"

@@ -82,4 +82,4 @@ def _check_endpoint(endpoint: str) -> None:
     if "@" in endpoint:
         raise ValueError(f"the endpoint contains '@'; {CREDENTIALS}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the endpoint is no URL such as https://minio.example.org:9000")
+        raise ValueError("the endpoint is no URL such as https://s3.example.org:8333")

@@ -28,6 +28,10 @@ class StoreUnavailable(OSError):  # noqa: N818
     """The store did not answer, or not sensibly, however often it was asked. Later it may."""
 
 
+class DiskFull(OSError):  # noqa: N818
+    """A local disk, or a quota on it, has no room. The same at once fails again; once there is room it may not."""
+
+
 class ObjectChanged(OSError):  # noqa: N818
     """The bytes that arrived do not belong together: the object was written again meanwhile, or damaged on its way."""
 
@@ -56,7 +60,7 @@ class Store(Protocol):
 
     A missing key is None for head, nothing for delete, FileNotFoundError for read and fetch. A malformed key is a
     ValueError everywhere. put_new and put_if may raise CommitUnknown. Where there is a network, every verb may raise
-    StoreRefused and StoreUnavailable, and read ObjectChanged.
+    StoreRefused and StoreUnavailable, and read ObjectChanged; where there is a disk, DiskFull and StoreRefused.
     """
 
     def head(self, key: str) -> ObjectInfo | None:

@@ -253,9 +253,9 @@ def gc(
 
 def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_samples: int) -> None:
     """Time a pilot, and say how long all that is left will take."""
-    from pipelines.flow.engines import quiet_engines
+    from pipelines.flow.engines import prepare_engines
 
-    quiet_engines()
+    prepare_engines()
     from pipelines.cli.plan_tables import forecast_tables
     from pipelines.cli.tables import show
     from pipelines.flow.progress import shown

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from pipelines.flow.home import choose_prefect_home
+from pipelines.flow.proxies import bypass_proxy_for_loopback
+
 SETTINGS: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -16,7 +19,12 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-def quiet_engines() -> None:
-    """No telemetry and no chatter, in this process and its children. What the environment says already stays."""
+def prepare_engines() -> None:
+    """No telemetry and no chatter, no proxy on loopback, and a folder for Prefect, in this process and its children.
+
+    What the environment says already stays. ValueError when it names a folder for Prefect that cannot be written.
+    """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    bypass_proxy_for_loopback()
+    choose_prefect_home()

@@ -7,8 +7,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from pipelines.flow.engines import quiet_engines
-from pipelines.flow.server import start_temporary_server
+from pipelines.flow.engines import prepare_engines
+from pipelines.flow.server import find_server
 from pipelines.flow.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 
 def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable, ...] = ()) -> RunSummary:
-    """The flow, in this process. When told to stop, the process ends with 128 and the signal's number, as in shells."""
+    """The flow, in this process. When told to stop, the process ends with 128 and the signal's number, as in shells.
+
+    Errors: ValueError and OSError, in one line each, when Prefect or Ray cannot start here.
+    """
     stopping = Stopping()
-    quiet_engines()
+    prepare_engines()
     with ThreadPoolExecutor(1) as beside:  # the imports take as long as the server
-        beside.submit(start_temporary_server)
-        from prefect.exceptions import TerminationSignal  # here: Prefect reads what quiet_engines sets when imported
+        server = beside.submit(find_server)
+        from prefect.exceptions import TerminationSignal  # here: Prefect reads what prepare_engines sets when imported
 
         from pipelines.flow.flow import edit_dataset
 
+    server.result()
     try:
         return edit_dataset(job, limit_samples, "bars" if sys.stderr.isatty() else "lines", retry)
     except (KeyboardInterrupt, TerminationSignal, SystemExit) as stop:

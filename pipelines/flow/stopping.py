@@ -1,4 +1,4 @@
-"""The end of a run that was told to stop: soon, and with everything it started, whatever the engines are doing.
+"""The end of a run: nothing that it started outlives it. And soon, whatever the engines do, when it was told to stop.
 
 Nothing has to be put in order: what is visible is true at any moment. So the engines get a second to say good-bye
 (the actors are let go, the flow's state reaches a Prefect server that outlives us), and then everything is killed.
@@ -52,9 +52,7 @@ class Stopping:
             print("coral: stopped; run the same command again to go on from here", file=sys.stderr)
             print(end=SHOW_CURSOR if sys.stderr.isatty() else "", file=sys.stderr, flush=True)
             sys.stdout.flush()
-        for pid in descendants(os.getpid()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_descendants()
         os._exit(128 + number)
 
     def _watch(self) -> None:
@@ -65,15 +63,26 @@ class Stopping:
         self.end(number)
 
     def _leave(self) -> None:
-        """Let the process end by itself, unless it was told to stop: then it does not end without its children."""
+        """Let the process end by itself, unless it was told to stop; in neither case without its children.
+
+        Registered first, this runs last: what the engines end by themselves has ended, and what is left is left over.
+        """
         os.write(self._tell, bytes([LEAVING]))
         self._calm.wait()
+        kill_descendants()
 
 
 def adopt_orphans() -> None:
     """Make what our children started ours when they die, so that it is found. Linux only, as /proc is."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill_descendants() -> None:
+    """Kill all that this process has started, and all that those have."""
+    for pid in descendants(os.getpid()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:

@@ -6,20 +6,15 @@ wants the same version, on the same machine.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from manifests.stores.open import open_store
 from manifests.stores.store import ObjectChanged, Store
+from manifests.stores.temporary import owned_folder, private_folder, sweep
 from tasks.inputs.find import bucket_and_key, describe, path_of, stamp_of
 from tasks.spec.requests import Shard
-
-STALE_SECONDS = 24 * 3600.0  # a copy this old belongs to a process that was killed
 
 
 @contextmanager
@@ -28,9 +23,8 @@ def downloaded(store: Store, key: str, etag: str) -> Iterator[Path]:
 
     What was only damaged on its way is a plain OSError.
     """
-    spool = _spool()
-    with tempfile.TemporaryDirectory(dir=spool, prefix="shard-") as own:
-        arrived, path = Path(f"{own}.arrived"), Path(own, key.rpartition("/")[2])
+    with owned_folder(_spool(), "shard-") as own:
+        arrived, path = Path(f"{own}.arrived"), own / key.rpartition("/")[2]
         try:
             store.fetch(key, arrived, etag)
         except ObjectChanged as error:
@@ -43,17 +37,9 @@ def downloaded(store: Store, key: str, etag: str) -> Iterator[Path]:
 
 
 def _spool() -> Path:
-    """The user's folder for downloads, rid of what is too old. PermissionError when it is somebody else's."""
-    spool = Path(tempfile.gettempdir()) / f"coral-spool-{os.getuid()}"
-    spool.mkdir(mode=0o700, exist_ok=True)
-    if spool.is_symlink() or spool.stat().st_uid != os.getuid():
-        raise PermissionError(f"{spool} is not ours; have it removed, or set TMPDIR to a folder of your own")
-    for stale in spool.glob("shard-*"):
-        try:
-            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-        except FileNotFoundError:  # another process was as quick
-            continue
+    """The user's folder for downloads, rid of what is left over. PermissionError when it is somebody else's."""
+    spool = private_folder("spool")
+    sweep(spool.glob("shard-*"), held_by=lambda path: spool / path.name.partition(".")[0])
     return spool
 
 

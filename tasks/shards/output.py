@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 from manifests.commit import CommitRecord, ObjectRef, commit
 from manifests.parquet.schema import EDIT_SCHEMA, PAYLOAD, ROWS_SCHEMA
 from manifests.parquet.writer import MIB, LocalPart, PartWriter
+from manifests.stores.disk_errors import TEMPORARY, naming_full_disk
 from manifests.stores.store import Store
+from manifests.stores.temporary import owned_folder, sweep
 from tasks.shards.refusals import Refusal, record_refusal
 from tasks.shards.rows import Row
 from tasks.spec.requests import EditRequest, InvertRequest
@@ -28,7 +29,7 @@ SCALAR_SHARE = 32
 PIECE_BYTES = 16 * MIB
 """Encoded pixels that become Arrow columns at once."""
 PIXELS = frozenset({"image", "mask"})
-STALE_SECONDS = 24 * 3600.0
+SCRATCH = "coral-scratch-"
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,11 @@ def open_inversion(request: InvertRequest, schema: Any) -> Iterator[Output]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for temporary files; what killed processes left behind a day ago goes first."""
-    for stale in Path(tempfile.gettempdir()).glob("coral-scratch-*"):
-        with suppress(FileNotFoundError):  # another process may be as quick
-            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(stale, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="coral-scratch-") as folder:
-        yield Path(folder)
+    """A folder for temporary files of this process; what is left of killed processes goes first.
+
+    DiskFull when there is no room for them.
+    """
+    temporary = Path(tempfile.gettempdir())
+    sweep(temporary.glob(f"{SCRATCH}*"))
+    with naming_full_disk(temporary, TEMPORARY), owned_folder(temporary, SCRATCH) as folder:
+        yield folder

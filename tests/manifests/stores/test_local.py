@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import manifests.stores.local
-from manifests.stores.local import STAGING, STALE_SECONDS
+from manifests.stores.local import STAGING
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
+from manifests.stores.temporary import STALE_SECONDS
 
 
 def test_opening_and_reading_write_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from manifests.stores.resumable_file import STALE_SECONDS, open_spool
+from manifests.stores.resumable_file import open_spool
+from manifests.stores.temporary import STALE_SECONDS
 
 
 def test_what_was_written_is_gone_on_with(tmp_path: Path) -> None:

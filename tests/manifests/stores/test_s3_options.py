@@ -35,7 +35,7 @@ def test_options_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="kms_key_id goes with"):
         S3Options(encryption="AES256", kms_key_id="k")
     with pytest.raises(ValueError, match="is no URL such as"):
-        S3Options(endpoint="minio:9000")
+        S3Options(endpoint="storage:9000")
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_options_that_cannot_be_are_refused() -> None:
         "s3://hunter2@bucket",
         "s3:AKIAX:hunter2@bucket",
         "S3://AKIAX:hunter2@bucket/x",
-        "https://AKIAX:hunter2@minio/bucket",
-        "https://AKIAX:hun/ter2@minio/hunter2",
+        "https://AKIAX:hunter2@storage/bucket",
+        "https://AKIAX:hun/ter2@storage/hunter2",
         "file://AKIAX:hunter2@host/x",
         "x.tar::s3://AKIAX:hunter2@bucket/x",
         "{s3://AKIAX:hunter2@bucket,s3://bucket}/x",
@@ -86,8 +86,8 @@ def test_what_only_has_the_same_letters_is_no_credential(address: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"endpoint": "https://AKIAX:hunter/2+@minio:9000"},
-        {"endpoint": "https://minio:9000/?token=hunter/2+"},
+        {"endpoint": "https://AKIAX:hunter/2+@storage:9000"},
+        {"endpoint": "https://storage:9000/?token=hunter/2+"},
         {"region": "hunter/2+"},
         {"encryption": "hunter/2+"},
         {"encryption": "aws:kms", "kms_key_id": "hunter/2+"},

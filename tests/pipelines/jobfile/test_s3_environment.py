@@ -63,7 +63,7 @@ def test_the_job_is_asked_first_and_the_environment_next(tmp_path: Path, monkeyp
     [
         ("CORAL_S3_PATH_STYLE", "perhaps", "CORAL_S3_PATH_STYLE is neither true nor false"),
         ("CORAL_S3_ENCRYPTION", "rot13", "give one of"),
-        ("CORAL_S3_ENDPOINT", "minio:9000", "is no URL such as"),
+        ("CORAL_S3_ENDPOINT", "storage:9000", "is no URL such as"),
     ],
 )
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
@@ -78,7 +78,7 @@ def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
         ({"s3": {"aws_secret_access_key": SECRET}}, "unknown key 'aws_secret_access_key'; credentials are never part"),
         ({"s3": {"session_token": SECRET}}, "credentials are never part of an address or a job"),
         ({"aws_secret_access_key": SECRET}, "credentials are never part of an address or a job"),
-        ({"s3": {"endpoint": f"https://AKIA:{SECRET}@minio:9000"}}, "s3: the endpoint contains '@'"),
+        ({"s3": {"endpoint": f"https://AKIA:{SECRET}@storage:9000"}}, "s3: the endpoint contains '@'"),
         ({"s3": {"region": SECRET}}, "s3: the region is no name such as"),
         ({"s3": {"encryption": "aws:kms", "kms_key_id": SECRET}}, "s3: the kms_key_id is neither"),
         ({"input": f"s3://AKIA:{SECRET}@bucket/x.tar"}, "input[0]: cannot open an address with '@'"),
@@ -96,7 +96,7 @@ def test_credentials_in_a_job_are_refused_and_not_repeated(tmp_path: Path, chang
     "address",
     [
         f"https://b.s3.amazonaws.com/x.tar?X-Amz-Credential=AKIA%2Feu&X-Amz-Signature={SECRET}",
-        f"https://AKIA:{SECRET}@minio/b",
+        f"https://AKIA:{SECRET}@storage/b",
         f"S3://AKIA:{SECRET}@bucket/x.tar",
         f"x.tar::s3://AKIA:{SECRET}@bucket/x.tar",
     ],

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from manifests.stores.store import ObjectChanged, Store
-from tasks.inputs.local_copy import STALE_SECONDS, downloaded
+from manifests.stores.temporary import STALE_SECONDS
+from tasks.inputs.local_copy import downloaded
 
 
 @pytest.fixture(autouse=True)
