@@ -14,7 +14,7 @@ import ray
 
 from coral_core.bundle.catalog import read_bundle
 from manifests.stores.s3_options import AMBIENT
-from tasks.cluster.actor import WorkerConfig, start_actor
+from tasks.cluster.actor import Worker, WorkerConfig, start_actor
 from tasks.cluster.connection import disconnect
 from tasks.cluster.pool import Pool
 from tasks.cluster.pooled_worker import Work
@@ -99,3 +99,18 @@ def test_an_actor_that_cannot_work_says_why_and_the_run_ends(changes: Any, says:
         pytest.raises(ValueError, match=f"a worker cannot begin: ValueError: {says}"),
     ):
         list(pool.run([Work("a", "a", "invert", ())], lambda pulses: None))
+
+
+def test_no_actor_starts_on_a_node_to_avoid(make_config: Any) -> None:
+    (node,) = [each["NodeID"] for each in ray.nodes()]
+    resources = Resources(num_cpus=0.1)
+    actors = [start_actor(make_config(), resources, avoid) for avoid in ({"f" * 56}, {node, "f" * 56})]
+    calls = [actor.where.remote() for actor in actors]
+    assert ray.get(calls[0], timeout=60).node == node
+    assert not ray.wait(calls[1:], timeout=2)[0]
+    for actor in actors:
+        ray.kill(actor)
+
+
+def test_the_self_test_is_passed_by_a_bundle_that_computes(make_config: Any) -> None:
+    Worker(make_config()).self_test()

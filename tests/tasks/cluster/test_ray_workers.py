@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from tasks.cluster.backlog import Outcome
@@ -25,26 +26,13 @@ from tasks.cluster.ray_workers import RayWorkers
 from tasks.cluster.workers import WorkerInfo
 from tasks.spec.resources import PATIENCE, Deadlines
 
-
-def device_error() -> Exception:
-    import torch
-
-    return torch.AcceleratorError("an illegal memory access was encountered")
-
-
-def device_memory_error() -> Exception:
-    import torch
-
-    return torch.OutOfMemoryError("CUDA out of memory")
-
-
 ERRORS: dict[str, Callable[[], Exception]] = {
     "machine": lambda: OSError("disk full"),
     "caller": lambda: ValueError("no such edit\nat all"),
-    "device": device_error,
+    "device": lambda: torch.AcceleratorError("an illegal memory access was encountered"),
     "driver": lambda: RuntimeError("Found no NVIDIA driver on your system"),
     "memory": lambda: MemoryError("no room for 8 GiB"),
-    "device memory": device_memory_error,
+    "device memory": lambda: torch.OutOfMemoryError("CUDA out of memory"),
 }
 FATAL = {
     "device": "AcceleratorError: an illegal memory access was encountered",
