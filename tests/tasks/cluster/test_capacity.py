@@ -61,12 +61,9 @@ def test_what_no_node_has_is_refused_with_what_there_is() -> None:
 def test_a_cluster_that_starts_nodes_on_demand_is_believed_where_the_job_names_a_number() -> None:
     """It may have no node yet that could hold an actor, or none at all; the actors that wait make it grow."""
     assert max_actors(Resources(num_gpus=3, actors=5), can_grow=True) == 5
-    for refused in (
-        {"resources": Resources(num_gpus=3), "can_grow": True},
-        {"resources": Resources(num_gpus=3, actors=5)},
-    ):
+    for resources, can_grow in ((Resources(num_gpus=3), True), (Resources(num_gpus=3, actors=5), False)):
         with pytest.raises(ValueError, match="starts its nodes on demand, give the number of actors"):
-            max_actors(**refused)  # type: ignore[arg-type]
+            max_actors(resources, can_grow=can_grow)
 
 
 def test_avoided_nodes_have_no_capacity() -> None:
