@@ -100,7 +100,7 @@ def test_random_numbers_depend_on_the_seed_and_the_keys_only(models: Models, inv
 
 
 def test_rows_of_a_level_that_is_off_stay(models: Models, inversion: Inversion) -> None:
-    delta_BLD = made(models, levels=("medium",)).found(inversion, [RED] * 4)
+    delta_BLD = made(models, levels=("medium",)).search(inversion, [RED] * 4)
     moved_L = delta_BLD.abs().amax((0, 2)) > 0
     assert moved_L.tolist() == [4 <= row < 8 for row in range(models.generator.num_ws)]
 
