@@ -1,11 +1,12 @@
-"""Distances and penalties: pure functions to one number per sample, [B], computed in float32.
+"""Distances and penalties: pure functions that give one number per sample, [B], computed in float32.
 
 Equations: METHODS of CoralStyleCLIP (arXiv 2303.05031) and StyleCLIP (arXiv 2103.17249). Deviations and why:
-- Everything is a mean over entries, never a sum, so that weights keep their meaning at other resolutions and depths.
-  Published sums convert by the number of entries: StyleCLIP's l2 0.008 on the sum over 18 x 512 is 73.7 on the mean.
+- Every term is a mean over entries, not a sum, so that a weight means the same at other resolutions and depths.
+  A published weight of a sum is multiplied by the number of entries: StyleCLIP's l2 of 0.008 on the sum over 18 x 512
+  is 73.7 on the mean.
 - The area constants are n_l = 1/(H_l W_l) and the sum over layers is a mean: the penalty is the mean masked fraction.
-- The directional term divides by a softened norm, because an edit starts as no change at all, where the cosine's
-  gradient is infinite (one such step would fill Adam's second moment for the rest of the fit).
+- The directional term divides by a softened norm, because an edit starts as no change, where the gradient of the
+  cosine is infinite (one such step would dominate Adam's second moment for the rest of the fit).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 from coral_core.types import Masks
 
 SOFT_NORM = 0.1
-"""Length of an embedding change at which 71 % of its cosine counts; a clear edit moves an embedding by 0.3 to 1."""
+"""Length of an embedding change at which 71 % of its cosine counts; a clear edit changes an embedding by 0.3 to 1."""
 
 
 def clip_distance(image_BE: Tensor, text_BE: Tensor) -> Tensor:
@@ -34,9 +35,9 @@ def clip_directional(edit_BE: Tensor, source_BE: Tensor, direction_BE: Tensor) -
     return 1 - (change_BE / length_B1 * F.normalize(direction_BE.float(), dim=1)).sum(1)
 
 
-def lacking(distance_B: Tensor, enough: float) -> Tensor:
-    """What is missing of a cosine of `enough`, 0 where it is reached. [B], from 1 - cos."""
-    return F.relu(distance_B - (1 - enough))
+def hinge(distance_B: Tensor, bound: float) -> Tensor:
+    """Hinge max(0, bound - cos) of a cosine, given as its distance 1 - cos. [B]; 0 where the cosine reaches `bound`."""
+    return F.relu(distance_B - (1 - bound))
 
 
 def identity_distance(edit_BI: Tensor, source_BI: Tensor) -> Tensor:
@@ -65,21 +66,21 @@ def area(masks: Masks) -> Tensor:
 
 
 def total_variation(masks: Masks) -> Tensor:
-    """Mean squared difference of neighbours, down plus across, averaged over layers. [B], 0 to 2."""
+    """Mean squared difference of vertical plus of horizontal neighbours, averaged over layers. [B], 0 to 2."""
     return torch.stack([_variation(mask_B1HW.float()) for mask_B1HW in masks], dim=1).mean(1)
 
 
-def disturbance(image_BCHW: Tensor, source_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
-    """Mean absolute change, each pixel as far as the mask is off there. [B], 0 to 2."""
+def change_outside_mask(image_BCHW: Tensor, source_BCHW: Tensor, mask_B1HW: Tensor) -> Tensor:
+    """Mean over pixels of (1 - mask) * |image - source|, images in [-1,1]. [B], 0 to 2."""
     change_B1HW = (image_BCHW.float() - source_BCHW.float()).abs().mean(1, keepdim=True)
     return ((1 - mask_B1HW.float()) * change_B1HW).mean((1, 2, 3))
 
 
 def perceptual(features: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:
-    """Squared distance of channel-normalised feature maps, mean over pixels, summed over maps (LPIPS, unit weights)."""
+    """Squared distance of channel-normalised feature maps, mean over pixels, sum over maps: LPIPS, unit weights. [B]"""
     pairs = zip(features, others, strict=True)
-    gaps = [F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1) for a, b in pairs]
-    return torch.stack([gap_BCHW.square().sum(1).mean((1, 2)) for gap_BCHW in gaps], dim=1).sum(1)
+    differences = [F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1) for a, b in pairs]
+    return torch.stack([difference_BCHW.square().sum(1).mean((1, 2)) for difference_BCHW in differences], dim=1).sum(1)
 
 
 def _variation(mask_B1HW: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The editing methods by name. Adding one is adding a row."""
+"""The editing methods by name. A new method is a new row of the table."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from coral_core.stages import ParameterGroup, Stage
 __all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 
 
-def _coral(
+def _coral_spec(
     name: str, latent: type[GlobalDirection | LevelMapper], region: type[Region], config: EditConfig, *reads: str
 ) -> EditorSpec:
-    """A row for one pair of slots; `reads` are the parts that the region needs of the bundle beside all others'."""
+    """The row for one pair of slots. `reads`: bundle parts that the region needs in addition to those of all rows."""
     return EditorSpec(
         name=name,
         scope=FitScope.PROMPT,
@@ -40,30 +40,34 @@ def _coral(
 
 
 MAPPER_RATE = 2.0
-"""Of a mapper, whose layers scale it by 0.01."""
-CHOICE_RATE = 0.1
-"""Of a choice among segments, which is a few numbers for all images."""
+"""Adam's learning rate of a mapper, whose layers scale it by 0.01."""
+SEGMENT_RATE = 0.1
+"""Adam's learning rate of a segment selection, which is a few numbers for all images."""
 
 ROWS = (
-    _coral("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig()),
-    _coral("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(latent_rate=MAPPER_RATE)),
-    _coral(
-        "coral-direction-segments", GlobalDirection, SegmentSelection, CoralConfig(region_rate=CHOICE_RATE), "segmenter"
+    _coral_spec("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig()),
+    _coral_spec("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(latent_rate=MAPPER_RATE)),
+    _coral_spec(
+        "coral-direction-segments",
+        GlobalDirection,
+        SegmentSelection,
+        CoralConfig(region_rate=SEGMENT_RATE),
+        "segmenter",
     ),
-    _coral(
+    _coral_spec(
         "coral-mapper-segments",
         LevelMapper,
         SegmentSelection,
-        CoralConfig(latent_rate=MAPPER_RATE, region_rate=CHOICE_RATE),
+        CoralConfig(latent_rate=MAPPER_RATE, region_rate=SEGMENT_RATE),
         "segmenter",
     ),
-    _coral(
+    _coral_spec(
         "coral-mapper-clusters",
         LevelMapper,
         ClusterSelection,
-        CoralConfig(latent_rate=MAPPER_RATE, region_rate=CHOICE_RATE),
+        CoralConfig(latent_rate=MAPPER_RATE, region_rate=SEGMENT_RATE),
     ),
-    _coral("styleclip-mapper", LevelMapper, WholeImage, EditConfig(latent_rate=MAPPER_RATE)),
+    _coral_spec("styleclip-mapper", LevelMapper, WholeImage, EditConfig(latent_rate=MAPPER_RATE)),
     EditorSpec(
         name="styleclip-optimization",
         scope=FitScope.IMAGE,
@@ -110,7 +114,7 @@ EDITORS: Mapping[str, EditorSpec] = {row.name: row for row in ROWS}
 
 
 def spec(method: str) -> EditorSpec:
-    """The method's row. Errors: ValueError listing the known ones."""
+    """The row of a method. ValueError for an unknown name, with the known names."""
     if method not in EDITORS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(EDITORS)}")
     return EDITORS[method]

@@ -1,4 +1,4 @@
-"""What every editing method looks like from outside: fit, then edit. Nothing else branches on a method's name."""
+"""The interface of every editing method: fit, then edit. No other code depends on the name of a method."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class FitScope(enum.Enum):
-    """How far one fitted artifact reaches; this alone decides how many fits a run needs."""
+    """What one fitted artifact is used for. This alone decides how many fits a run needs."""
 
-    IMAGE = "image"  # nothing is kept: edit() itself optimises
+    IMAGE = "image"  # no artifact: edit() itself optimises
     PROMPT = "prompt"  # one artifact per (spec, prompt, models)
-    DOMAIN = "domain"  # one artifact per (spec, models), any prompt at edit time
+    DOMAIN = "domain"  # one artifact per (spec, models), for any prompt
 
 
 class Editor(nn.Module):
-    """Moves inverted images towards prompts. Its state_dict() is exactly what fitting learned.
+    """Edits inverted images towards prompts. Its state_dict() holds what a fit learned or measured, and nothing else.
 
-    The frozen networks are reached through self.models, a frozen dataclass and no submodule, so they appear neither in
-    state_dict() nor in parameters(); they arrive frozen from load_models and are only checked here, never changed.
+    The frozen networks are in self.models, a dataclass and not a submodule, so they are neither in state_dict() nor in
+    parameters(). load_models freezes them; here this is only checked.
     """
 
     fit_scope: ClassVar[FitScope]
@@ -43,22 +43,22 @@ class Editor(nn.Module):
                 assert not any(p.requires_grad for p in part.parameters()), f"models.{name} is not frozen"
 
     def prepare(self, source: Inversion) -> None:
-        """Statistics of the training source that belong to the artifact; called once, before the first step."""
+        """Take statistics of the training source that are part of the artifact; called once, before the first step."""
 
     def fit(self, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
-        """Learn from `source`, in place."""
+        """Learn from `source`, in place. ValueError for a source that is not suitable; RuntimeError as of fit()."""
         return fit(self, source, config, progress)
 
     def stages(self) -> Sequence[Stage]:
-        """The parts of a fit, in order. One for most methods."""
+        """The stages of a fit, in order; most methods have one."""
         raise NotImplementedError(f"{type(self).__name__} has no stages: it is not fitted by gradients")
 
     def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        """Named, weighted, batch-mean terms; their sum is minimised."""
+        """Loss terms by name: scalars, weighted, averaged over the batch. Their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} has no losses: it is not fitted by gradients")
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        """ValueError for prompts that this editor could edit no image for. What images alone decide, edit() says."""
+        """ValueError for prompts that this editor cannot edit any image for. edit() has the errors of single images."""
         check_prompts(prompts, len(prompts))
 
     def edit(
@@ -72,7 +72,8 @@ class Editor(nn.Module):
     ) -> Edit:
         """Edit each sample towards its prompt. Samples do not influence each other; strength 0 changes nothing.
 
-        `limits` and the inversion's user masks are obeyed by ending in limits.blend().
+        Every implementation ends with limits.blend(), which applies `limits` and the user masks of the inversion.
+        `seed` seeds what is random in the edit, together with the key of the sample.
 
         Errors: ValueError unless there is one prompt per sample, this artifact was fitted for each of them, and the
         generator has the layers of `limits`.
@@ -81,7 +82,10 @@ class Editor(nn.Module):
 
 
 def check_prompts(prompts: Sequence[Prompt], count: int, takes_reference: bool = False) -> None:
-    """ValueError unless there is one prompt per sample and each asks for a change, by a look only where `looks`."""
+    """ValueError unless there is one prompt per sample and its target differs from its source.
+
+    Also ValueError for a prompt with a reference image (`look`) unless `takes_reference`.
+    """
     if len(prompts) != count:
         raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
     for prompt in dict.fromkeys(prompts):

@@ -1,4 +1,4 @@
-"""What a fit needs again and again of its unedited images."""
+"""Results for the unedited images of a fit, computed once per sample."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from coral_core.inversion import take
 from coral_core.types import Inversion
 
 
-class SourceRows:
-    """A function's rows for unedited samples, each computed once in a fit, however often its sample is drawn."""
+class SourceCache:
+    """Caches the rows of a function of inversions by sample key, so that each sample is computed once in a fit.
+
+    Make a new one for another source, whose samples may have the same keys. No gradient flows into the rows.
+    """
 
     def __init__(self, function: Callable[[Inversion], Tensor]) -> None:
         self.function = function
         self._rows: dict[str, Tensor] = {}
 
     @classmethod
-    def image(cls, network: Callable[[Tensor], Tensor]) -> SourceRows:
-        """A network's rows, in full precision, for the inversions' images."""
+    def of_images(cls, network: Callable[[Tensor], Tensor]) -> SourceCache:
+        """The cache of a network's rows, float32, for the reconstructions of the samples."""
         return cls(lambda part: network(part.recon_BCHW).float())
 
     @torch.no_grad()

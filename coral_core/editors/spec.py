@@ -1,4 +1,4 @@
-"""A method by name: its options, its fit, the bundle parts it reads, and how it is put together."""
+"""The description of a method: its options, its default fit, the bundle parts it reads, and how it is built."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config")
 JsonValue = object
-WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "a list of names"}
+EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "a list of names"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditorSpec:
     """One row of EDITORS."""
 
-    name: str  # what a job file says
-    scope: FitScope  # how far one fitted artifact reaches
+    name: str  # as in a job file
+    scope: FitScope  # what one fitted artifact is used for
     config: Any  # frozen options dataclass with this method's defaults
     fit: FitConfig  # this method's default fit
     fit_reads: tuple[str, ...]  # bundle parts a fit reads: their digests enter its id
     edit_reads: tuple[str, ...]  # bundle parts an edit reads
-    make: Callable[..., Editor]  # (config, prompt, models[, editor it builds upon]) -> one that learned nothing yet
-    edit_options: tuple[str, ...] = ()  # options that edits alone read: another value needs no other fit
-    captioned: bool = False  # learns from captioned images, and not from samples of the generator
-    takes_reference: bool = False  # follows a reference image in place of a text
-    base: str = ""  # method whose fitted editor, with its default options, this one builds upon
+    make: Callable[..., Editor]  # (config, prompt, models[, base editor]) -> an editor that is not fitted
+    edit_options: tuple[str, ...] = ()  # options that only edits read: another value needs no other fit
+    captioned: bool = False  # learns from captioned images instead of samples of the generator
+    takes_reference: bool = False  # can edit towards a reference image in place of a text
+    base: str = ""  # method whose fitted editor, with its default options, this one uses
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Options over defaults, as plain JSON values: complete, so that hashing it identifies the fit.
+        """The options, completed with the defaults, as plain JSON values: their hash identifies the fit.
 
-        Keys are those of the config, and "fit" for a mapping over the fit's own. Errors: ValueError.
+        Keys are the fields of the config, and "fit" for a mapping of the fields of the fit. Errors: ValueError for an
+        unknown key or a value that is not allowed.
         """
         changes = dict(options)
         fit = changes.pop("fit", {})
@@ -55,11 +56,11 @@ class EditorSpec:
         return {**_plain(config), "fit": _plain(override(self.fit, fit, f"{self.name}: fit"))}
 
     def fit_options(self, resolved: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Those of resolved options that a fit reads, for its id."""
+        """The resolved options that a fit reads, for its id."""
         return {key: value for key, value in resolved.items() if key not in self.edit_options}
 
     def fit_config(self, resolved: Mapping[str, JsonValue]) -> FitConfig:
-        """The fit part of resolved options."""
+        """The configuration of the fit in resolved options."""
         fit = resolved["fit"]
         assert isinstance(fit, Mapping), "resolved options come from resolve()"
         return override(self.fit, fit, f"{self.name}: fit")
@@ -67,10 +68,10 @@ class EditorSpec:
     def build(
         self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models, base: Editor | None = None
     ) -> Editor:
-        """An editor on the models' device, its initial parameters drawn from the fit's seed alone.
+        """An editor on the models' device that is not fitted; its initial parameters depend on the fit's seed only.
 
-        `prompt` is the one it is fitted for; None for a method whose scope is not PROMPT. `base` is the fitted editor
-        that it builds upon, of a method that does.
+        `prompt` is the prompt of the fit; None for a method whose scope is not PROMPT. `base` is the fitted editor of
+        the method named by the field `base`. Errors: ValueError for a missing prompt.
         """
         if self.scope is FitScope.PROMPT and prompt is None:
             raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
@@ -81,9 +82,9 @@ class EditorSpec:
 
 
 def override(default: Config, changes: Mapping[str, JsonValue], where: str, also: tuple[str, ...] = ()) -> Config:
-    """A copy of a frozen options dataclass with some fields changed; each value keeps the type of its default.
+    """A copy of a frozen options dataclass with some fields changed; each value must have the type of its default.
 
-    Errors: ValueError for an unknown key (naming the nearest, among the fields and `also`) or a value of another type.
+    Errors: ValueError for an unknown key (with the nearest of the fields and `also`) or a value of another type.
     """
     known = {field.name: getattr(default, field.name) for field in fields(default)}  # type: ignore[arg-type]
     for key in changes:
@@ -92,8 +93,8 @@ def override(default: Config, changes: Mapping[str, JsonValue], where: str, also
     typed = {key: _typed(value, known[key], f"{where}: {key}") for key, value in changes.items()}
     try:
         return replace(default, **typed)  # type: ignore[type-var]
-    except ValueError as refused:
-        raise ValueError(f"{where}: {refused}") from refused
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _nearest(key: str, known: tuple[str, ...]) -> str:
@@ -102,7 +103,7 @@ def _nearest(key: str, known: tuple[str, ...]) -> str:
 
 
 def _typed(value: JsonValue, default: object, where: str) -> object:
-    """`value` as the type of `default`. An int where a float belongs becomes one, so that 1 and 1.0 are one id."""
+    """`value` in the type of `default`. An int becomes a float where one is expected, so that 1 and 1.0 give one id."""
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
         if math.isfinite(value):
             return float(value)
@@ -111,7 +112,7 @@ def _typed(value: JsonValue, default: object, where: str) -> object:
             return tuple(value)
     elif type(value) is type(default):
         return value
-    raise ValueError(f"{where} is {value!r}; give {WANTED[type(default)]} such as {_json(default)}")
+    raise ValueError(f"{where} is {value!r}; give {EXPECTED[type(default)]} such as {_json(default)}")
 
 
 def _plain(config: Any) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""A plain convolutional pyramid: the body of the identity, perceptual and segmentation networks."""
+"""A convolutional pyramid: the body of the identity, perceptual and segmentation networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ConvUnit(nn.Sequential):
-    """3x3 convolution, batch norm, SiLU (smooth, so that images optimised through it get smooth gradients)."""
+    """3x3 convolution, batch norm, SiLU (a smooth function, so that gradients of images are smooth)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(

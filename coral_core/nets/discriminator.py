@@ -1,4 +1,4 @@
-"""StyleGAN2's residual discriminator (Karras et al. 2020), used to train generators only."""
+"""StyleGAN2's residual discriminator (Karras et al. 2020), for training generators only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class DiscriminatorConfig:
 
 
 class DiscriminatorBlock(nn.Module):
-    """[B,in,S,S] -> [B,out,S/2,S/2]: two convolutions and a blurred, strided skip, averaged in variance."""
+    """[B,in,S,S] -> [B,out,S/2,S/2]: the sum of two convolutions and a blurred, strided skip, divided by sqrt 2."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """[B,3,R,R] -> logits [B]; a minibatch standard deviation channel ahead of the last layers."""
+    """[B,3,R,R] -> logits [B], with a minibatch standard deviation channel before the last layers."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()

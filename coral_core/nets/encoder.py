@@ -1,11 +1,11 @@
-"""Encoder into W+ in the manner of e4e (Tov et al. 2021, arXiv 2102.02766).
+"""Encoder into W+ after e4e (Tov et al. 2021, arXiv 2102.02766).
 
 As published: three feature taps, a feature pyramid over them, one base w broadcast to all layers plus an offset per
 layer, all relative to the generator's average latent; layers 0-2 read the coarse tap, 3-6 the medium one, the rest
 the fine one.
 Deviations: a plain residual body instead of IR-SE50, taps at 1/2, 1/4 and 1/8 of the input (the embedded domain is
-64 px, the published one 256), and one trunk of strided convolutions per tap instead of one per layer, because the
-per-layer trunks would hold nine tenths of the parameters.
+64 px, the published one 256), and one trunk of strided convolutions per tap instead of one per layer, because trunks
+per layer would have nine tenths of the parameters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from coral_core.nets.convnet import ConvUnit
 
-COARSE, MEDIUM = 3, 4  # w-layers read from the coarse and the medium tap; the fine tap gives the rest
+COARSE, MEDIUM = 3, 4  # number of w-layers from the coarse and from the medium tap; the fine tap gives the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class StyleHead(nn.Module):
 
 
 class Encoder(nn.Module):
-    """[B,3,R,R] -> (ws_BLD, taps). `heads` alone turns (edited) taps into latents, which text-driven adapters use."""
+    """[B,3,R,R] in [-1,1] -> (ws_BLD, taps). Text adapters use `heads` alone, which maps (edited) taps to latents."""
 
     w_avg: Tensor
 
@@ -106,7 +106,7 @@ class Encoder(nn.Module):
         return fine, medium, coarse
 
     def body(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Taps [B,.,R/2,R/2], [B,.,R/4,R/4], [B,.,R/8,R/8]."""
+        """Taps [B,.,R/2,R/2], [B,.,R/4,R/4], [B,.,R/8,R/8], fine to coarse."""
         fine = self.to_fine(self.stem(image_BCHW.contiguous(memory_format=torch.channels_last)))
         medium = self.to_medium(fine)
         return fine, medium, self.to_coarse(medium)
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
     def heads(self, taps: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Taps -> (base [B,1,D], offsets [B,L,D]), both relative to w_avg; their sum is the latent."""
         fine, medium, coarse = taps
-        p2 = _upsample(coarse).add_(self.lateral_medium(medium))  # in place: maps of 12 MB a batch are dear to allocate
+        p2 = _upsample(coarse).add_(self.lateral_medium(medium))  # in place: allocating maps of 12 MB a batch is slow
         p1 = _upsample(p2).add_(self.lateral_fine(fine))
         offsets = torch.cat([self.coarse(coarse), self.medium(p2), self.fine(p1)], dim=1)
         return self.base(coarse), offsets

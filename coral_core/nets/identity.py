@@ -1,4 +1,4 @@
-"""Identity embedding: who a portrait shows, whatever they wear or do (the role of ArcFace in the published systems)."""
+"""Identity embedding of the person in a portrait, as ArcFace in the published systems."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class IdentityConfig:
 
 
 class Identity(nn.Module):
-    """[B,3,H,W] -> unit vectors [B,I]; the cosine of two says how alike the persons are."""
+    """[B,3,H,W] in [-1,1] -> unit vectors [B,I]; the cosine of two of them is the similarity of the persons."""
 
     def __init__(self, config: IdentityConfig) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ def pixel_norm(x: Tensor, dim: int = 1) -> Tensor:
 
 
 class EqualLinear(nn.Module):
-    """y = x W^T * lr_mul / sqrt(in) + b * lr_mul, optionally through sqrt(2) * leaky_relu. [..., in] -> [..., out]."""
+    """y = x W^T * lr_mul / sqrt(in) + b * lr_mul, optionally with sqrt(2) * leaky_relu. [..., in] -> [..., out]."""
 
     def __init__(
         self, in_dim: int, out_dim: int, *, bias: float = 0.0, lr_mul: float = 1.0, activate: bool = False

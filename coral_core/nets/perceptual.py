@@ -1,4 +1,4 @@
-"""Deep features for perceptual distances (the role of LPIPS, Zhang et al. 2018: channel-normalised maps)."""
+"""Deep features for perceptual distances, channel-normalised as in LPIPS (Zhang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PerceptualConfig:
 
 
 class Perceptual(nn.Module):
-    """[B,3,H,W] -> maps of unit channel vectors, one per resolution."""
+    """[B,3,H,W] in [-1,1] -> maps of unit channel vectors, one per resolution."""
 
     def __init__(self, config: PerceptualConfig) -> None:
         super().__init__()
@@ -30,5 +30,5 @@ class Perceptual(nn.Module):
 
 
 def unit_channels(x_BCHW: Tensor) -> Tensor:
-    """Divide every pixel's channel vector by its length (eps 1e-10 under the root, as LPIPS)."""
+    """Divide every pixel's channel vector by its length (with 1e-10 added under the root, as in LPIPS)."""
     return x_BCHW * torch.rsqrt(x_BCHW.square().sum(1, keepdim=True) + 1e-10)

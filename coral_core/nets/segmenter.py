@@ -1,4 +1,4 @@
-"""Semantic segmentation with a small U-Net (Ronneberger et al. 2015); gives region editors their segments."""
+"""Semantic segmentation with a small U-Net (Ronneberger et al. 2015), for editors that select segments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SegmenterConfig:
 
 
 class Segmenter(nn.Module):
-    """[B,3,H,W] -> logits [B,K,H,W]."""
+    """[B,3,H,W] in [-1,1] -> logits [B,K,H,W]."""
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()

@@ -1,17 +1,17 @@
-"""StyleGAN2 generator with the blended render every editor shares.
+"""StyleGAN2 generator with the blended render that all editors use.
 
 Papers: Karras et al. 2020 (arXiv 1912.04958) for the network; CoralStyleCLIP (arXiv 2303.05031) for the blending:
     f*_l = m_l * Phi_l(f*_{l-1}, edited style) + (1 - m_l) * Phi_l(f*_{l-1}, original style),
-both branches starting from the already blended features.
+both branches computed from the features that are already blended.
 
 Deviations and choices:
-- toRGB is blended by the mask of the convolution before it. The paper does not say; with the edited style everywhere
-  (the one public re-implementation) masks of zeros would not return the original image.
-- Styles modulate the activations and demodulation scales the outputs, which equals modulating the weights and lets the
-  whole batch share one convolution.
+- toRGB is blended by the mask of the convolution before it. The paper does not specify this; with the edited style
+  everywhere (as in the only public re-implementation) masks of zeros would not return the original image.
+- Styles scale the activations and demodulation scales the outputs. This equals modulating the weights, and the whole
+  batch uses one convolution.
 - Noise is a fixed buffer: the same latent always gives the same pixels.
 
-Legend: see coral_core.types. Layer l counts convolutions only; styles count convolutions and toRGBs.
+Letters in names: see coral_core.types. Layer l counts convolutions only; styles count convolutions and toRGBs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from coral_core.types import Masks, Styles
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """Sizes of a generator; everything else about its shape follows."""
+    """Sizes of a generator; they determine all shapes of its weights."""
 
     image_size: int = 64  # output pixels, a power of two
     z_dim: int = 128  # width of the Gaussian input
@@ -62,7 +62,7 @@ class Mapping(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """Convolution whose input channels are scaled by a style [B, in]; demodulated to unit expected variance."""
+    """Convolution whose input channels are scaled by a style [B, in], optionally demodulated to unit variance."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, up: bool, demodulate: bool) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class ToRGB(nn.Module):
 
 
 class Generator(nn.Module):
-    """z -> w -> styles -> image. Images are [B,3,R,R], trained to lie in [-1,1], not clamped."""
+    """z -> w -> styles -> image. Images are [B,3,R,R], trained for values in [-1,1], not clamped."""
 
     w_avg: Tensor
 
@@ -140,22 +140,25 @@ class Generator(nn.Module):
         self.conv_channels = tuple(c for b, c in enumerate(config.channels) for _ in range(1 if b == 0 else 2))
         self.conv_sizes = tuple(4 * 2**b for b in range(len(config.channels)) for _ in range(1 if b == 0 else 2))
         self.num_ws = 2 * len(config.channels)
-        self.conv_sites = tuple(
-            site for site, (layer, _) in enumerate(self._schedule()) if isinstance(layer, StyledConv)
+        self.conv_style_indices = tuple(
+            index for index, (layer, _) in enumerate(self._synthesis_order()) if isinstance(layer, StyledConv)
         )
 
     def map(self, z_BZ: Tensor, truncation: float = 1.0) -> Tensor:
-        """[B,Z] standard normals -> ws_BLD, one w broadcast to all layers, pulled towards w_avg by `truncation`."""
+        """[B,Z] standard normals -> ws_BLD: w_avg + truncation * (f(z) - w_avg), the same w for all layers."""
         w_BD = self.w_avg + truncation * (self.mapping(z_BZ) - self.w_avg)
         return w_BD[:, None].expand(-1, self.num_ws, -1)
 
     def styles(self, ws_BLD: Tensor) -> Styles:
-        """The affine of every layer in synthesis order: conv, rgb, then (conv, conv, rgb) per resolution."""
+        """The affine transform of w for every layer in synthesis order: conv, rgb, (conv, conv, rgb) per resolution.
+
+        Errors: ValueError for ws of another shape than [B, num_ws, w_dim].
+        """
         if ws_BLD.ndim != 3 or ws_BLD.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(
                 f"ws of shape {tuple(ws_BLD.shape)}; this generator wants [B, {self.num_ws}, {self.w_dim}]"
             )
-        return tuple(layer.affine(ws_BLD[:, index]) for layer, index in self._schedule())
+        return tuple(layer.affine(ws_BLD[:, index]) for layer, index in self._synthesis_order())
 
     def render(
         self,
@@ -164,8 +167,10 @@ class Generator(nn.Module):
         masks: Masks | None = None,
         features: list[Tensor] | None = None,
     ) -> Tensor:
-        """The only synthesis loop. Without `edited` the image of `styles`; without `masks` the image of `edited`;
-        with both, every layer blends the two by its mask. `features`, when given, receives each conv's output.
+        """The image [B,3,R,R]. Without `edited` that of `styles`; without `masks` that of `edited`; with both, every
+        layer blends the two by its mask. The output of each convolution is appended to `features`, when given.
+
+        Errors: ValueError for masks without edited styles, or another number of masks than convolutions.
 
         >>> image = generator.render(generator.styles(ws))                                     # doctest: +SKIP
         """
@@ -173,13 +178,13 @@ class Generator(nn.Module):
             raise ValueError(f"masks need edited styles and one mask per convolution ({len(self.convs)})")
         x = self.const.expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         rgb: Tensor | None = None
-        depth = -1
-        for site, (layer, _) in enumerate(self._schedule()):
+        conv_index = -1
+        for index, (layer, _) in enumerate(self._synthesis_order()):
             is_conv = isinstance(layer, StyledConv)
-            depth += is_conv
-            edit = None if edited is None else edited[site]
-            mask = None if masks is None else masks[depth]
-            out = _blend(layer, x, styles[site], edit, mask)
+            conv_index += is_conv
+            edit = None if edited is None else edited[index]
+            mask = None if masks is None else masks[conv_index]
+            out = _blend(layer, x, styles[index], edit, mask)
             if not is_conv:
                 rgb = out if rgb is None else upsample2x(rgb) + out
                 continue
@@ -189,7 +194,7 @@ class Generator(nn.Module):
         assert rgb is not None
         return rgb
 
-    def _schedule(self) -> list[tuple[StyledConv | ToRGB, int]]:
+    def _synthesis_order(self) -> list[tuple[StyledConv | ToRGB, int]]:
         """(layer, w index) in synthesis order; a toRGB shares its w with the next block's first convolution."""
         order: list[tuple[StyledConv | ToRGB, int]] = []
         for index, conv in enumerate(self.convs):
@@ -200,7 +205,8 @@ class Generator(nn.Module):
 
 
 def _blend(layer: StyledConv | ToRGB, x: Tensor, style: Tensor, edited: Tensor | None, mask: Tensor | None) -> Tensor:
-    """Branches run one after the other, not as one batch, so that each gives the bits of an unblended render."""
+    """One layer, blended. The branches run one after the other and not as one batch, so that each gives the same bits
+    as a render without blending."""
     if edited is None or mask is None:
         out: Tensor = layer(x, style if edited is None else edited)
         return out

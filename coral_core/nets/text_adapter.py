@@ -1,13 +1,13 @@
-"""The text-conditioned networks of CLIPInverter (arXiv 2307.08397): CLIPAdapter on taps, CLIPRemapper on styles.
+"""The text-conditioned networks of CLIPInverter (arXiv 2307.08397): CLIPAdapter for taps, CLIPRemapper for styles.
 
 As published (adapter/clipadapter.py and models/stylegan2/model_remapper.py of the official code):
     adapter, per tap:       x <- leaky_relu(norm(conv(pixel_norm(x))) * (1 + exp(g(t))) + b(t))
     remapper, per layer k:  p_k = f_k(t), blended into the layer's latent as (1 - 0.9 lambda_k) w + 0.9 lambda_k p_k,
 for the convolutions from 8 px up; the 4 px convolution and all toRGB layers keep w.
-Deviations: hidden layers are as wide as their text or latent, which published ones are too (all are 512). What the
-adapter computes of a tap before the text comes in is a function of its own, so that many texts share it.
+Deviations: hidden layers are as wide as their text or latent, as in the paper, where all are 512. The part of the
+adapter that does not depend on the text is a function of its own, so that it is computed once for many texts.
 
-Legend: t_BE text embedding; taps fine to coarse, [B,C,H,W] each.
+Letters in names: t_BE text embedding; taps fine to coarse, [B,C,H,W] each.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from torch import Tensor, nn
 from coral_core.nets.layers import pixel_norm
 
 GROUPS = 32
-"""Of the group norm; fewer where they do not divide a tap's channels."""
+"""Groups of the group norm; fewer where 32 does not divide a tap's channels."""
 SLOPE = 0.01
-SHARE = 0.9
-"""Of lambda: how much of a layer's latent a lambda of 1 replaces."""
+"""Negative slope of the leaky ReLUs."""
+LAMBDA_SCALE = 0.9
+"""Share of a layer's latent that a lambda of 1 replaces."""
 
 
 class TapModulation(nn.Module):
-    """One tap. The modulated map replaces the tap, there is no skip."""
+    """The modulation of one tap. Its output replaces the tap, there is no skip connection."""
 
     def __init__(self, channels: int, text_width: int) -> None:
         super().__init__()
@@ -39,26 +40,26 @@ class TapModulation(nn.Module):
         self.beta = _tap_network(text_width, channels)
 
     def normalised(self, tap_BCHW: Tensor) -> Tensor:
-        """What does not depend on the text. [B,C,H,W]"""
+        """The part that does not depend on the text. [B,C,H,W]"""
         out: Tensor = self.norm(self.conv(pixel_norm(tap_BCHW)))
         return out
 
     def forward(self, normalised_BCHW: Tensor, t_BE: Tensor) -> Tensor:
-        with torch.autocast(t_BE.device.type, enabled=False):  # exp of a text network, which bfloat16 would blur
+        with torch.autocast(t_BE.device.type, enabled=False):  # bfloat16 is too inaccurate for the exp
             scale_BC, shift_BC = 1 + torch.exp(self.gamma(t_BE)), self.beta(t_BE)
         scale_BC, shift_BC = scale_BC.to(normalised_BCHW.dtype), shift_BC.to(normalised_BCHW.dtype)
         return F.leaky_relu(normalised_BCHW * scale_BC[:, :, None, None] + shift_BC[:, :, None, None], SLOPE)
 
 
 class ClipAdapter(nn.Module):
-    """The encoder's taps as a text would have them."""
+    """The encoder's taps, modulated by a text."""
 
     def __init__(self, channels: Sequence[int], text_width: int) -> None:
         super().__init__()
         self.taps = nn.ModuleList(TapModulation(count, text_width) for count in channels)
 
     def normalised(self, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What all texts share, tap by tap."""
+        """The part of each tap that does not depend on the text."""
         pairs = zip(self.taps, taps, strict=True)
         return tuple(each.normalised(tap) for each, tap in pairs if isinstance(each, TapModulation))
 
@@ -67,7 +68,7 @@ class ClipAdapter(nn.Module):
 
 
 class ClipRemapper(nn.Module):
-    """t_BE -> one latent per w-layer, [B,L,D]; shares() says how much of each counts."""
+    """t_BE -> one latent per w-layer, [B,L,D], which blend_weights() weights."""
 
     def __init__(self, num_ws: int, w_dim: int, text_width: int, start: float = 0.05) -> None:
         super().__init__()
@@ -79,9 +80,9 @@ class ClipRemapper(nn.Module):
             inner_BLD = torch.stack([layer(t_BE) for layer in self.layers], dim=1)
         return F.pad(inner_BLD, (0, 0, 1, 1))  # no network for the first convolution and for the last toRGB
 
-    def shares(self) -> Tensor:
-        """0.9 lambda per convolution; the first keeps its latent."""
-        return F.pad(SHARE * self.lambdas, (1, 0))
+    def blend_weights(self) -> Tensor:
+        """0.9 lambda per convolution, [convolutions]; 0 for the first, which keeps its latent."""
+        return F.pad(LAMBDA_SCALE * self.lambdas, (1, 0))
 
 
 def _tap_network(text_width: int, channels: int) -> nn.Sequential:

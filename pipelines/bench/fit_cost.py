@@ -82,7 +82,7 @@ def forgetful(editor: PromptEditor) -> PromptEditor:
     losses = editor.losses
 
     def forgetting(batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        editor.forget()
+        editor.clear_cache()
         return losses(batch, stage)
 
     editor.losses = forgetting  # type: ignore[method-assign]

@@ -34,7 +34,7 @@ def test_latent_l2_is_a_mean_over_entries() -> None:
     assert losses.latent_l2(delta_BLD).tolist() == [4, 0]
 
 
-def test_area_weighs_every_layer_alike() -> None:
+def test_area_weights_every_layer_equally() -> None:
     masks = (torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 16, 16))
     assert losses.layer_areas(masks).tolist() == [[1, 0], [1, 0]]
     assert losses.area(masks).tolist() == [0.5, 0.5]

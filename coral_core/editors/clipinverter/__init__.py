@@ -1,1 +1,1 @@
-"""CLIPInverter and what it trains with."""
+"""CLIPInverter, and the captions, training pairs and discriminator of its fit."""

@@ -1,4 +1,4 @@
-"""A discriminator that trains in the same step as what it judges, by a reversed gradient (Ganin & Lempitsky 2015)."""
+"""A latent discriminator that trains in the same step as the adapter, by gradient reversal (Ganin & Lempitsky 2015)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ WIDTH = 256
 
 
 class LatentDiscriminator(nn.Module):
-    """Tells edited latents from those of images. Its loss falls as it learns; the latents get the opposite gradient.
+    """Distinguishes edited latents from latents of images. It minimises its loss; the edited latents maximise it,
+    because their gradient is reversed.
 
-    The non-saturating loss of GANs would need a term of its own; reversing the gradient of this one gives the minimax
-    game of the original paper (Goodfellow et al. 2014).
+    The non-saturating GAN loss would need a term of its own; gradient reversal gives the minimax loss of the original
+    paper (Goodfellow et al. 2014).
     """
 
     def __init__(self, numbers: int) -> None:
@@ -33,7 +34,7 @@ class LatentDiscriminator(nn.Module):
 
 
 class _Reversed(torch.autograd.Function):
-    """The identity, whose gradient has the other sign."""
+    """The identity function with a negated gradient."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:

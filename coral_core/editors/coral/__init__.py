@@ -1,1 +1,1 @@
-"""Editors fitted per prompt with regions."""
+"""Editors with regions that are fitted for one prompt: CoralStyleCLIP, and CLIPInverter with regions."""

@@ -1,8 +1,8 @@
-"""CLIPInverter's edits in CORAL's regions: what any text asks for at once, where and in which layers it is needed.
+"""CLIPInverter's edits, limited to CORAL's regions, which are fitted for one prompt.
 
 Papers: arXiv 2307.08397 for the edit, arXiv 2303.05031 for the regions. The fitted ClipInverter gives the edited styles
-and does not change; per prompt, only the region is fitted, by the losses of prompted.py. Neither paper has this: the
-first has no masks, the second one latent edit per prompt.
+and does not change; per prompt, only the region is fitted, by the losses of prompt_editor.py. Neither paper has this:
+the first has no masks, the second fits one latent edit per prompt.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class CoralInverter(PromptEditor):
         self, models: Models, prompt: Prompt, region: Region, config: RegionConfig, inverter: ClipInverter
     ) -> None:
         super().__init__(models, prompt, region, config)
-        self._inverter = (inverter,)  # in a tuple: an artifact of its own, no part of this one
+        self._inverter = (inverter,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
 
     @classmethod
     def assemble(
         cls, region: type[Region], config: RegionConfig, prompt: Prompt, models: Models, base: Editor
     ) -> CoralInverter:
-        """One whose region has the sizes of the bundle's generator."""
+        """An editor that is not fitted, with a region of the sizes of the bundle's generator and the fitted `base`."""
         assert isinstance(base, ClipInverter), "the table says what this builds upon"
         return cls(models, prompt, region.of(models), config, base)
 

@@ -1,8 +1,8 @@
-"""What editors that are fitted for one prompt have in common: a region slot, and losses on what it lets through.
+"""The base of editors that are fitted for one prompt: a region slot, and losses of the blended and the plain render.
 
 With plain styles s, edited styles s' and layer masks m, the image I* is the blended render of (s, s', m) and Ibar* the
-plain render of s'. CLIP terms are averaged over both: without the second one masks and edit could both settle at "a
-little". With WholeImage there is one image and no mask term left. What makes s' is up to the subclass.
+plain render of s'. CLIP terms are averaged over both: without the second one, weak masks and a weak edit could together
+be a minimum. With WholeImage there is one image and no mask term. Subclasses compute s'.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 from coral_core import losses
 from coral_core.editors.base import Editor, FitScope, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
-from coral_core.editors.regions.region import Region, claimed
-from coral_core.editors.source_cache import SourceRows
+from coral_core.editors.regions.region import Region, image_mask
+from coral_core.editors.source_cache import SourceCache
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Edit, Inversion, Masks, Prompt, Styles
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptConfig:
-    """Loss weights of an edit for one prompt; 0 leaves a term out."""
+    """Loss weights of an edit for one prompt; a term with weight 0 is not computed."""
 
-    clip: float = 2.0  # 1 - cos(edited image, target text), as far as it is above 1 - clip_enough
-    clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1 rewards everything
-    directional: float = 3.0  # 1 - cos(edited - original image, target - source text), likewise
-    directional_enough: float = 0.5  # cosine of the exact right change; 1 rewards everything
+    clip: float = 2.0  # hinge of cos(edited image, target text) below clip_enough
+    clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1: no bound
+    directional: float = 3.0  # hinge of cos(edited - original image, target - source text) below directional_enough
+    directional_enough: float = 0.5  # cosine of the exact right change; 1: no bound
     identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
 
     def __post_init__(self) -> None:
         enough = {"clip_enough": self.clip_enough, "directional_enough": self.directional_enough}
-        beyond = [f"{name} = {value}" for name, value in enough.items() if not -1 <= value <= 1]
-        if beyond:
-            raise ValueError(f"a cosine lies between -1 and 1: {', '.join(beyond)}")
+        out_of_range = [f"{name} = {value}" for name, value in enough.items() if not -1 <= value <= 1]
+        if out_of_range:
+            raise ValueError(f"a cosine lies between -1 and 1: {', '.join(out_of_range)}")
         wrong = [f"{name} = {value}" for name, value in {**self.weights(), **self.rates()}.items() if value < 0]
         if wrong:
             raise ValueError(f"weights and learning rates cannot be negative: {', '.join(wrong)}")
@@ -48,21 +48,21 @@ class PromptConfig:
             raise ValueError(f"all weights are zero; give one of {', '.join(self.weights())}")
 
     def weights(self) -> dict[str, float]:
-        """Weight of each row of TERMS that applies."""
+        """Weights by the name of the term in TERMS, for the terms of this method."""
         return {"clip": self.clip, "directional": self.directional, "identity": self.identity}
 
     def rates(self) -> dict[str, float]:
-        """Learning rate of each slot that learns."""
+        """Adam's learning rate by the name of the slot (a submodule), for the slots that learn."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionConfig(PromptConfig):
-    """Loss weights with learned regions."""
+    """Loss weights of an edit with learned regions."""
 
     area: float = 1.2  # mean of the masks over pixels and layers
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
-    keep: float = 2.0  # mean absolute change of the blended image, images in [-1,1], where nothing is claimed
+    keep: float = 2.0  # mean of (1 - mask) * absolute change of the blended image, images in [-1,1]
     region_rate: float = 0.01  # Adam's learning rate of the region
 
     def weights(self) -> dict[str, float]:
@@ -74,18 +74,18 @@ class RegionConfig(PromptConfig):
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One forward pass of a fit."""
+class RenderedEdit:
+    """The edit of one batch in a fit, rendered and embedded."""
 
     batch: Inversion
-    delta_BLD: Tensor  # in deviations of w; nothing where the edit is not measured in them
-    masks: Masks
+    delta_BLD: Tensor  # in standard deviations of w; empty for an edit without this unit
+    masks: Masks  # of each layer; empty without regions
     images: tuple[Tensor, ...]  # (I*, Ibar*), or (Ibar*,) without masks
-    embedding_BE: Tensor  # CLIP of the images, one batch after the other
+    embedding_BE: Tensor  # CLIP embeddings of the images, those of I* before those of Ibar*
 
 
 class PromptEditor(Editor):
-    """Edited styles, blended in where a region slot says, for one prompt."""
+    """An edit for one prompt: edited styles, blended with the plain styles by the masks of a region slot."""
 
     fit_scope: ClassVar[FitScope] = FitScope.PROMPT
 
@@ -93,21 +93,21 @@ class PromptEditor(Editor):
         super().__init__(models)
         check_prompts([prompt], 1)
         self.prompt, self.config, self.region = prompt, config, region
-        self.forget()
+        self.clear_cache()
 
     def prepare(self, source: Inversion) -> None:
-        """Measure what the region asks for."""
+        """Take the statistics of the region."""
         self.region.prepare(source, self.models.generator)
-        self.forget()
+        self.clear_cache()
 
     def stages(self) -> Sequence[Stage]:
         slots = ((self.get_submodule(name), rate) for name, rate in self.config.rates().items())
         return (Stage("edit", tuple(ParameterGroup(tuple(slot.parameters()), rate) for slot, rate in slots)),)
 
     def losses(self, batch: Inversion, stage: Stage) -> dict[str, Tensor]:
-        attempt = self._attempt(batch)
+        rendered = self._render_edit(batch)
         weights = self.config.weights()
-        return {name: weights[name] * term(self, attempt).mean() for name, term in TERMS.items() if weights.get(name)}
+        return {name: weights[name] * term(self, rendered).mean() for name, term in TERMS.items() if weights.get(name)}
 
     @torch.no_grad()
     def edit(
@@ -119,7 +119,7 @@ class PromptEditor(Editor):
         seed: int = 0,
         limits: Limits = UNLIMITED,
     ) -> Edit:
-        """Blend the edit at `strength` into each sample. `seed` is unused: nothing here is drawn."""
+        """Blend the edit at `strength` into each sample. `seed` is not used, because nothing is random."""
         check_prompts(prompts, len(inversion.keys))
         self.check(prompts)
         masks = self.region(inversion, self.models.generator)
@@ -133,60 +133,60 @@ class PromptEditor(Editor):
             raise ValueError(f"fitted for {self.prompt}, not for {', '.join(others)}; fit one editor per prompt")
 
     def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
-        """The styles of the edit in the whole image, and delta_BLD as Attempt has it."""
+        """The edited styles of the whole image, and delta_BLD of RenderedEdit."""
         raise NotImplementedError
 
-    def _attempt(self, batch: Inversion) -> Attempt:
-        """Both images as two renders: in one batch of twice the size, Ibar* would pay for a second branch as well."""
+    def _render_edit(self, batch: Inversion) -> RenderedEdit:
+        """I* and Ibar*, rendered one after the other: in one batch, Ibar* would have two branches as well."""
         generator = self.models.generator
         masks = self.region(batch, generator)
         edited, delta_BLD = self.edited(batch)
         images = [generator.render(edited).clamp(-1, 1)]
         if masks is not None:
             images.insert(0, generator.render(generator.styles(batch.ws_BLD), edited, masks).clamp(-1, 1))
-        return Attempt(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
+        return RenderedEdit(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
 
-    def forget(self) -> None:
-        """Drop the embeddings of unedited images: samples of another source may bear the same keys."""
-        self.unedited_clip = SourceRows.image(self.models.clip.image)
-        self.unedited_identity = SourceRows.image(self.models.identity)
+    def clear_cache(self) -> None:
+        """Drop the embeddings of unedited images: samples of another source may have the same keys."""
+        self.unedited_clip = SourceCache.of_images(self.models.clip.image)
+        self.unedited_identity = SourceCache.of_images(self.models.identity)
 
 
-def clip_term(editor: PromptEditor, attempt: Attempt) -> Tensor:
+def clip_term(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
     text_1E = editor.models.clip.text([editor.prompt.target])
-    return losses.lacking(losses.clip_distance(attempt.embedding_BE, text_1E), editor.config.clip_enough)
+    return losses.hinge(losses.clip_distance(rendered.embedding_BE, text_1E), editor.config.clip_enough)
 
 
-def directional_term(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    source_BE = editor.unedited_clip(attempt.batch).repeat(len(attempt.images), 1)
+def directional_term(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    source_BE = editor.unedited_clip(rendered.batch).repeat(len(rendered.images), 1)
     towards_1E = editor.models.clip.direction([editor.prompt])
-    distance_B = losses.clip_directional(attempt.embedding_BE, source_BE, towards_1E)
-    return losses.lacking(distance_B, editor.config.directional_enough)
+    distance_B = losses.clip_directional(rendered.embedding_BE, source_BE, towards_1E)
+    return losses.hinge(distance_B, editor.config.directional_enough)
 
 
-def _l2(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    return losses.latent_l2(attempt.delta_BLD)
+def _l2(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    return losses.latent_l2(rendered.delta_BLD)
 
 
-def _identity(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    edited_BI = editor.models.identity(attempt.images[0])
-    return losses.identity_distance(edited_BI, editor.unedited_identity(attempt.batch))
+def _identity(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    edited_BI = editor.models.identity(rendered.images[0])
+    return losses.identity_distance(edited_BI, editor.unedited_identity(rendered.batch))
 
 
-def _area(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    return losses.area(attempt.masks)
+def _area(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    return losses.area(rendered.masks)
 
 
-def _total_variation(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    return losses.total_variation(attempt.masks)
+def _total_variation(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    return losses.total_variation(rendered.masks)
 
 
-def _keep(editor: PromptEditor, attempt: Attempt) -> Tensor:
-    mask_B1HW = claimed(attempt.masks, editor.models.image_size)
-    return losses.disturbance(attempt.images[0], attempt.batch.recon_BCHW, mask_B1HW)
+def _keep(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    mask_B1HW = image_mask(rendered.masks, editor.models.image_size)
+    return losses.change_outside_mask(rendered.images[0], rendered.batch.recon_BCHW, mask_B1HW)
 
 
-TERMS: Mapping[str, Callable[[PromptEditor, Attempt], Tensor]] = {
+TERMS: Mapping[str, Callable[[PromptEditor, RenderedEdit], Tensor]] = {
     "clip": clip_term,
     "directional": directional_term,
     "l2": _l2,
@@ -195,4 +195,4 @@ TERMS: Mapping[str, Callable[[PromptEditor, Attempt], Tensor]] = {
     "total_variation": _total_variation,
     "keep": _keep,
 }
-"""Every loss term by the name of its weight: per-sample values of one attempt, unweighted."""
+"""Every loss term by the name of its weight: unweighted values per sample and image."""

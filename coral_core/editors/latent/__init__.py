@@ -1,1 +1,1 @@
-"""Latent slots and their statistics: what an edit changes."""
+"""Latent slots (directions and mappers in W+), and statistics of latents."""

@@ -1,8 +1,8 @@
-"""What to change: latent edits in W+, in deviations of w.
+"""The latent slot: latent edits in W+, in standard deviations of w.
 
 Papers: CoralStyleCLIP (arXiv 2303.05031) for the global direction; StyleCLIP (arXiv 2103.17249, its public
-mapper/latent_mappers.py) for the mapper. The slot's contract is forward(ws_BLD) -> delta_BLD. Nothing here knows the
-scale of w: the editor measures it (spread.py).
+mapper/latent_mappers.py) for the mapper. The interface of a slot is forward(ws_BLD) -> delta_BLD. The editor measures
+the scale of w and applies it to delta (whitening.py).
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from coral_core.nets.layers import EqualLinear, pixel_norm
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}
-"""Rows of W+ per level. Which resolution a row feeds does not depend on the generator's depth (row 3 ends with the
+"""Rows of W+ per level. The resolution of a row does not depend on the depth of the generator (row 3 ends with the
 toRGB of 8 px, row 7 with that of 32 px), so StyleCLIP's boundaries for 18 rows hold for every depth: coarse is 4 and
-8 px, medium 16 and 32 px, fine the rest. A small generator lacks the finer levels."""
+8 px, medium 16 and 32 px, fine the rest. A small generator does not have the finer levels."""
 
 RESIDUAL_SCALE = 0.1
+"""Factor of a mapper's output, as published."""
 
 
 class GlobalDirection(nn.Module):
-    """delta = D, the same for every image. D starts at zero: an unfitted direction edits nothing."""
+    """delta = D, the same for every image. D starts at zero: a direction that is not fitted edits nothing."""
 
     open_L1: Tensor
 
@@ -37,9 +38,9 @@ class GlobalDirection(nn.Module):
 
 
 class LevelMapper(nn.Module):
-    """delta = 0.1 M(w), one block M per level; rows of a level that is switched off get zero.
+    """delta = 0.1 M(w), one block M per level; delta is zero in rows of levels that are switched off.
 
-    Weights start random as published, so an unfitted mapper already moves images a little.
+    Weights start random as published, so a mapper that is not fitted already changes images a little.
     """
 
     def __init__(self, num_ws: int, w_dim: int, levels: Collection[str] = tuple(LEVELS)) -> None:
@@ -57,8 +58,8 @@ class LevelMapper(nn.Module):
 class MapperBlock(nn.Sequential):
     """Pixel norm over the ROWS of a level (dim 1), then four equalised layers. [B, rows, D] -> [B, rows, D].
 
-    The published code means the channels but normalises dim 1, and its weights were trained that way: keep it, or
-    released mappers do something else. The output of a row therefore depends on the other rows of its level.
+    The published code intends to normalise the channels but normalises dim 1, and its weights were trained that way.
+    This is kept, because released mappers need it. The output of a row thus depends on the other rows of its level.
     """
 
     def __init__(self, w_dim: int) -> None:
@@ -70,7 +71,7 @@ class MapperBlock(nn.Sequential):
 
 
 def level_rows(num_ws: int, levels: Collection[str]) -> dict[str, slice]:
-    """The rows of each chosen level that a generator of this depth has."""
+    """The rows of each chosen level, cut to the number of rows; levels without rows are left out."""
     bounds = {name: slice(*LEVELS[name].indices(num_ws)[:2]) for name in LEVELS if name in levels}
     return {name: rows for name, rows in bounds.items() if rows.start < rows.stop}
 

@@ -1,9 +1,10 @@
-"""Where in latent space a text probably points: w as a linear function of the CLIP embedding, over generator samples.
+"""The latent direction of a text, by a ridge regression of w on CLIP embeddings (the option `guess` of methods).
 
-With samples w_i = f(z_i), their images' embeddings e_i and ridge regression of w on e (both centred, w in standard
-deviations), a direction d between two texts guesses the latent direction d @ B. No gradient runs through generator or
-CLIP, so a guess stays among the latents that the generator was trained on; it is rough, and the same for every image.
-Our own; the idea of a map from CLIP residuals to latent residuals is CSLA's (arXiv 2210.04506).
+With samples w_i = f(z_i), their images' embeddings e_i and the slopes B of the ridge regression of w on e (both
+centred, w in standard deviations), the estimated latent direction of a direction d between two texts is d @ B. No
+gradient through generator or CLIP is used, so the estimate stays near the latents that the generator was trained on;
+it is inaccurate, and the same for every image. Our own; the idea of a map from CLIP residuals to latent residuals is
+CSLA's (arXiv 2210.04506).
 """
 
 from __future__ import annotations
@@ -21,45 +22,45 @@ from coral_core.precision import Precision, autocast
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
-GUESS_STEPS = (0.0, 0.35, 0.7, 1.0, 1.4)
-"""How far a guess may be followed, in standard deviations of w."""
+STEP_LENGTHS = (0.0, 0.35, 0.7, 1.0, 1.4)
+"""The lengths of a start along the estimated direction that are tried, in standard deviations of w."""
 RIDGE = 0.5
-"""Weight of the ridge, in mean variances of an embedding's coordinate."""
+"""Weight of the ridge, relative to the mean variance of a coordinate of an embedding."""
 
 
 @dataclass(frozen=True)
-class LatentGuess:
-    """Measured on one generator and one CLIP; in standard deviations of w."""
+class TextRegression:
+    """The regression of w on CLIP embeddings for one generator and one CLIP."""
 
-    unit_D: Tensor  # standard deviation of w
-    slope_ED: Tensor
+    std_D: Tensor  # standard deviation of w
+    slope_ED: Tensor  # in standard deviations of w
 
     @classmethod
     @torch.no_grad()
-    def measured(cls, models: Models, samples: int, precision: Precision) -> LatentGuess:
-        """From so many samples, always the same ones."""
+    def measure(cls, models: Models, samples: int, precision: Precision) -> TextRegression:
+        """From `samples` generator samples, the same ones in every call."""
         draw = torch.Generator().manual_seed(0)
         z_NZ = torch.randn(samples, models.generator.z_dim, generator=draw).to(models.device)
-        found = [_embedded(models, z_BZ, precision) for z_BZ in z_NZ.split(SAMPLE_BATCH)]
+        found = [_latents_and_embeddings(models, z_BZ, precision) for z_BZ in z_NZ.split(SAMPLE_BATCH)]
         return cls.of(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     @classmethod
     @torch.no_grad()
-    def of(cls, w_ND: Tensor, e_NE: Tensor) -> LatentGuess:
-        """From latents and the embeddings of their images."""
+    def of(cls, w_ND: Tensor, e_NE: Tensor) -> TextRegression:
+        """From latents and the CLIP embeddings of their images."""
         w_ND, e_NE = w_ND.double(), e_NE.double()
-        unit_D = w_ND.std(0, correction=0).clamp_min(1e-6)
-        x_NE, y_ND = e_NE - e_NE.mean(0), (w_ND - w_ND.mean(0)) / unit_D
-        return cls(unit_D.float(), ridge(x_NE, y_ND, RIDGE).float())
+        std_D = w_ND.std(0, correction=0).clamp_min(1e-6)
+        x_NE, y_ND = e_NE - e_NE.mean(0), (w_ND - w_ND.mean(0)) / std_D
+        return cls(std_D.float(), ridge(x_NE, y_ND, RIDGE).float())
 
-    def towards(self, direction_BE: Tensor) -> Tensor:
-        """The latent direction of each CLIP direction, of root mean square one. [B, D]"""
-        guess_BD = direction_BE.float() @ self.slope_ED
-        return guess_BD / guess_BD.square().mean(1, keepdim=True).sqrt().clamp_min(1e-9)
+    def latent_direction(self, direction_BE: Tensor) -> Tensor:
+        """The latent direction of each CLIP direction, scaled to a root mean square of 1. [B, D]"""
+        latent_BD = direction_BE.float() @ self.slope_ED
+        return latent_BD / latent_BD.square().mean(1, keepdim=True).sqrt().clamp_min(1e-9)
 
 
-def _embedded(models: Models, z_BZ: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
-    """(w_BD, e_BE) of generator samples."""
+def _latents_and_embeddings(models: Models, z_BZ: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+    """(w_BD, e_BE) of generator samples: latents, and the CLIP embeddings of their images."""
     ws_BLD = models.generator.map(z_BZ)
     with autocast(z_BZ.device, precision):
         image_BCHW = models.generator.render(models.generator.styles(ws_BLD)).clamp(-1, 1)

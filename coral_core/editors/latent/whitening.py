@@ -1,13 +1,13 @@
-"""How far latents differ from each other: the unit in which an edit is measured.
+"""The covariance of latents, which gives the unit of an edit.
 
     S^(1/2) = V diag(s) V^T + diag(FLOOR * sigma)
-with V, s the directions and deviations in which the W+ of the training source differ most, all layers and channels
-together, and sigma the standard deviation of each channel. An edit delta moves the latents by S^(1/2) delta, so that
-steps of one size are equally plausible in every direction, and channels and layers that belong together move together.
+with V, s the principal directions and standard deviations of W+ over the training source, all layers and channels
+together, and sigma the standard deviation of each channel. An edit delta changes the latents by S^(1/2) delta, so that
+steps of one size are equally plausible in every direction, and correlated channels and layers change together.
 
-Deviation: StyleCLIP and CoralStyleCLIP edit in raw units of w. Measured in these, learning rates and weights carry
-over from one generator to another, and an edit stays among the latents of real images instead of finding one that only
-CLIP takes for what was asked. An unmeasured spread is the identity, as published mappers want it.
+Deviation: StyleCLIP and CoralStyleCLIP edit in raw units of w. With the unit used here, learning rates and weights can
+be reused for another generator, and an edit stays near the latents of real images instead of reaching one that matches
+the text for CLIP only. A Whitening that was not measured is the identity, which published mappers need.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 RANK = 192
-"""Directions that are kept."""
+"""Number of principal directions that are kept."""
 FLOOR = 0.1
-"""Share of a channel's own deviation in which it may move against all correlations."""
+"""Share of a channel's own standard deviation by which it can change independently of the correlations."""
 
 
 class Whitening(nn.Module):
-    """delta_BLD in deviations of the source -> the change of ws_BLD."""
+    """delta_BLD in standard deviations of the source -> the change of ws_BLD."""
 
     directions_KLD: Tensor
     deviations_K: Tensor
@@ -35,7 +35,7 @@ class Whitening(nn.Module):
         self.register_buffer("floor_D", torch.ones(w_dim))
 
     def measure(self, ws_BLD: Tensor) -> None:
-        """Take the spread of these latents. ValueError for a single one, which has none."""
+        """Take the covariance of these latents. ValueError for fewer than two."""
         count = len(ws_BLD)
         if count < 2:
             raise ValueError(f"a fit needs the spread of its source; {count} sample has none, give hundreds")

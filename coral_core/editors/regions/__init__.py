@@ -1,1 +1,1 @@
-"""Region slots: where an edit may act."""
+"""Region slots: the masks of where an edit may act."""

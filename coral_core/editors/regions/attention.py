@@ -1,11 +1,11 @@
-"""Regions that a small network finds in the generator's own features.
+"""Regions that a small network computes from the features of the generator.
 
 Paper: CoralStyleCLIP (arXiv 2303.05031), convolutional attention: m_l = sigmoid(conv(lrelu(conv(f_l)))), f_l the
 ORIGINAL features of convolution l, both convolutions 1x1.
 
-Deviation: the input channels are standardised by means and deviations of the training source (kept in the artifact). It
-is the same family of functions, since a 1x1 convolution absorbs it, but every layer starts near one half and learns at
-one pace, whatever the scale of its features.
+Deviation: the input channels are standardised by means and standard deviations of the training source (stored in the
+artifact). A 1x1 convolution can represent the same scaling, so the family of functions is the same, but every layer
+starts near 0.5 and learns equally fast whatever the scale of its features.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ConvAttention(Region):
 
 
 class LayerAttention(nn.Module):
-    """[B,C,H,W] -> [B,1,H,W] in (0,1), near one half at the start so that both branches of the blend learn."""
+    """[B,C,H,W] -> [B,1,H,W] in (0,1), near 0.5 at the start so that both branches of the blend get gradients."""
 
     mean_C: Tensor
     std_C: Tensor
@@ -69,7 +69,7 @@ class LayerAttention(nn.Module):
         return torch.sigmoid(self.select(F.leaky_relu(self.reduce(standard_BCHW), 0.2)).float())
 
     def standardise(self, feature_BCHW: Tensor) -> None:
-        """Measure the channels; a dead one keeps a deviation of one."""
+        """Take means and standard deviations of the channels; a channel that does not vary keeps a deviation of 1."""
         std_C, mean_C = torch.std_mean(feature_BCHW.float(), (0, 2, 3), correction=0)
         self.mean_C.copy_(mean_C)
         self.std_C.copy_(torch.where(std_C > 1e-6, std_C, 1.0))

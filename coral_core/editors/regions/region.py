@@ -1,8 +1,8 @@
-"""Where to change: one soft mask per convolution of the generator.
+"""The region slot: one soft mask per convolution of the generator.
 
-Paper: CoralStyleCLIP (arXiv 2303.05031). The slot's contract: of(models) makes a region that has learned nothing;
+Paper: CoralStyleCLIP (arXiv 2303.05031). Interface of a region: of(models) makes one that is not fitted;
 forward(inversion, generator) -> Masks, or None for the whole image; prepare(source, generator) may take statistics of
-the training source before a fit. Those that learn are in attention.py and segments.py.
+the training source before a fit. Regions with parameters are in attention.py and segments.py.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from coral_core.bundle.models import Models
     from coral_core.nets.stylegan2 import Generator
 
-CLAIM_SIZE = 16
-"""Pixels from which on a layer's mask says where an edit acts; coarser layers only say that it does."""
-PREPARE_LEAST, PREPARE_MOST = 4, 64
-PREPARE_PIXELS = PREPARE_MOST * 64**2
-"""Samples of the training source, and their pixels, for statistics of its features: all maps are in memory at once."""
+IMAGE_MASK_MIN_SIZE = 16
+"""Pixels per side from which a layer's mask counts for the mask of the image; coarser masks are too imprecise."""
+STATISTICS_MIN_SAMPLES, STATISTICS_MAX_SAMPLES = 4, 64
+STATISTICS_PIXELS = STATISTICS_MAX_SAMPLES * 64**2
+"""Samples of the training source that statistics of features use, and their total number of pixels. It is limited
+because the feature maps of all of them are in memory at once."""
 
 
 class Region(nn.Module):
-    """Slot: where an edit may act."""
+    """Base class of region slots: where an edit may act."""
 
     @classmethod
     def of(cls, models: Models) -> Region:
-        """One whose sizes are those of the models, and which has learned nothing yet."""
+        """A region that is not fitted, with the sizes of the models."""
         return cls()
 
     def prepare(self, source: Inversion, generator: Generator) -> None:
-        """Statistics of the training source, if the region needs any."""
+        """Take statistics of the training source, if the region needs any."""
 
     def forward(self, inversion: Inversion, generator: Generator) -> Masks | None:
         raise NotImplementedError
@@ -51,21 +52,21 @@ class WholeImage(Region):
 def statistics_source(source: Inversion) -> Tensor:
     """The latents of the first samples, as many as fit in PREPARE_PIXELS. [B,L,D]"""
     pixels = source.image_BCHW[0, 0].numel()
-    return source.ws_BLD[: min(max(PREPARE_PIXELS // pixels, PREPARE_LEAST), PREPARE_MOST)]
+    return source.ws_BLD[: min(max(STATISTICS_PIXELS // pixels, STATISTICS_MIN_SAMPLES), STATISTICS_MAX_SAMPLES)]
 
 
 @torch.no_grad()
 def plain_features(generator: Generator, ws_BLD: Tensor) -> list[Tensor]:
-    """The unedited pass: the output of every convolution."""
+    """The output [B, C_l, H_l, W_l] of every convolution in the unedited render."""
     features: list[Tensor] = []
     generator.render(generator.styles(ws_BLD), features=features)
     return features
 
 
-def claimed(masks: Masks, size: int) -> Tensor:
-    """Maximum over the masks of 16 px and finer, bilinearly enlarged. [B,1,size,size].
+def image_mask(masks: Masks, size: int) -> Tensor:
+    """The mask of the image: maximum over the layer masks of 16 px and finer, enlarged bilinearly. [B,1,size,size].
 
-    A generator below 16 px claims with its finest layer.
+    When all layers are below 16 px, the mask of the finest one.
     """
-    fine = [mask_B1HW for mask_B1HW in masks if mask_B1HW.shape[-1] >= CLAIM_SIZE] or [masks[-1]]
+    fine = [mask_B1HW for mask_B1HW in masks if mask_B1HW.shape[-1] >= IMAGE_MASK_MIN_SIZE] or [masks[-1]]
     return torch.stack([resize(mask_B1HW, size) for mask_B1HW in fine]).amax(0)

@@ -1,1 +1,1 @@
-"""StyleCLIP's optimisation and global directions."""
+"""StyleCLIP's latent optimisation and global directions."""

@@ -1,17 +1,19 @@
-"""What every style channel does to CLIP's view of an image: relevance [C, E], a direction in CLIP per channel.
+"""Relevance [C, E]: for every style channel, the direction in CLIP space in which it changes an image.
 
 C counts the style channels of a generator in synthesis order, convolutions and toRGBs. Two ways to measure:
 
-"channels", as published (StyleCLIP, arXiv 2103.17249, section 6): in a few images channel c is set to mean +- REACH
-standard deviations, and relevance_c is the mean of the normalised differences of their embeddings, normalised. The
-published code leaves the channels it has visited at their mean; here each is put back before the next one moves.
+"channels", as published (StyleCLIP, arXiv 2103.17249, section 6): in a few images channel c is set to mean +-
+PERTURBATION standard deviations, and relevance_c is the mean of the normalised differences of their embeddings,
+normalised. The published code leaves the channels that it has measured at their mean; here each one is restored before
+the next one is changed.
 
 "samples", our own: the slope of a ridge regression of s_c (in standard deviations) on the embedding e, both centred,
-over all samples of the source. It takes seconds instead of minutes, sees channels move together as they do in real
-latents, and weighs them by how well they follow the embedding. In a small generator, where one thing is spread over
-many channels, single channels at five deviations leave what it was trained on and say little: on the dev prompts (up to
-16 scenes each) 56 % judged success as published, 67 % by samples, 81 % by samples with toRGB channels. It correlates
-and does not intervene: a channel that follows another one counts although it may change nothing.
+over all samples of the source. It takes seconds instead of minutes, measures channels that vary together as they do in
+real latents, and weights them by their correlation with the embedding. In a small generator one attribute depends on
+many channels; a single channel at five standard deviations is outside the training distribution and shows little: on
+the dev prompts (up to 16 scenes each) 56 % judged success as published, 67 % by samples, 81 % by samples with toRGB
+channels. It measures correlation and not effect: a channel that is correlated with another one counts although it may
+change nothing.
 """
 
 from __future__ import annotations
@@ -32,81 +34,83 @@ from coral_core.types import Inversion, Styles
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
-REACH = 5.0
-"""How far a channel is moved, in its standard deviations."""
+PERTURBATION = 5.0
+"""Change of a channel in the perturbation method, in its standard deviations."""
 RIDGE = 3.0
-"""Weight of the ridge, in mean variances of an embedding's coordinate."""
-DEAD = 1e-6
-"""A channel of a smaller standard deviation does not vary, and an embedding that moves less does not move."""
+"""Weight of the ridge, relative to the mean variance of a coordinate of an embedding."""
+EPSILON = 1e-6
+"""Smaller standard deviations of a channel, and smaller lengths of a change of an embedding, count as zero."""
 BATCH = 32
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """What a relevance is measured on."""
+class RelevanceInputs:
+    """The data that relevance is measured on."""
 
     models: Models
     source: Inversion
     mean_C: Tensor  # of the styles of the source
-    std_C: Tensor
+    std_C: Tensor  # of the styles of the source
     config: FitConfig
-    images: int  # in which single channels are moved
+    images: int  # number of images in which single channels are changed
     progress: Progress | None
 
-    def embedded(self, styles: Styles) -> Tensor:
-        """CLIP of the images of some styles."""
+    def embed(self, styles: Styles) -> Tensor:
+        """CLIP embeddings of the images of styles. [B,E]"""
         with autocast(self.source.ws_BLD.device, self.config.precision):
             return self.models.clip.image(self.models.generator.render(styles).clamp(-1, 1)).float()
 
-    def tell(self, done: int, total: int) -> None:
-        """Pass on how far it is; there is no loss to tell."""
+    def report(self, done: int, total: int) -> None:
+        """Report progress; there are no losses."""
         if self.progress is not None:
             self.progress(done, total, {})
 
 
-def of_channels(measuring: Measuring) -> Tensor:
-    """As published; rows of length one, zero where a channel changes nothing."""
-    plain = measuring.models.generator.styles(measuring.source.ws_BLD[: measuring.images])
+def relevance_by_perturbation(inputs: RelevanceInputs) -> Tensor:
+    """Relevance as published. [C,E], rows of length 1, or zero where a channel changes nothing."""
+    plain = inputs.models.generator.styles(inputs.source.ws_BLD[: inputs.images])
     widths = [style_BC.shape[1] for style_BC in plain]
-    reach_C = REACH * measuring.std_C
-    highs, lows = ((measuring.mean_C + sign * reach_C).split(widths) for sign in (1, -1))
+    offset_C = PERTURBATION * inputs.std_C
+    highs, lows = ((inputs.mean_C + sign * offset_C).split(widths) for sign in (1, -1))
     rows: list[Tensor] = []
     for entry, width in enumerate(widths):
         for channel in range(width):
             up_BE, down_BE = (
-                measuring.embedded(with_channel(plain, entry, channel, values[entry][channel]))
-                for values in (highs, lows)
+                inputs.embed(with_channel(plain, entry, channel, values[entry][channel])) for values in (highs, lows)
             )
             rows.append(unit(unit(up_BE - down_BE).mean(0)))
-            measuring.tell(len(rows), sum(widths))
+            inputs.report(len(rows), sum(widths))
     return torch.stack(rows)
 
 
-def of_samples(measuring: Measuring) -> Tensor:
-    """By regression; the longest row has length one."""
-    embedded, styles = [], []
-    for ws_BLD in measuring.source.ws_BLD.split(BATCH):
-        part = measuring.models.generator.styles(ws_BLD)
-        embedded.append(measuring.embedded(part))
+def relevance_by_regression(inputs: RelevanceInputs) -> Tensor:
+    """Relevance by regression. [C,E], the longest row has length 1."""
+    embed, styles = [], []
+    for ws_BLD in inputs.source.ws_BLD.split(BATCH):
+        part = inputs.models.generator.styles(ws_BLD)
+        embed.append(inputs.embed(part))
         styles.append(torch.cat(part, dim=1))
-        measuring.tell(sum(map(len, styles)), len(measuring.source.keys))
-    e_NE, s_NC = torch.cat(embedded).double(), torch.cat(styles).double()
-    y_NC = (s_NC - s_NC.mean(0)) / measuring.std_C.double().clamp_min(DEAD)
-    slope_EC = ridge(e_NE - e_NE.mean(0), torch.where(measuring.std_C > DEAD, y_NC, 0.0), RIDGE)
-    return (slope_EC.T / slope_EC.norm(dim=0).max().clamp_min(DEAD)).float()
+        inputs.report(sum(map(len, styles)), len(inputs.source.keys))
+    e_NE, s_NC = torch.cat(embed).double(), torch.cat(styles).double()
+    y_NC = (s_NC - s_NC.mean(0)) / inputs.std_C.double().clamp_min(EPSILON)
+    slope_EC = ridge(e_NE - e_NE.mean(0), torch.where(inputs.std_C > EPSILON, y_NC, 0.0), RIDGE)
+    return (slope_EC.T / slope_EC.norm(dim=0).max().clamp_min(EPSILON)).float()
 
 
-RELEVANCE: Mapping[str, Callable[[Measuring], Tensor]] = {"samples": of_samples, "channels": of_channels}
-"""Every way to measure, by the name that an option gives it."""
+RELEVANCE: Mapping[str, Callable[[RelevanceInputs], Tensor]] = {
+    "samples": relevance_by_regression,
+    "channels": relevance_by_perturbation,
+}
+"""Both ways to measure, by the value of the option `relevance`."""
 
 
 def with_channel(styles: Styles, entry: int, channel: int, value: Tensor) -> Styles:
-    """A copy with one channel of one entry set to a value in all images."""
+    """A copy of the styles in which one channel of one layer has the same value in all images."""
     changed_BC = styles[entry].clone()
     changed_BC[:, channel] = value
     return (*styles[:entry], changed_BC, *styles[entry + 1 :])
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length one along the last dimension; those that are next to nothing become zero."""
-    return torch.where(vectors.norm(dim=-1, keepdim=True) > DEAD, F.normalize(vectors, dim=-1), 0.0)
+    """Vectors scaled to length 1 along the last dimension; vectors shorter than EPSILON become zero."""
+    return torch.where(vectors.norm(dim=-1, keepdim=True) > EPSILON, F.normalize(vectors, dim=-1), 0.0)

@@ -1,8 +1,9 @@
-"""Slightly different views of an image, so that CLIP is convinced by what an image shows and not by single pixels.
+"""Random views of an image, so that an optimisation cannot raise CLIP's similarity by patterns of single pixels.
 
-A latent optimised against one view of a small CLIP ends in patterns that only this CLIP reads. Shifted, scaled and
-noisy views (as FuseDream, arXiv 2112.01573, and StyleGAN-NADA do) leave it what every view shows. Resampling is two
-matrix products per image: differentiable, and deterministic on every device, which the gradient of grid_sample is not.
+A latent optimised against one view for a small CLIP ends in patterns that only this CLIP matches with the text.
+Shifted, scaled and noisy views (as in FuseDream, arXiv 2112.01573, and StyleGAN-NADA) keep what all views have in
+common. Resampling is two matrix products per image: differentiable, and deterministic on every device, which the
+gradient of grid_sample is not.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from coral_core.types import SampleRng
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """How far the views of an image go; 0 everywhere is the image as it is."""
+    """The ranges of the random views; with 0 everywhere a view is the image itself."""
 
     shift: float  # largest shift, as a fraction of the side
     scale: float  # largest enlargement or reduction, as a fraction
-    noise: float  # standard deviation, pixels being in [-1,1]
+    noise: float  # standard deviation, images in [-1,1]
 
     def draw(self, image_BCHW: Tensor, rng: SampleRng) -> Tensor:
-        """The next view of each image, drawn from its own stream."""
+        """The next random view of each image, by its own random generator. [B,C,H,W], not clamped."""
         height, width = image_BCHW.shape[2:]
         amounts_B3 = (2 * rng.rand(3) - 1).to(image_BCHW.device)
         factor_B = 1 + self.scale * amounts_B3[:, 0]
@@ -37,7 +38,7 @@ class Views:
 
 
 def resampling(size: int, factor_B: Tensor, shift_B: Tensor) -> Tensor:
-    """Matrices [B, size, size] of a bilinear zoom about the centre and a shift in pixels; the border is repeated."""
+    """Matrices [B, size, size] of bilinear scaling about the centre and a shift in pixels; the border is repeated."""
     place_N = torch.arange(size, device=factor_B.device, dtype=torch.float32)
     centre = (size - 1) / 2
     source_BN = (place_N - centre) * factor_B[:, None] + centre + shift_B[:, None]

@@ -11,7 +11,7 @@ from coral_core.stages import Stage
 from coral_core.types import Inversion, Prompt
 
 
-def test_models_are_no_part_of_an_editor(models: Models) -> None:
+def test_models_are_not_in_the_state_dict_of_an_editor(models: Models) -> None:
     editor = Editor(models)
     assert not editor.state_dict()
     assert not list(editor.parameters())
@@ -26,7 +26,7 @@ def test_networks_that_would_train_are_refused(models: Models) -> None:
         Editor(replace(models, clip=torch.nn.Dropout()))  # type: ignore[arg-type]
 
 
-def test_what_a_method_does_not_have_says_so(models: Models, inversion: Inversion) -> None:
+def test_methods_that_are_not_implemented_say_so(models: Models, inversion: Inversion) -> None:
     editor = Editor(models)
     with pytest.raises(NotImplementedError, match="not fitted by gradients"):
         editor.stages()

@@ -1,4 +1,4 @@
-"""The identities every editor is held to, and the registry."""
+"""Properties of all editors, and the table of methods."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def of_scope(*scopes: FitScope) -> pytest.MarkDecorator:
 
 
 def resolved(method: str, **fit: Any) -> dict[str, Any]:
-    """Default options with a small fit, where there is one."""
+    """Default options, with a small fit for methods that are fitted."""
     small = {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}
     return spec(method).resolve({} if spec(method).scope is FitScope.IMAGE else {"fit": small})
 
 
 def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
-    """One that has learned nothing; what it builds upon, if it does, has learned from `source`, if there is one."""
+    """An editor that is not fitted; its base editor, if it has one, is fitted on `source`, if given."""
     prompt = RED if spec(method).scope is FitScope.PROMPT else None
     base = None
     if below := spec(method).base:
@@ -44,7 +44,7 @@ def build(method: str, models: Models, source: Inversion | None = None, **fit: A
 
 
 def fitted(method: str, models: Models, inversion: Inversion) -> Editor:
-    """A short fit, with everything fitted shaken so that no parameter is without effect."""
+    """An editor after a short fit, with noise on all parameters, so that each of them has an effect."""
     editor = build(method, models)
     if spec(method).scope is not FitScope.IMAGE:
         editor.fit(inversion, spec(method).fit_config(resolved(method)))
@@ -159,7 +159,7 @@ def test_a_fit_lowers_the_clip_loss(
 
 
 @every_method
-def test_building_draws_from_the_fits_seed_alone(method: str, models: Models) -> None:
+def test_initial_parameters_depend_on_the_seed_of_the_fit_only(method: str, models: Models) -> None:
     torch.manual_seed(1)
     first = build(method, models).state_dict()
     state = torch.random.get_rng_state()
@@ -182,7 +182,7 @@ def test_resolved_options_are_complete_json_and_stable(method: str) -> None:
 
 
 @every_method
-def test_options_that_edits_alone_read_need_no_other_fit(method: str) -> None:
+def test_options_that_only_edits_read_need_no_other_fit(method: str) -> None:
     complete = spec(method).resolve({})
     read = spec(method).fit_options(complete)
     assert set(spec(method).edit_options) == set(complete) - set(read)
@@ -190,7 +190,9 @@ def test_options_that_edits_alone_read_need_no_other_fit(method: str) -> None:
 
 
 @of_scope(FitScope.IMAGE)
-def test_what_is_not_fitted_takes_no_options_of_a_fit(method: str, models: Models, inversion: Inversion) -> None:
+def test_a_method_that_is_not_fitted_refuses_options_of_a_fit(
+    method: str, models: Models, inversion: Inversion
+) -> None:
     with pytest.raises(ValueError, match=f"{method}: fit is .*leave it out"):
         spec(method).resolve({"fit": {"steps": 3}})
     with pytest.raises(NotImplementedError, match="not fitted by gradients"):
@@ -211,7 +213,7 @@ def test_one_editor_serves_every_prompt(method: str, models: Models, inversion: 
 
 
 @of_scope(FitScope.PROMPT)
-def test_a_prompt_method_wants_its_prompt(method: str, models: Models) -> None:
+def test_a_method_that_is_fitted_per_prompt_needs_a_prompt(method: str, models: Models) -> None:
     with pytest.raises(ValueError, match=f"{method} is fitted per prompt"):
         spec(method).build(spec(method).resolve({}), None, models)
 

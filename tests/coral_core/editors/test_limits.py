@@ -21,7 +21,7 @@ every_method = pytest.mark.parametrize("method", EDITORS)
 
 
 def moved(method: str, models: Models, inversion: Inversion) -> Editor:
-    """The method after a short fit, where it has one, and everything that learns is somewhere."""
+    """An editor after a short fit (if the method has one), with noise on all parameters."""
     is_fitted = spec(method).scope is not FitScope.IMAGE
     options = spec(method).resolve({"fit": {"steps": 2, "batch_size": 2}} if is_fitted else {})
     base = moved(spec(method).base, models, inversion).requires_grad_(False) if spec(method).base else None
@@ -40,7 +40,7 @@ def red(editor: Editor, inversion: Inversion, limits: Limits = UNLIMITED) -> Edi
 
 
 def within(inversion: Inversion, value: float | Tensor) -> Inversion:
-    """The inversion with a user mask of one value, or of one picture for all samples."""
+    """The inversion with a user mask of one value, or with one mask for all samples."""
     return replace(inversion, user_mask_B1HW=torch.ones_like(inversion.image_BCHW[:, :1]) * value)
 
 
@@ -66,7 +66,7 @@ def assert_same(one: Edit, other: Edit) -> None:
 
 
 @every_method
-def test_what_limits_nothing_changes_no_bit(method: str, models: Models, inversion: Inversion) -> None:
+def test_limits_without_effect_change_no_bit(method: str, models: Models, inversion: Inversion) -> None:
     editor = moved(method, models, inversion)
     plain = editor.edit(inversion, [RED] * 4)
     every_layer = Limits(layers=tuple(range(len(models.generator.conv_sizes))))
@@ -97,7 +97,7 @@ def test_outside_the_user_mask_the_source_keeps_every_pixel(
 
 
 @every_method
-def test_a_user_mask_holds_for_its_own_sample(method: str, models: Models, inversion: Inversion) -> None:
+def test_a_user_mask_applies_to_its_own_sample(method: str, models: Models, inversion: Inversion) -> None:
     editor = moved(method, models, inversion)
     mixed = within(inversion, torch.tensor([0.0, 1.0, 0.0, 1.0]).view(4, 1, 1, 1))
     image_BCHW = red(editor, mixed).image_BCHW
@@ -106,8 +106,8 @@ def test_a_user_mask_holds_for_its_own_sample(method: str, models: Models, inver
 
 
 @every_method
-def test_layers_that_may_not_be_edited_are_not(method: str, models: Models, inversion: Inversion) -> None:
-    """The features of every layer before the first that may change are the unedited ones, and those after it move."""
+def test_layers_outside_the_limits_are_not_edited(method: str, models: Models, inversion: Inversion) -> None:
+    """The features of layers before the first allowed one are those of the unedited render; later ones change."""
     editor = moved(method, models, inversion)
     edit = red(editor, inversion, Limits(layers=(3, 5)))
     plain = red(editor, inversion)
@@ -127,7 +127,7 @@ def test_layers_that_may_not_be_edited_are_not(method: str, models: Models, inve
 
 
 @every_method
-def test_an_edit_of_coarse_layers_alone_is_seen_on_its_source(
+def test_an_edit_of_coarse_layers_only_is_visible_on_its_source(
     method: str, models: Models, inversion: Inversion
 ) -> None:
     edit = red(moved(method, models, inversion), inversion, Limits(layers=(0, 2)))
@@ -135,30 +135,30 @@ def test_an_edit_of_coarse_layers_alone_is_seen_on_its_source(
     assert not torch.equal(composite(edit, inversion, "source").image_BCHW, inversion.image_BCHW)
 
 
-def test_a_threshold_cuts_what_is_below_it_and_leaves_the_rest_as_it_is() -> None:
+def test_values_below_the_threshold_become_zero_and_others_stay() -> None:
     masks = random_masks()
     for mask, cut in zip(masks, limited(masks, Limits(threshold=0.4), blank(), SIZES) or (), strict=True):
         assert torch.equal(cut, mask * (mask >= 0.4))
 
 
-def test_a_threshold_takes_area_away_and_claims_less(models: Models, inversion: Inversion) -> None:
+def test_a_threshold_reduces_areas_and_mask(models: Models, inversion: Inversion) -> None:
     editor = moved("coral-direction-attention", models, inversion)
-    areas, claims = [], []
+    areas, means = [], []
     for threshold in (0.0, 0.3, 0.6, 0.9):
         edit = red(editor, inversion, Limits(threshold=threshold))
         assert torch.equal(edit.layer_areas_BL, losses.layer_areas(edit.masks))
         areas.append(edit.layer_areas_BL.mean().item())
-        claims.append(edit.mask_B1HW.mean().item())
+        means.append(edit.mask_B1HW.mean().item())
     assert areas == sorted(areas, reverse=True) and areas[-1] < 0.5 * areas[0]
-    assert claims == sorted(claims, reverse=True)
+    assert means == sorted(means, reverse=True)
 
 
-def test_an_editor_without_regions_has_nothing_to_cut(models: Models, inversion: Inversion) -> None:
+def test_a_threshold_does_not_change_an_editor_without_regions(models: Models, inversion: Inversion) -> None:
     edit = red(moved("styleclip-mapper", models, inversion), inversion, Limits(threshold=0.9))
     assert edit.masks == () and edit.mask_B1HW.eq(1).all()
 
 
-def test_a_user_mask_is_averaged_over_what_a_layers_pixel_covers_and_is_never_cut() -> None:
+def test_a_user_mask_is_averaged_per_layer_and_not_thresholded() -> None:
     user_HW = torch.zeros(16, 16)
     user_HW[:4, :2] = 1  # half of the first pixel at 4 px
     user_HW[8:, 8:] = 0.25
@@ -168,7 +168,7 @@ def test_a_user_mask_is_averaged_over_what_a_layers_pixel_covers_and_is_never_cu
     assert torch.equal(kept[3][2, 0], user_HW)
 
 
-def test_a_grey_user_mask_is_claimed_once(models: Models, inversion: Inversion) -> None:
+def test_a_grey_user_mask_is_applied_once_to_the_mask_of_the_image(models: Models, inversion: Inversion) -> None:
     edit = red(moved("styleclip-mapper", models, inversion), within(inversion, 0.5))
     assert edit.mask_B1HW.eq(0.5).all() and edit.layer_areas_BL.eq(0.5).all()
 
@@ -180,7 +180,7 @@ def test_a_threshold_out_of_range_is_refused(threshold: float) -> None:
 
 
 @every_method
-def test_a_layer_that_the_generator_lacks_is_refused(method: str, models: Models, inversion: Inversion) -> None:
+def test_a_layer_that_the_generator_does_not_have_is_refused(method: str, models: Models, inversion: Inversion) -> None:
     with pytest.raises(ValueError, match=r"layers has -1, 7; .* 0 \(4 px\), 1 \(8 px\), 2 \(8 px\).* 6 \(32 px\)$"):
         red(moved(method, models, inversion), inversion, Limits(layers=(7, -1, 2)))
 
@@ -191,7 +191,7 @@ def test_user_masks_of_another_shape_are_refused() -> None:
         limited(None, UNLIMITED, wrong, SIZES)
 
 
-def test_the_order_of_layers_is_no_matter() -> None:
+def test_the_order_of_layers_does_not_matter() -> None:
     assert Limits(layers=(5, 3, 3)) == Limits(layers=(3, 5))
 
 

@@ -1,4 +1,4 @@
-"""Shapes, ranges and gradients every small network promises, at more than one size."""
+"""Shapes, ranges and gradients of every small network, for several sizes."""
 
 import pytest
 import torch

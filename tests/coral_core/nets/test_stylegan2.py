@@ -53,7 +53,7 @@ def test_masks_of_ones_equal_the_plain_edit_and_zeros_return_the_original_bit_fo
     assert torch.equal(generator.render(styles, edited, masks_of(generator, 0.0)), generator.render(styles))
 
 
-def test_a_half_open_mask_changes_pixels_only_within_reach_of_the_mask() -> None:
+def test_a_mask_of_the_left_half_changes_pixels_only_there() -> None:
     generator = make()
     styles, edited = two_styles(generator)
     masks = list(masks_of(generator, 0.0))
@@ -86,7 +86,7 @@ def test_modulating_activations_equals_modulating_weights() -> None:
     torch.testing.assert_close(conv(x, style), blur_after_transpose(torch.cat(one_by_one)), atol=1e-5, rtol=1e-4)
 
 
-def test_truncation_pulls_towards_the_average_latent() -> None:
+def test_truncation_interpolates_towards_the_average_latent() -> None:
     generator = make()
     generator.w_avg.normal_()
     z = torch.randn(3, 6)
@@ -112,7 +112,7 @@ def test_the_same_latent_gives_the_same_bytes_in_any_batch() -> None:
         (lambda g, s: g.render(s, s, masks_of(g, 1.0)[1:]), "one mask per convolution"),
     ],
 )
-def test_wrong_arguments_say_what_is_wanted(edit: object, message: str) -> None:
+def test_wrong_arguments_are_refused_with_the_expected_shape(edit: object, message: str) -> None:
     generator = make()
     with pytest.raises(ValueError, match=message):
         edit(generator, two_styles(generator)[0])  # type: ignore[operator]

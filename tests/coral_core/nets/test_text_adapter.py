@@ -1,4 +1,4 @@
-"""The text-conditioned networks against the formulas of the paper, in plain tensor code."""
+"""The text-conditioned networks compared with the formulas of the paper in tensor code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seeded() -> Iterator[None]:
 
 
 def shaken(network: nn.Module, by: float = 0.5) -> nn.Module:
-    """Norms start as the identity and biases small: move all parameters, so that none is without effect."""
+    """Add noise to all parameters, so that each has an effect: norms start as the identity, biases are small."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -37,7 +37,7 @@ def modulation(channels: int) -> TapModulation:
 
 
 def restated(state: dict[str, Tensor], groups: int, tap_BCHW: Tensor, t_BE: Tensor) -> Tensor:
-    """One tap, as the paper's code computes it, from named weights and arithmetic alone."""
+    """One tap, computed as in the paper's code from the weights by name."""
     B, C, H, W = tap_BCHW.shape
     x = tap_BCHW / (tap_BCHW.square().mean(1, keepdim=True) + 1e-8).sqrt()
     padded = F.pad(x, (1, 1, 1, 1))
@@ -78,7 +78,7 @@ def test_a_modulated_tap_is_the_published_formula(channels: int, groups: int) ->
     assert expected.min() < 0 < expected.max()
 
 
-def test_texts_share_all_that_comes_before_them() -> None:
+def test_the_normalised_taps_do_not_depend_on_the_text() -> None:
     adapter = ClipAdapter((4, 6, 8), TEXT)
     shaken(adapter)
     convolved: list[int] = []
@@ -95,7 +95,7 @@ def test_texts_share_all_that_comes_before_them() -> None:
     assert not torch.allclose(edits[0][0], edits[1][0])
 
 
-def test_a_text_moves_each_sample_on_its_own() -> None:
+def test_a_text_changes_its_own_sample_only() -> None:
     network = modulation(6)
     tap_BCHW, t_BE = torch.randn(3, 6, 4, 4), torch.randn(3, TEXT)
     together = network(network.normalised(tap_BCHW), t_BE)
@@ -103,7 +103,7 @@ def test_a_text_moves_each_sample_on_its_own() -> None:
     torch.testing.assert_close(torch.cat(alone), together, rtol=1e-4, atol=1e-5)
 
 
-def test_half_precision_neither_overflows_nor_blurs_the_exponential() -> None:
+def test_the_exponential_is_computed_in_float32_under_autocast() -> None:
     network = modulation(8)
     last = network.gamma[3]
     assert isinstance(last, nn.Linear)
@@ -126,7 +126,7 @@ def test_half_precision_neither_overflows_nor_blurs_the_exponential() -> None:
 
 
 @pytest.mark.parametrize("num_ws", [6, 10])
-def test_the_remapper_leaves_the_first_and_the_last_layer_alone(num_ws: int) -> None:
+def test_the_remapper_gives_zero_for_the_first_and_the_last_layer(num_ws: int) -> None:
     remapper = ClipRemapper(num_ws, 9, TEXT)
     shaken(remapper)
     p_BLD = remapper(torch.randn(3, TEXT))
@@ -137,7 +137,7 @@ def test_the_remapper_leaves_the_first_and_the_last_layer_alone(num_ws: int) -> 
     assert (torch.cdist(rows_LD, rows_LD) + torch.eye(num_ws - 2)).min() > 0.1  # every layer has a network of its own
 
 
-def test_each_layer_reads_its_own_network() -> None:
+def test_each_layer_has_its_own_network() -> None:
     remapper, t_BE = ClipRemapper(6, 9, TEXT), torch.randn(2, TEXT)
     for layer, network in enumerate(remapper.layers, start=1):
         before = remapper(t_BE)
@@ -146,10 +146,10 @@ def test_each_layer_reads_its_own_network() -> None:
         assert moved_L.nonzero().flatten().tolist() == [layer]
 
 
-def test_a_share_is_nine_tenths_of_lambda_and_the_first_convolution_has_none() -> None:
+def test_blend_weights_are_nine_tenths_of_lambda_and_zero_for_the_first_convolution() -> None:
     remapper = ClipRemapper(10, 9, TEXT)  # 9 convolutions, the last w-layer feeding a toRGB alone
     assert remapper.lambdas.shape == (8,)
-    torch.testing.assert_close(remapper.shares(), torch.tensor([0.0] + [0.045] * 8))
+    torch.testing.assert_close(remapper.blend_weights(), torch.tensor([0.0] + [0.045] * 8))
     with torch.no_grad():
         remapper.lambdas.copy_(torch.linspace(0.1, 0.8, 8))
-    torch.testing.assert_close(remapper.shares(), 0.9 * torch.linspace(0.0, 0.8, 9))
+    torch.testing.assert_close(remapper.blend_weights(), 0.9 * torch.linspace(0.0, 0.8, 9))

@@ -1,4 +1,4 @@
-"""CLIPInverter's edits are the paper's formulas, and follow a text or a look."""
+"""CLIPInverter's edits follow the paper's formulas, for a text or a reference image."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ RED, BLUE = Prompt("red"), Prompt("blue")
 
 
 def build(models: Models, **options: float) -> ClipInverter:
-    """One that has learned nothing, always the same."""
+    """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return ClipInverter(models, ClipInverterConfig(**{"residual": 1.0, **options}))
 
 
 def ready(models: Models, source: Inversion, **options: float) -> ClipInverter:
-    """Measured on a source; adapter and remapper are random and each of a lambda of its own, so that all of it acts."""
+    """An editor with the statistics of a source, random weights and different lambdas: every part has an effect."""
     editor = build(models, **options)
     editor.prepare(source)
     editor.remapper.lambdas.data.copy_(torch.linspace(0.2, 0.9, len(editor.remapper.lambdas)))
@@ -41,7 +41,7 @@ def same(found: Sequence[Tensor], expected: Sequence[Tensor]) -> bool:
 
 @torch.no_grad()
 def residual(editor: ClipInverter, batch: Inversion, text_BE: Tensor) -> Tensor:
-    """w^ - w, as the module's docstring has it."""
+    """w^ - w by the formula in the module's docstring."""
     encoder, centred_BE = editor.models.encoder, text_BE - editor.text_mean_E
     taps = editor.adapter.normalised(encoder.body(batch.image_BCHW))
     base_B1D, offsets_BLD = encoder.heads(editor.adapter(taps, centred_BE / editor.text_std_E))
@@ -53,7 +53,7 @@ def residual(editor: ClipInverter, batch: Inversion, text_BE: Tensor) -> Tensor:
 def blended(
     editor: ClipInverter, batch: Inversion, text_BE: Tensor, adapted: float = 1.0, remapped: float = 1.0
 ) -> Styles:
-    """Latents blended layer by layer and pushed through the affine of each layer."""
+    """Latents blended per layer, then transformed by the affine of each layer."""
     generator, lambdas_L = editor.models.generator, editor.remapper.lambdas
     ws_BLD = batch.ws_BLD + adapted * residual(editor, batch, text_BE)
     p_BLD = editor.remapper((text_BE - editor.text_mean_E) / editor.text_std_E)
@@ -71,7 +71,7 @@ def blended(
 
 @pytest.mark.parametrize("strength", [0.4, 1.0])
 @pytest.mark.parametrize("options", [{}, {"residual": 0.5}, {"remapping": 0.3}, {"residual": 0.0, "remapping": 1.1}])
-def test_styles_are_affines_of_blended_latents_and_each_strength_scales_its_part(
+def test_styles_are_affines_of_blended_latents_and_each_strength_scales_one_residual(
     options: dict[str, float], strength: float, models: Models, inversion: Inversion
 ) -> None:
     editor = ready(models, inversion, **options)
@@ -90,15 +90,15 @@ def test_without_remapping_styles_are_those_of_the_adapted_latents(models: Model
     assert same(editor.styles(inversion, [RED] * 4), models.generator.styles(ws_BLD))
 
 
-def test_the_remapper_moves_convolutions_from_8_px_up_and_nothing_else(models: Models, inversion: Inversion) -> None:
+def test_the_remapper_changes_only_convolutions_from_8_px(models: Models, inversion: Inversion) -> None:
     with_it, without = (ready(models, inversion, remapping=share) for share in (1.0, 0.0))
     pairs = zip(*(editor.styles(inversion, [RED] * 4) for editor in (with_it, without)), strict=True)
-    sizes = zip(models.generator.conv_sites, models.generator.conv_sizes, strict=True)
+    sizes = zip(models.generator.conv_style_indices, models.generator.conv_sizes, strict=True)
     moved = [site for site, (a, b) in enumerate(pairs) if not torch.equal(a, b)]
     assert moved == [site for site, size in sizes if size >= 8]
 
 
-def test_many_prompts_share_what_a_batch_has_and_batches_share_nothing(
+def test_normalised_taps_are_computed_once_per_batch(
     models: Models, make_inversion: Callable[..., Inversion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     editor = ready(models, make_inversion(models))
@@ -116,7 +116,7 @@ def test_many_prompts_share_what_a_batch_has_and_batches_share_nothing(
     for (batch, text), styles in zip(wanted, expected, strict=True):
         found = editor.styles(batch, [Prompt(text)] * len(batch.keys))
         torch.testing.assert_close(found, styles, atol=1e-5, rtol=1e-5)
-    assert computed == [4, 5, 2, 2]  # once per batch, and each time for one that has no taps to know it by
+    assert computed == [4, 5, 2, 2]  # once per batch with taps, and in every call for a batch without
 
 
 def test_an_edit_is_the_same_with_and_without_taps(models: Models, inversion: Inversion) -> None:
@@ -128,7 +128,7 @@ def test_an_edit_is_the_same_with_and_without_taps(models: Models, inversion: In
 
 
 @pytest.mark.parametrize("origin", ["fitted", "loaded"])
-def test_another_adapter_is_seen_by_the_next_edit(origin: str, models: Models, inversion: Inversion) -> None:
+def test_the_next_edit_uses_changed_adapter_weights(origin: str, models: Models, inversion: Inversion) -> None:
     editor, other = ready(models, inversion), ready(models, inversion)
     tapped = replace(inversion, taps=models.encoder.body(inversion.image_BCHW))
     before = editor.edit(tapped, [RED] * 4).image_BCHW
@@ -141,32 +141,32 @@ def test_another_adapter_is_seen_by_the_next_edit(origin: str, models: Models, i
     assert torch.equal(after, untapped)
 
 
-def test_a_look_is_followed_in_place_of_the_text(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+def test_a_reference_image_replaces_the_text(models: Models, make_inversion: Callable[..., Inversion]) -> None:
     source = make_inversion(models, 40)
-    editor, seen_NE = ready(models, source), models.clip.image(source.recon_BCHW)
-    redness_N = seen_NE @ (models.clip.text(["red"]) - models.clip.text(["blue"]))[0]
-    reddest, bluest = (Prompt("no text", look=tuple(seen_NE[i].tolist())) for i in redness_N.sort().indices[[-1, 0]])
+    editor, image_NE = ready(models, source), models.clip.image(source.recon_BCHW)
+    redness_N = image_NE @ (models.clip.text(["red"]) - models.clip.text(["blue"]))[0]
+    reddest, bluest = (Prompt("no text", look=tuple(image_NE[i].tolist())) for i in redness_N.sort().indices[[-1, 0]])
     red_N3, blue_N3 = (editor.edit(source, [p] * 40).image_BCHW.mean((2, 3)) for p in (reddest, bluest))
     colour_3 = (red_N3 - blue_N3).mean(0)
     assert colour_3[0] > 0.05 > -0.05 > colour_3[2]
 
 
 @pytest.mark.parametrize("deviations", [0.0, 0.7])
-def test_a_look_as_far_from_the_mean_image_as_a_text_from_the_mean_text_asks_for_the_same(
+def test_an_image_and_a_text_with_equal_standardised_embeddings_give_the_same_edit(
     deviations: float, models: Models, inversion: Inversion
 ) -> None:
     editor = ready(models, inversion)
-    seen_NE, told_NE = models.clip.image(inversion.recon_BCHW), models.clip.text(["red", "blue", "a photo"])
+    image_NE, text_NE = models.clip.image(inversion.recon_BCHW), models.clip.text(["red", "blue", "a photo"])
     away_E = deviations * torch.tensor([1.0, -1.0, 1.0, 0.0, -1.0, 0.0, 1.0, 1.0])
-    stds = [each.std(0, correction=0) for each in (seen_NE, told_NE)]
-    seen_E, told_E = (torch.where(std_E > 1e-6, std_E, 1.0) for std_E in stds)
-    look_E = seen_NE.mean(0) + away_E * seen_E
-    text_E = told_NE.mean(0) + away_E * told_E
+    stds = [each.std(0, correction=0) for each in (image_NE, text_NE)]
+    std_image_E, std_text_E = (torch.where(std_E > 1e-6, std_E, 1.0) for std_E in stds)
+    look_E = image_NE.mean(0) + away_E * std_image_E
+    text_E = text_NE.mean(0) + away_E * std_text_E
     found = editor.styles(inversion, [Prompt("any", look=tuple(look_E.tolist()))] * 4)
     torch.testing.assert_close(found, blended(editor, inversion, text_E.expand(4, -1)), atol=1e-3, rtol=1e-3)
 
 
-def test_a_look_of_another_clip_is_refused(models: Models, inversion: Inversion) -> None:
+def test_a_reference_embedding_of_another_width_is_refused(models: Models, inversion: Inversion) -> None:
     editor, wrong = ready(models, inversion), Prompt("red", look=(0.6, 0.8, 0.0))
     for ask in (lambda: editor.check([wrong]), lambda: editor.edit(inversion, [RED, RED, RED, wrong])):
         with pytest.raises(ValueError, match="a look of 3 numbers; this CLIP's embeddings have 8"):
@@ -174,7 +174,7 @@ def test_a_look_of_another_clip_is_refused(models: Models, inversion: Inversion)
 
 
 @pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if not row.takes_reference])
-def test_methods_that_follow_no_look_say_so(method: str, models: Models, inversion: Inversion) -> None:
+def test_methods_without_reference_images_refuse_them(method: str, models: Models, inversion: Inversion) -> None:
     row, look = spec(method), Prompt("red", look=(1.0,) + (0.0,) * 7)
     prompt, base = (RED if row.scope is FitScope.PROMPT else None), (build(models) if row.base else None)
     editor = row.build(row.resolve({}), prompt, models, base)

@@ -1,4 +1,4 @@
-"""CLIPInverter's fit: two stages, captions of other images, a way back, and a critic that is thrown away."""
+"""CLIPInverter's fit: two stages, captions of other images, the cycle edit, and a discriminator that is not stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from coral_core.types import Inversion, Prompt
 
 
 def build(models: Models, **options: float) -> ClipInverter:
-    """One that has learned nothing, always the same."""
+    """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return ClipInverter(models, ClipInverterConfig(**{"residual": 1.0, **options}))  # type: ignore[arg-type]
@@ -26,7 +26,7 @@ def build(models: Models, **options: float) -> ClipInverter:
 def train(
     editor: ClipInverter, source: Inversion, size: int = 4, steps: int = 11, progress: Progress | None = None
 ) -> dict[str, Tensor]:
-    """A fit whose every 11th step is the remapper's."""
+    """A fit of which one step in 11 is the remapper's."""
     config = FitConfig(steps=steps, batch_size=size, settle=0.0, precision="float32")
     editor.fit(source, config, progress)
     return kept(editor)
@@ -59,7 +59,7 @@ def test_equal_fits_are_equal_to_the_bit(adversarial: float, models: Models, inv
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_batch_of_one_is_led_to_other_images_texts(models: Models, inversion: Inversion) -> None:
+def test_a_batch_of_one_is_edited_to_captions_of_other_images(models: Models, inversion: Inversion) -> None:
     editor = build(models, cycle=0.0, directional_enough=1.0, remapping=0.0, own_captions=True)
     train(editor, inversion, size=1)
     one, stage = take(inversion, slice(1, 2)), editor.stages()[0]  # its caption is "red", as every third one is
@@ -77,26 +77,26 @@ def test_a_batch_of_one_is_led_to_other_images_texts(models: Models, inversion: 
     assert all(any(term == pytest.approx(value, rel=1e-4) for term in led) for value in wanted)
 
 
-def test_the_critic_learns_acts_and_is_thrown_away(models: Models, inversion: Inversion) -> None:
+def test_the_discriminator_learns_has_an_effect_and_is_not_stored(models: Models, inversion: Inversion) -> None:
     plain, judged = build(models), build(models, adversarial=1.0)
-    critics: list[list[Tensor]] = []
+    discriminators: list[list[Tensor]] = []
 
     def watch(*_: object) -> None:
         own = {id(parameter) for parameter in judged.parameters()}
         trained = [parameter for group in judged.stages()[0].groups for parameter in group.parameters]
-        critics.append([parameter.detach().clone() for parameter in trained if id(parameter) not in own])
+        discriminators.append([parameter.detach().clone() for parameter in trained if id(parameter) not in own])
 
     first, second = train(plain, inversion), train(judged, inversion, progress=watch)
     assert first.keys() == second.keys()
     assert [name for name, _ in plain.named_parameters()] == [name for name, _ in judged.named_parameters()]
-    assert critics[0]
-    assert not any(torch.equal(a, b) for a, b in zip(critics[0], critics[9], strict=True))
+    assert discriminators[0]
+    assert not any(torch.equal(a, b) for a, b in zip(discriminators[0], discriminators[9], strict=True))
     assert all(not torch.equal(first[name], second[name]) for name in first if name.startswith("adapter."))
     assert "adversarial" in judged.losses(inversion, judged.stages()[0])
 
 
 @pytest.mark.parametrize("adversarial", [0.0, 1.0])
-def test_the_way_back_has_every_term_of_the_way_there(adversarial: float, models: Models, inversion: Inversion) -> None:
+def test_the_cycle_has_every_term_of_the_forward_edit(adversarial: float, models: Models, inversion: Inversion) -> None:
     names = {"directional", "clip", "identity", "perceptual", "l2", "norm"} | (
         {"adversarial"} if adversarial else set()
     )
@@ -108,7 +108,7 @@ def test_the_way_back_has_every_term_of_the_way_there(adversarial: float, models
 
 
 def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
-    """With one text for all images, what is drawn is known."""
+    """With one caption for all images, the random captions are known."""
     weights = {"clip": 2.0, "identity": 3.0, "perceptual": 5.0, "l2": 7.0, "norm": 11.0, "cycle": 13.0}
     second = {"remapper_clip": 17.0, "remapper_identity": 19.0, "remapper_perceptual": 23.0, "remapper_l2": 29.0}
     editor = build(models, **weights, **second, clip_enough=0.95)
@@ -120,7 +120,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
         editor.config = replace(editor.config, remapping=remapping)
         return editor.edit(batch, red).image_BCHW
 
-    def lacking(image_BCHW: Tensor) -> Tensor:
+    def hinge(image_BCHW: Tensor) -> Tensor:
         return (0.95 - (models.clip.image(image_BCHW) * text_1E).sum(1)).clamp_min(0)
 
     def unlike(image_BCHW: Tensor) -> Tensor:
@@ -137,17 +137,17 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
         back_BCHW = edited(invert(models, source.keys, there_BCHW), 0.0)
         first, last = (editor.losses(source, stage) for stage in editor.stages())
         expected = {
-            "clip": 2 * lacking(there_BCHW),
+            "clip": 2 * hinge(there_BCHW),
             "identity": 3 * unlike(there_BCHW),
             "perceptual": 5 * deep(there_BCHW, recon_BCHW),
             "l2": 7 * square(there_BCHW, recon_BCHW),
-            "cycle_clip": 13 * 2 * lacking(back_BCHW),
+            "cycle_clip": 13 * 2 * hinge(back_BCHW),
             "cycle_identity": 13 * 3 * unlike(back_BCHW),
             "cycle_perceptual": 13 * 5 * deep(back_BCHW, recon_BCHW),
             "cycle_l2": 13 * 7 * square(back_BCHW, recon_BCHW),
         }
         expected_last = {
-            "clip": 17 * 2 * lacking(remapped_BCHW),
+            "clip": 17 * 2 * hinge(remapped_BCHW),
             "identity": 19 * unlike(remapped_BCHW),
             "perceptual": 23 * (deep(remapped_BCHW, recon_BCHW) + 0.35 * deep(remapped_BCHW, there_BCHW)),
             "l2": 29 * (square(remapped_BCHW, recon_BCHW) + 0.35 * square(remapped_BCHW, there_BCHW)),
@@ -166,11 +166,11 @@ def test_the_norm_is_the_distance_to_the_average_latent(models: Models, inversio
     torch.testing.assert_close(editor.losses(inversion, editor.stages()[0])["norm"], 3 * norm_B.mean())
 
 
-def test_the_way_back_leads_to_the_images_own_caption(models: Models, inversion: Inversion) -> None:
+def test_the_target_of_the_cycle_is_a_caption_of_the_image(models: Models, inversion: Inversion) -> None:
     editor = build(models, scale=0.0, guess=0.0, clip=1.0, clip_enough=1.0, directional=1.0, directional_enough=1.0)
     editor.prepare(replace(inversion, captions=(("blue",), ("red",), ("blue",), ("blue",))))
     one = replace(take(inversion, slice(1, 2)), captions=(("red",),))
-    again_BCHW = invert(models, one.keys, one.recon_BCHW).recon_BCHW  # w^ = w: the way back starts from the inversion
+    again_BCHW = invert(models, one.keys, one.recon_BCHW).recon_BCHW  # w^ = w: the cycle starts from the inversion
     seen_1E, back_1E = models.clip.image(one.recon_BCHW), models.clip.image(again_BCHW)
     red_1E, blue_1E = models.clip.text(["red"]), models.clip.text(["blue"])
     terms = [editor.losses(one, editor.stages()[0]) for _ in range(20)]
@@ -184,7 +184,7 @@ def test_the_way_back_leads_to_the_images_own_caption(models: Models, inversion:
 
 
 @pytest.mark.parametrize(("neutral", "start"), [("", "mean"), ("a photo", "a photo")])
-def test_directions_start_from_what_says_nothing(
+def test_directions_start_from_the_neutral_text_or_the_mean(
     neutral: str, start: str, models: Models, inversion: Inversion
 ) -> None:
     editor = build(models, neutral=neutral, directional_enough=1.0, cycle=0.0, remapping=0.0)

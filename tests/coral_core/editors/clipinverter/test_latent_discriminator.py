@@ -1,4 +1,4 @@
-"""A critic that learns while what it judges learns to fool it, both from one loss."""
+"""A discriminator that lowers a loss while the edited latents raise it, in the same step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def latents(mean: float, count: int = SHAPE[0], seed: int = 0) -> Tensor:
 
 
 def score(discriminator: LatentDiscriminator, w_BLD: Tensor) -> Tensor:
-    """How real each looks. [B]"""
+    """The logit of each latent for being real. [B]"""
     out: Tensor = discriminator.layers(w_BLD.flatten(1))[:, 0]
     return out
 
@@ -36,7 +36,7 @@ def test_the_loss_is_that_of_a_discriminator_per_sample(discriminator: LatentDis
     torch.testing.assert_close(discriminator(real_BLD, edited_BLD), -right_B.log() - (1 - wrong_B).log())
 
 
-def test_its_parameters_step_down_the_loss_and_edits_step_up(discriminator: LatentDiscriminator) -> None:
+def test_its_parameters_lower_the_loss_and_edits_raise_it(discriminator: LatentDiscriminator) -> None:
     real_BLD, edited_BLD = latents(0.5), latents(-0.5, seed=1).requires_grad_()
     parameters = list(discriminator.parameters())
     loss = discriminator(real_BLD, edited_BLD).mean()
@@ -59,7 +59,7 @@ def test_only_the_sign_of_an_edits_gradient_is_changed(discriminator: LatentDisc
     assert plain_BLD.any()
 
 
-def test_it_learns_to_tell_apart_what_can_be_told_apart(discriminator: LatentDiscriminator) -> None:
+def test_it_learns_to_distinguish_separable_latents(discriminator: LatentDiscriminator) -> None:
     optimiser = torch.optim.Adam(discriminator.parameters(), 2e-3)
     for step in range(40):
         optimiser.zero_grad()
@@ -73,8 +73,8 @@ def test_it_learns_to_tell_apart_what_can_be_told_apart(discriminator: LatentDis
     )
 
 
-def test_both_sides_of_the_game_run_in_one_step(discriminator: LatentDiscriminator) -> None:
-    """Edits that start where the critic knows them end among those it takes for real, as it learns on."""
+def test_discriminator_and_edits_learn_in_one_step(discriminator: LatentDiscriminator) -> None:
+    """Edited latents that the discriminator recognises at the start have real logits at the end."""
     shift = torch.zeros(SHAPE[1:], requires_grad=True)
     optimiser = torch.optim.Adam([{"params": discriminator.parameters(), "lr": 2e-3}, {"params": [shift], "lr": 0.03}])
     for step in range(60):

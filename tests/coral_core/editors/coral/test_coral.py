@@ -10,8 +10,8 @@ from coral_core.bundle.models import Models
 from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.regions.attention import ConvAttention
-from coral_core.editors.regions.region import Region, WholeImage, claimed
-from coral_core.editors.source_cache import SourceRows
+from coral_core.editors.regions.region import Region, WholeImage, image_mask
+from coral_core.editors.source_cache import SourceCache
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.nets.stylegan2 import Generator
@@ -21,7 +21,7 @@ RED = Prompt("red")
 
 
 class Constant(Region):
-    """Masks of one value, given through the left half only or everywhere."""
+    """A region whose masks have one value, in the left half only or everywhere."""
 
     def __init__(self, value: float, left_only: bool = False) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Constant(Region):
 
 
 def moved(models: Models, region: Region, config: EditConfig | None = None) -> CoralEditor:
-    """A direction of some size, as if fitted."""
+    """An editor with a random direction, as if fitted."""
     generator = models.generator
     latent = GlobalDirection(generator.num_ws, generator.w_dim)
     with torch.random.fork_rng(devices=[]):
@@ -59,7 +59,7 @@ def test_masks_of_zeros_return_the_original_bit_for_bit(models: Models, inversio
     assert not edit.mask_B1HW.any()
 
 
-def test_an_edit_comes_with_the_masks_it_was_blended_by(models: Models, inversion: Inversion) -> None:
+def test_an_edit_has_the_masks_of_its_blending(models: Models, inversion: Inversion) -> None:
     edit = moved(models, Constant(0.25, left_only=True)).edit(inversion, [RED] * 4)
     assert [mask_B1HW.shape for mask_B1HW in edit.masks] == [(4, 1, size, size) for size in models.generator.conv_sizes]
     torch.testing.assert_close(losses.layer_areas(edit.masks), edit.layer_areas_BL)
@@ -86,19 +86,19 @@ def test_an_image_stays_in_its_range(models: Models, inversion: Inversion) -> No
     assert image_BCHW.abs().max() <= 1
 
 
-def test_a_closed_level_stays_where_it_is_though_the_spread_ties_all_layers(
+def test_a_level_that_is_off_stays_unchanged_although_layers_are_correlated(
     models: Models, inversion: Inversion
 ) -> None:
     latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)
     torch.nn.init.ones_(latent.direction_LD)
     editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(levels=("medium",)))
     editor.prepare(inversion)
-    moved_BLD = editor._moved(inversion.ws_BLD, latent(inversion.ws_BLD)) - inversion.ws_BLD
+    moved_BLD = editor._edited_ws(inversion.ws_BLD, latent(inversion.ws_BLD)) - inversion.ws_BLD
     assert not moved_BLD[:, :4].any()
     assert moved_BLD[:, 4:8].any()
 
 
-def test_a_fit_starts_where_the_text_points(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+def test_a_fit_starts_along_the_direction_of_the_text(models: Models, make_inversion: Callable[..., Inversion]) -> None:
     source = make_inversion(models, 40)
     for guess in (True, False):
         latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)  # zeros: the start alone moves
@@ -110,14 +110,14 @@ def test_a_fit_starts_where_the_text_points(models: Models, make_inversion: Call
         assert gain > 0.1 if guess else gain == 0
 
 
-def test_a_network_reads_an_unedited_sample_once(inversion: Inversion) -> None:
+def test_a_network_computes_an_unedited_sample_once(inversion: Inversion) -> None:
     read: list[int] = []
 
     def network(image_BCHW: torch.Tensor) -> torch.Tensor:
         read.append(len(image_BCHW))
         return image_BCHW.mean((2, 3))
 
-    unedited = SourceRows.image(network)
+    unedited = SourceCache.of_images(network)
     unedited(take(inversion, slice(0, 2)))
     rows_BC = unedited(inversion)
     assert read == [2, 2]
@@ -150,7 +150,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
             "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
             "area": 11 * losses.area(masks or ()),
             "total_variation": 13 * losses.total_variation(masks or ()),
-            "keep": 17 * ((1 - claimed(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
+            "keep": 17 * ((1 - image_mask(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
         }  # fmt: skip
     assert list(terms) == list(expected)
     for name, value in expected.items():
@@ -162,7 +162,7 @@ def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversi
     assert set(editor.losses(inversion, editor.stages()[0])) == {"clip", "l2", "area", "total_variation", "keep"}
 
 
-def test_the_area_term_closes_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
+def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
     areas = []
     for weight in (0.02, 3.0):
         torch.manual_seed(0)
@@ -185,7 +185,7 @@ def test_a_source_without_spread_is_refused(models: Models, inversion: Inversion
         moved(models, WholeImage()).fit(take(inversion, slice(0, 1)), FitConfig(steps=2))
 
 
-def test_a_prompt_that_asks_for_nothing_is_refused(models: Models) -> None:
+def test_a_prompt_whose_target_is_its_source_is_refused(models: Models) -> None:
     latent = LevelMapper(models.generator.num_ws, models.generator.w_dim)
     with pytest.raises(ValueError, match="nothing to edit"):
         CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), EditConfig())

@@ -1,4 +1,4 @@
-"""Regions around a fitted ClipInverter: they alone are fitted, and what they close stays closed."""
+"""CLIPInverter with regions: only the regions are fitted, and nothing changes outside their masks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RED = Prompt("red")
 
 
 class Constant(Region):
-    """Masks of one value."""
+    """A region whose masks have one value."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Constant(Region):
 
 
 def base(models: Models, source: Inversion) -> ClipInverter:
-    """Measured on a source; its networks are random, so that everything in it acts."""
+    """A ClipInverter with the statistics of a source and random weights, so that every part has effect."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         inverter = ClipInverter(models, ClipInverterConfig())
@@ -71,7 +71,7 @@ def test_a_fit_learns_the_region_and_leaves_the_base_alone(
     assert all(parameter.grad is None for parameter in inverter.parameters())
 
 
-def test_the_base_is_no_part_of_the_editor(models: Models, inversion: Inversion) -> None:
+def test_the_base_is_not_in_the_state_dict(models: Models, inversion: Inversion) -> None:
     inverter = base(models, inversion)
     editor = around(inverter)
     trained = {id(p) for stage in editor.stages() for group in stage.groups for p in group.parameters}
@@ -83,7 +83,9 @@ def test_the_base_is_no_part_of_the_editor(models: Models, inversion: Inversion)
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("prompt", [RED, Prompt("blue", "red")])
-def test_the_edited_styles_are_the_bases(prompt: Prompt, strength: float, models: Models, inversion: Inversion) -> None:
+def test_the_edited_styles_are_those_of_the_base(
+    prompt: Prompt, strength: float, models: Models, inversion: Inversion
+) -> None:
     inverter = base(models, inversion)
     edited, _ = around(inverter, prompt=prompt).edited(inversion, strength)
     expected = inverter.styles(inversion, [prompt] * 4, strength)
@@ -96,7 +98,7 @@ def test_masks_of_zeros_return_the_inversion_bit_for_bit(models: Models, inversi
     assert not edit.mask_B1HW.any()
 
 
-def test_masks_of_ones_give_the_bases_edit(models: Models, inversion: Inversion) -> None:
+def test_masks_of_ones_give_the_edit_of_the_base(models: Models, inversion: Inversion) -> None:
     inverter = base(models, inversion)
     edit = around(inverter, Constant(1.0)).edit(inversion, [RED] * 4)
     expected = inverter.edit(inversion, [RED] * 4)
@@ -104,7 +106,7 @@ def test_masks_of_ones_give_the_bases_edit(models: Models, inversion: Inversion)
     assert (edit.image_BCHW - inversion.recon_BCHW).abs().max() > 0.05
 
 
-def test_learned_masks_lie_between_the_inversion_and_the_bases_edit(
+def test_learned_masks_give_images_between_the_inversion_and_the_edit_of_the_base(
     models: Models, make_inversion: Callable[..., Inversion]
 ) -> None:
     source = make_inversion(models, 12)
@@ -119,13 +121,13 @@ def test_learned_masks_lie_between_the_inversion_and_the_bases_edit(
 
 def test_regions_need_no_captions_and_no_taps(models: Models, inversion: Inversion) -> None:
     inverter = base(models, inversion)
-    untold = replace(take(inversion, slice(0, 4)), captions=())
-    told, other = around(inverter), around(inverter)
-    told.fit(inversion, FitConfig(steps=3, batch_size=2))
-    other.fit(untold, FitConfig(steps=3, batch_size=2))
-    assert all(torch.equal(value, kept(other)[name]) for name, value in told.state_dict().items())
-    tapped = replace(untold, taps=models.encoder.body(untold.image_BCHW))
-    first, second = (other.edit(each, [RED] * 4).image_BCHW for each in (untold, tapped))
+    uncaptioned = replace(take(inversion, slice(0, 4)), captions=())
+    captioned, other = around(inverter), around(inverter)
+    captioned.fit(inversion, FitConfig(steps=3, batch_size=2))
+    other.fit(uncaptioned, FitConfig(steps=3, batch_size=2))
+    assert all(torch.equal(value, kept(other)[name]) for name, value in captioned.state_dict().items())
+    tapped = replace(uncaptioned, taps=models.encoder.body(uncaptioned.image_BCHW))
+    first, second = (other.edit(each, [RED] * 4).image_BCHW for each in (uncaptioned, tapped))
     assert torch.equal(first, second)
 
 

@@ -17,7 +17,7 @@ def rows(num_ws: int) -> list[range]:
     return [range(span.start, span.stop) for span in level_rows(num_ws, ALL).values()]
 
 
-def test_levels_of_eighteen_rows_are_styleclips() -> None:
+def test_levels_of_eighteen_rows_are_those_of_styleclip() -> None:
     assert rows(18) == [range(4), range(4, 8), range(8, 18)]
 
 

@@ -8,18 +8,18 @@ from coral_core.editors.latent.whitening import FLOOR, Whitening
 
 
 def latents(count: int = 400, num_ws: int = 3, w_dim: int = 5) -> Tensor:
-    """Correlated through all layers and channels."""
+    """Latents that are correlated over all layers and channels."""
     draw = torch.Generator().manual_seed(4)
     mixing = torch.randn(num_ws * w_dim, num_ws * w_dim, generator=draw)
     return (torch.randn(count, num_ws * w_dim, generator=draw) @ mixing).view(count, num_ws, w_dim)
 
 
-def test_an_unmeasured_spread_is_the_identity() -> None:
+def test_an_unmeasured_whitening_is_the_identity() -> None:
     delta_BLD = torch.randn(2, 3, 5)
     torch.testing.assert_close(Whitening(3, 5)(delta_BLD), delta_BLD)
 
 
-def test_the_spread_is_the_square_root_of_the_covariance_over_a_floor() -> None:
+def test_it_is_the_square_root_of_the_covariance_plus_a_floor() -> None:
     ws_BLD = latents()
     spread = Whitening(3, 5)
     spread.measure(ws_BLD)
@@ -32,7 +32,7 @@ def test_the_spread_is_the_square_root_of_the_covariance_over_a_floor() -> None:
     torch.testing.assert_close(spread.floor_D, FLOOR * deviation_D)
 
 
-def test_layers_that_always_move_together_are_moved_together() -> None:
+def test_correlated_layers_change_together() -> None:
     ws_BLD = latents()
     ws_BLD[:, 2] = -2 * ws_BLD[:, 1]
     spread = Whitening(3, 5)
@@ -43,7 +43,7 @@ def test_layers_that_always_move_together_are_moved_together() -> None:
     torch.testing.assert_close(moved_LD[2], -2 * moved_LD[1], rtol=1e-3, atol=1e-3)
 
 
-def test_the_means_of_layers_are_no_spread() -> None:
+def test_the_means_of_layers_do_not_count_as_variance() -> None:
     ws_BLD = latents()
     spread, shifted = Whitening(3, 5), Whitening(3, 5)
     spread.measure(ws_BLD)
@@ -52,6 +52,6 @@ def test_the_means_of_layers_are_no_spread() -> None:
     torch.testing.assert_close(shifted(delta_BLD), spread(delta_BLD), rtol=1e-3, atol=1e-3)
 
 
-def test_one_sample_has_no_spread() -> None:
+def test_a_single_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="1 sample has none"):
         Whitening(3, 5).measure(latents(1))

@@ -28,7 +28,7 @@ def test_masks_do_not_depend_on_the_scale_of_the_features() -> None:
     torch.testing.assert_close(layer(feature_BCHW * 50 + 9), mask_B1HW, atol=1e-4, rtol=0)
 
 
-def test_a_dead_channel_does_no_harm() -> None:
+def test_a_constant_channel_gives_finite_masks() -> None:
     layer, feature_BCHW = LayerAttention(3), torch.randn(4, 3, 8, 8)
     feature_BCHW[:, 1] = 2.0
     layer.standardise(feature_BCHW)

@@ -19,7 +19,7 @@ def test_equal_choices_give_one_value_everywhere_since_segments_partition_the_im
         torch.testing.assert_close(mask_B1HW, torch.full_like(mask_B1HW, torch.sigmoid(torch.tensor(1.5)).item()))
 
 
-def test_a_choice_opens_its_segment_in_its_layer_alone(models: Models, inversion: Inversion) -> None:
+def test_a_selected_segment_is_masked_in_its_layer_only(models: Models, inversion: Inversion) -> None:
     region = SegmentSelection.of(models)
     torch.nn.init.constant_(region.choice_KL, -20.0)
     layer = len(models.generator.conv_sizes) - 1
@@ -40,18 +40,18 @@ def test_a_coarse_layer_takes_the_share_of_the_segment(models: Models, inversion
     torch.testing.assert_close(mask_B1HW.mean((1, 2, 3)), share_B, rtol=1e-4, atol=1e-4)
 
 
-def test_clusters_need_no_labels_and_split_what_the_generator_tells_apart(models: Models, inversion: Inversion) -> None:
+def test_clusters_need_no_labels_and_separate_features_of_the_generator(models: Models, inversion: Inversion) -> None:
     region = ClusterSelection.of(models)
     region.prepare(inversion, models.generator)
     labels_BHW = region.labels(inversion, models.generator)
     counts_K = labels_BHW.flatten().bincount(minlength=CLUSTERS)
     assert (counts_K > 0).sum() > CLUSTERS // 2
-    points_BHWC = (region._points(inversion.ws_BLD, models.generator) - region.mean_C) / region.std_C
+    points_BHWC = (region._features(inversion.ws_BLD, models.generator) - region.mean_C) / region.std_C
     within = (points_BHWC - region.centres_KC[labels_BHW]).square().mean()
     assert within < 0.6 * points_BHWC.var()
 
 
-def test_clusters_are_the_same_again(models: Models, inversion: Inversion) -> None:
+def test_clusters_are_repeatable(models: Models, inversion: Inversion) -> None:
     first, second = ClusterSelection.of(models), ClusterSelection.of(models)
     first.prepare(inversion, models.generator)
     torch.manual_seed(77)
@@ -59,7 +59,7 @@ def test_clusters_are_the_same_again(models: Models, inversion: Inversion) -> No
     assert torch.equal(first.centres_KC, second.centres_KC)
 
 
-def test_clusters_see_the_same_under_autocast(models: Models, inversion: Inversion) -> None:
+def test_clusters_are_the_same_under_autocast(models: Models, inversion: Inversion) -> None:
     region = ClusterSelection.of(models)
     region.prepare(inversion, models.generator)
     with torch.autocast("cpu", torch.bfloat16):

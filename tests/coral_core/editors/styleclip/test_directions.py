@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from coral_core.bundle.models import Models
-from coral_core.editors.styleclip.directions import DirectionsConfig, StyleDirections, entries, selected, shares
+from coral_core.editors.styleclip.directions import (
+    DirectionsConfig,
+    StyleDirections,
+    betas_by_share,
+    select_channels,
+    style_layers,
+)
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.types import Inversion, Prompt
@@ -21,21 +27,21 @@ def made(models: Models, source: Inversion, **options: Any) -> StyleDirections:
     return editor
 
 
-def test_entries_are_those_of_the_styles(models: Models, inversion: Inversion) -> None:
+def test_style_layers_are_those_of_the_styles(models: Models, inversion: Inversion) -> None:
     styles = models.generator.styles(inversion.ws_BLD)
-    assert [width for width, _ in entries(models)] == [style_BC.shape[1] for style_BC in styles]
-    assert [is_rgb for _, is_rgb in entries(models)][:6] == [False, True, False, False, True, False]
+    assert [width for width, _ in style_layers(models)] == [style_BC.shape[1] for style_BC in styles]
+    assert [is_rgb for _, is_rgb in style_layers(models)][:6] == [False, True, False, False, True, False]
 
 
 def test_the_kept_channels_are_exactly_those_from_beta_on() -> None:
-    rating_C = torch.tensor([0.1, -0.3, 0.29, 0.3, -0.6, 0.0])
-    assert selected(rating_C, 0.3, RED).tolist() == pytest.approx([0, -0.5, 0, 0.5, -1, 0])
+    relevance_C = torch.tensor([0.1, -0.3, 0.29, 0.3, -0.6, 0.0])
+    assert select_channels(relevance_C, 0.3, RED).tolist() == pytest.approx([0, -0.5, 0, 0.5, -1, 0])
 
 
-def test_betas_keep_shares_of_the_channels_that_have_a_rating() -> None:
-    rating_C = torch.cat([torch.arange(1, 65) / 64, torch.zeros(36)])
-    assert [int((rating_C >= beta).sum()) for beta in shares(rating_C)] == [2, 8, 32, 64]
-    assert shares(torch.zeros(4)) == (0.0,)
+def test_betas_keep_shares_of_the_channels_with_relevance() -> None:
+    relevance_C = torch.cat([torch.arange(1, 65) / 64, torch.zeros(36)])
+    assert [int((relevance_C >= beta).sum()) for beta in betas_by_share(relevance_C)] == [2, 8, 32, 64]
+    assert betas_by_share(torch.zeros(4)) == (0.0,)
 
 
 def test_a_text_direction_that_is_a_channels_relevance_selects_that_channel(
@@ -46,9 +52,9 @@ def test_a_text_direction_that_is_a_channels_relevance_selects_that_channel(
     others_CE = editor.relevance_CE - (editor.relevance_CE @ direction_E)[:, None] * direction_E
     editor.relevance_CE.copy_(others_CE)
     editor.relevance_CE[17] = direction_E
-    move_C = editor.move(RED)
-    assert move_C.nonzero().tolist() == [[17]]
-    assert move_C[17].item() == pytest.approx(3 * editor.std_C[17].item())
+    offset_C = editor.style_offset(RED)
+    assert offset_C.nonzero().tolist() == [[17]]
+    assert offset_C[17].item() == pytest.approx(3 * editor.std_C[17].item())
 
 
 @pytest.mark.parametrize("relevance", ["samples", "channels"])
@@ -63,21 +69,23 @@ def test_images_move_towards_their_text(relevance: str, models: Models, inversio
 def test_a_choice_of_fewer_options_is_no_better(models: Models, inversion: Inversion) -> None:
     source_BCHW = inversion.recon_BCHW[torch.arange(16) % 4]
     free, bound = made(models, inversion), made(models, inversion, alpha=8.0)
-    found = [editor._loss(source_BCHW, editor.move(RED), RED) for editor in (free, bound)]
+    found = [editor._loss(source_BCHW, editor.style_offset(RED), RED) for editor in (free, bound)]
     assert found[0] <= found[1]
 
 
-def test_to_rgb_may_stay_out(models: Models, inversion: Inversion) -> None:
-    moves = made(models, inversion, to_rgb=False).move(RED).split([width for width, _ in entries(models)])
-    moved = [bool(part_C.any()) for part_C in moves]
-    assert moved == [not is_rgb for _, is_rgb in entries(models)]
+def test_to_rgb_channels_can_be_left_out(models: Models, inversion: Inversion) -> None:
+    offsets = (
+        made(models, inversion, to_rgb=False).style_offset(RED).split([width for width, _ in style_layers(models)])
+    )
+    moved = [bool(part_C.any()) for part_C in offsets]
+    assert moved == [not is_rgb for _, is_rgb in style_layers(models)]
 
 
 def test_templates_surround_a_text(models: Models) -> None:
     asked: list[str] = []
 
     class Reading(torch.nn.Module):
-        """Says what it was asked."""
+        """Records the texts that it embeds."""
 
         width = models.clip.width
 
@@ -92,7 +100,7 @@ def test_templates_surround_a_text(models: Models) -> None:
     assert asked == ["a photo of red", "red in oil", "a photo of a photo", "a photo in oil"]
 
 
-def test_what_would_move_nothing_is_refused(models: Models, inversion: Inversion) -> None:
+def test_an_edit_without_any_channel_is_refused(models: Models, inversion: Inversion) -> None:
     with pytest.raises(ValueError, match=r"red.*beta 5 keeps no channel.*give a smaller beta"):
         made(models, inversion, beta=5.0).edit(inversion, [RED] * 4)
     with pytest.raises(ValueError, match="keeps no channel"):
@@ -114,12 +122,12 @@ def test_a_fit_draws_nothing_and_gives_the_same_bits(models: Models, inversion: 
 
 
 @pytest.mark.parametrize("relevance", ["samples", "channels"])
-def test_a_fit_tells_how_far_it_is(relevance: str, models: Models, inversion: Inversion) -> None:
-    told: list[tuple[int, int]] = []
+def test_a_fit_reports_its_progress(relevance: str, models: Models, inversion: Inversion) -> None:
+    progress: list[tuple[int, int]] = []
     editor = StyleDirections(models, DirectionsConfig(relevance=relevance, images=1))
-    editor.fit(inversion, FitConfig(), lambda step, steps, losses: told.append((step, steps)))
+    editor.fit(inversion, FitConfig(), lambda step, steps, losses: progress.append((step, steps)))
     total = {"samples": len(inversion.keys), "channels": len(editor.std_C)}[relevance]
-    assert told[-1] == (total, total)
+    assert progress[-1] == (total, total)
 
 
 @pytest.mark.parametrize(

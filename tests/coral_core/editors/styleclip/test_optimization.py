@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coral_core.bundle.models import Models
-from coral_core.editors.styleclip.optimization import TOGETHER, LatentOptimization, OptimizationConfig
+from coral_core.editors.styleclip.optimization import BATCH_SIZE, LatentOptimization, OptimizationConfig
 from coral_core.inversion import take
 from coral_core.types import Inversion, Prompt
 
@@ -33,44 +33,44 @@ def test_every_image_that_is_not_red_becomes_redder(
     assert (after_B - before_B)[before_B < 0.8].min() > 0.2
 
 
-def test_more_steps_find_more_than_the_guess(models: Models, inversion: Inversion) -> None:
+def test_more_steps_improve_on_the_start(models: Models, inversion: Inversion) -> None:
     start, end = (made(models, steps=steps, settled=0.0).edit(inversion, [RED] * 4) for steps in (0, 40))
     assert redness(models, end.image_BCHW).mean() > redness(models, start.image_BCHW).mean() + 0.01
 
 
-def test_neighbours_change_no_bit(models: Models, make_inversion: Callable[..., Inversion]) -> None:
+def test_other_samples_of_a_batch_change_no_bit(models: Models, make_inversion: Callable[..., Inversion]) -> None:
     inversion, editor = make_inversion(models, 6), made(models)
-    found = [editor.found(take(inversion, torch.tensor(order)), [RED] * 3)[1] for order in ([0, 1, 2], [5, 1, 4])]
+    found = [editor.search(take(inversion, torch.tensor(order)), [RED] * 3)[1] for order in ([0, 1, 2], [5, 1, 4])]
     assert torch.equal(*found)
-    other = editor.found(take(inversion, slice(0, 3)), [BLUE, RED, BLUE])[1]
+    other = editor.search(take(inversion, slice(0, 3)), [BLUE, RED, BLUE])[1]
     assert torch.equal(found[0], other)
 
 
 def test_another_batching_finds_the_same_bits(
     make_models: Callable[..., Models], make_inversion: Callable[..., Inversion]
 ) -> None:
-    models, count = make_models(w_dim=16, width=16), TOGETHER + 3  # widths that vector units fill, as real ones do
+    models, count = make_models(w_dim=16, width=16), BATCH_SIZE + 3  # widths that vector units fill, as real ones do
     inversion, editor = make_inversion(models, count), made(models)
     prompts = ([RED, BLUE] * count)[:count]
-    together = editor.found(inversion, prompts)
+    whole = editor.search(inversion, prompts)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    turned = editor.found(take(inversion, order), [prompts[position] for position in order.tolist()])
-    assert torch.equal(turned, together[order])
-    for part in (slice(0, 1), slice(3, 6), slice(2, 2 + TOGETHER), slice(count - 1, count)):
-        assert torch.equal(editor.found(take(inversion, part), prompts[part]), together[part])
+    turned = editor.search(take(inversion, order), [prompts[position] for position in order.tolist()])
+    assert torch.equal(turned, whole[order])
+    for part in (slice(0, 1), slice(3, 6), slice(2, 2 + BATCH_SIZE), slice(count - 1, count)):
+        assert torch.equal(editor.search(take(inversion, part), prompts[part]), whole[part])
 
 
-def test_a_settled_image_is_done_whatever_its_neighbours_do(
+def test_a_settled_image_does_not_depend_on_its_batch(
     make_models: Callable[..., Models], make_inversion: Callable[..., Inversion]
 ) -> None:
     models = make_models(w_dim=16, width=16)  # as above
     inversion = make_inversion(models, 4)
     patient, hasty = (made(models, steps=40, settled=settled) for settled in (0.0, 0.08))
-    together = hasty.found(inversion, [RED] * 4)
+    whole = hasty.search(inversion, [RED] * 4)
     for position in range(4):
-        alone = hasty.found(take(inversion, slice(position, position + 1)), [RED])
-        assert torch.equal(alone[0], together[position])
-    stopped_B = (together != patient.found(inversion, [RED] * 4)).flatten(1).any(1)
+        alone = hasty.search(take(inversion, slice(position, position + 1)), [RED])
+        assert torch.equal(alone[0], whole[position])
+    stopped_B = (whole != patient.search(inversion, [RED] * 4)).flatten(1).any(1)
     assert stopped_B.any()
 
 
@@ -82,24 +82,24 @@ def test_strength_scales_what_was_found(models: Models, inversion: Inversion) ->
     assert changes[0] < changes[1] < changes[2]
 
 
-def test_only_the_seed_and_the_keys_draw(models: Models, inversion: Inversion) -> None:
+def test_random_numbers_depend_on_the_seed_and_the_keys_only(models: Models, inversion: Inversion) -> None:
     editor, prompts = made(models), [RED] * 4
     torch.manual_seed(1)
-    first, state = editor.found(inversion, prompts), torch.random.get_rng_state()
+    first, state = editor.search(inversion, prompts), torch.random.get_rng_state()
     torch.manual_seed(1)
     assert torch.equal(state, torch.random.get_rng_state())
     torch.manual_seed(2)
-    assert torch.equal(first, editor.found(inversion, prompts))
-    assert not torch.equal(first, editor.found(inversion, prompts, seed=1))
+    assert torch.equal(first, editor.search(inversion, prompts))
+    assert not torch.equal(first, editor.search(inversion, prompts, seed=1))
 
 
 def test_rows_of_a_level_that_is_off_stay(models: Models, inversion: Inversion) -> None:
-    delta_BLD = made(models, levels=("medium",)).found(inversion, [RED] * 4)
+    delta_BLD = made(models, levels=("medium",)).search(inversion, [RED] * 4)
     moved_L = delta_BLD.abs().amax((0, 2)) > 0
     assert moved_L.tolist() == [4 <= row < 8 for row in range(models.generator.num_ws)]
 
 
-def test_nothing_of_it_is_kept(models: Models, inversion: Inversion) -> None:
+def test_it_has_no_state(models: Models, inversion: Inversion) -> None:
     editor = made(models)
     editor.edit(inversion, [RED] * 4)
     assert not editor.state_dict()

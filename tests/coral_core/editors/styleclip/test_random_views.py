@@ -8,12 +8,12 @@ from coral_core.types import SampleRng
 STILL = Views(shift=0.0, scale=0.0, noise=0.0)
 
 
-def test_views_that_go_nowhere_are_the_image_itself() -> None:
+def test_views_with_zero_ranges_are_the_image_itself() -> None:
     image_BCHW = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(STILL.draw(image_BCHW, SampleRng(("a", "b"))), image_BCHW)
 
 
-def test_a_view_belongs_to_its_sample() -> None:
+def test_a_view_depends_on_its_sample_only() -> None:
     image_BCHW, views = torch.rand(3, 3, 16, 16), Views(shift=0.1, scale=0.1, noise=0.1)
     together = views.draw(image_BCHW, SampleRng(("a", "b", "c"), 5))
     alone = views.draw(image_BCHW[1:2], SampleRng(("b",), 5))
