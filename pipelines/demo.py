@@ -21,7 +21,7 @@ from rich.table import Table
 from coral_core.bundle.models import load_models
 from coral_core.zoo.measure.ground_truth import is_case, success_rate, unchanged_rate
 from coral_core.zoo.measure.judge import Judge, load_judge
-from coral_core.zoo.portraits.domain import Scene, recall
+from coral_core.zoo.portraits.domain import Scene, scene_from_record
 from manifests.commit import CommitRecord, read_commit
 from manifests.parquet.reader import read_row_group, read_rows
 from manifests.query import query
@@ -185,7 +185,7 @@ def _data_rows(store: Store, record: CommitRecord) -> list[dict[str, Any]]:
 
 
 def _edited(row: Mapping[str, Any]) -> Edited:
-    scene = recall(json.loads(row["metadata"]))
+    scene = scene_from_record(json.loads(row["metadata"]))
     return Edited(row["key"], scene, pixels_of(row["image"]["bytes"]), pixels_of(row["mask"]["bytes"]))
 
 

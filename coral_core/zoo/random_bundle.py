@@ -1,4 +1,4 @@
-"""A bundle of untrained networks of any size: what the pipeline needs to run, nothing more."""
+"""A bundle of untrained networks of any size, to run the pipeline with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLIP_CONFIG = {
 def write_random_bundle(
     path: Path, *, image_size: int = 64, w_dim: int = 24, z_dim: int = 16, width: int = 16, seed: int = 0
 ) -> Path:
-    """Write every part with seeded random weights; returns the folder, which `load_models` takes as a bundle."""
+    """Write every part with seeded random weights. Returns the folder, which is a bundle for `load_models`."""
     torch.manual_seed(seed)
     blocks = image_size.bit_length() - 2
     generator = GeneratorConfig(

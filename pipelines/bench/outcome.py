@@ -15,7 +15,7 @@ from coral_core.editors import Editor, EditorSpec
 from coral_core.losses import layer_areas
 from coral_core.scoring import score
 from coral_core.types import Edit, Prompt
-from coral_core.zoo.measure.fidelity import agreement, kept_psnr, psnr
+from coral_core.zoo.measure.fidelity import agreement, outside_psnr, psnr
 from coral_core.zoo.measure.ground_truth import success_rate, unchanged_rate
 from pipelines.bench.cases import Cases, batches
 from pipelines.bench.judges import Judges
@@ -95,8 +95,8 @@ def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: floa
         "mask_precision": mask.precision,
         "mask_recall": mask.recall,
         "mask_iou": mask.iou,
-        "keep_recon": kept_psnr(outcome.raw_NHWC, recon_NHWC, cases.regions_NHW),
-        "keep_source": kept_psnr(outcome.output_NHWC, photos_NHWC, cases.regions_NHW),
+        "keep_recon": outside_psnr(outcome.raw_NHWC, recon_NHWC, cases.regions_NHW),
+        "keep_source": outside_psnr(outcome.output_NHWC, photos_NHWC, cases.regions_NHW),
         "answer_psnr": psnr(outcome.output_NHWC, cases.answers_NHWC),
         "identity": outcome.identity,
         "direction": outcome.direction,

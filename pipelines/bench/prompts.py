@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from coral_core.types import Prompt
-from coral_core.zoo.portraits.lexicon import check
+from coral_core.zoo.portraits.lexicon import check_attributes
 from pipelines.jobfile.job import SLUG
 from pipelines.jobfile.sections import Section
 
@@ -46,7 +46,7 @@ class BenchPrompt(Section):
     @field_validator("wants")
     @classmethod
     def _is_in_the_lexicon(cls, given: dict[str, str]) -> dict[str, str]:
-        check(given)
+        check_attributes(given)
         return given
 
 

@@ -14,7 +14,7 @@ from coral_core.zoo.portraits.lexicon import ALL, Wordings
 from tasks.images.encode import encode
 from tasks.inputs.archive import write_shard
 
-WORDINGS: Mapping[str, Wordings] = {"all": ALL, "told": Wordings.told(), "untold": Wordings.untold()}
+WORDINGS: Mapping[str, Wordings] = {"all": ALL, "told": Wordings.training(), "untold": Wordings.held_out()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,12 @@ class Portraits:
 
     def _captions(self, scene: Scene) -> Iterator[str]:
         """The first is the scene's own; from told or untold wordings, all are drawn anew."""
-        told = WORDINGS[self.wordings]
-        if told is ALL:
+        wordings = WORDINGS[self.wordings]
+        if wordings is ALL:
             yield scene.caption().text
         rng = random.Random(f"captions:{scene.seed}")
-        for _ in range(self.captions - (told is ALL)):
-            yield scene.caption(rng, told).text
+        for _ in range(self.captions - (wordings is ALL)):
+            yield scene.caption(rng, wordings).text
 
 
 def write_demo_data(folder: Path, shards: int, samples: int, split: str, portraits: Portraits) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The judge: reads attributes off images, to measure edits. Nothing on the path of a run or a fit imports it."""
+"""The judge: a classifier of attributes that measures edits. Runs and fits do not import it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PreActivation(nn.Module):
 
 
 class Judge(AttributeReader):
-    """[B,3,H,W] -> attribute logits; another architecture than any network that guides an edit."""
+    """[B,3,H,W] in [-1,1] -> attribute logits. Its architecture differs from all networks that guide edits."""
 
     def __init__(self, config: JudgeConfig) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class Judge(AttributeReader):
 
     @torch.no_grad()
     def features(self, image_BCHW: Tensor) -> Tensor:
-        """[B, 2 widths[-1]]: the last feature map's mean and maximum, for distances between sets of images."""
+        """Mean and maximum of the last feature map, [B, 2 widths[-1]], to compare sets of images."""
         maps = [self.units(self.stem(part)).float() for part in at_input_size(image_BCHW).split(128)]
         return torch.cat([torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1) for x in maps])
 
 
 def at_input_size(image_BCHW: Tensor) -> Tensor:
-    """Images as a judge was trained on them: 64 px, channels last."""
+    """Images in the size of a judge's training: 64 px, channels last."""
     if image_BCHW.shape[-1] != INPUT_SIZE:
         image_BCHW = F.interpolate(image_BCHW, (INPUT_SIZE, INPUT_SIZE), mode="bilinear", antialias=True)
     return image_BCHW.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Which attributes of a scene are drawn large enough to be read: an eye colour behind a slit is true but not there."""
+"""Which attributes of a scene are large enough to be recognised: the eye colour of almost closed eyes may not be."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from coral_core.zoo.measure.ground_truth import true_region
 from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES, corpus_folder
 from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
 
-LEAST_PIXELS = 6
-"""Pixels an attribute must have: those that some other value of it would change."""
+MIN_PIXELS = 6
+"""Number of pixels that another value of an attribute must change at least."""
 SIZE = 64
 
 
 def legible(scene: Scene, size: int = SIZE) -> tuple[bool, ...]:
-    """Per attribute of the lexicon: whether it is visible in at least LEAST_PIXELS pixels."""
+    """For each attribute of the lexicon: whether it is visible in at least MIN_PIXELS pixels."""
     image, visible = scene.image(size), scene.visible()
     return tuple(
         name in visible
         and any(
-            true_region(image, scene.edited(name, value).image(size)).sum() >= LEAST_PIXELS
+            true_region(image, scene.edited(name, value).image(size)).sum() >= MIN_PIXELS
             for value in values
             if value != scene.attributes[name]
         )
@@ -32,7 +32,7 @@ def legible(scene: Scene, size: int = SIZE) -> tuple[bool, ...]:
 
 
 def load_legible(split: str, count: int, folder: Path) -> np.ndarray:
-    """bool [count, A] of the first scenes of a split; drawn on all cores when `folder` does not hold it yet."""
+    """bool [count, A] for the first scenes of a split; rendered on all cores unless `folder` already has the file."""
     path = corpus_folder(split, count, SIZE, folder) / "legible.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The second judge: an edit that pleases one network only does not please this one.
+"""The second judge: it shows when an edit has the wanted attributes for the first judge only.
 
-Nothing but the training scenes is shared with the first: a plain convolutional body on overlapping patches instead of
-pre-activation residual units, and per attribute two soft spotlights that choose where to look, instead of one dense
-head that knows every position.
+It shares the training scenes with the first judge and nothing else: a plain convolutional body on overlapping patches
+instead of pre-activation residual units, and attention pooling with two maps per attribute (`spotlights`) instead of
+one dense head over all positions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class SecondJudgeConfig:
     stem: int = 48  # channels at 32 px
     middle: int = 80  # channels at 32 px, after the first convolutions
     width: int = 128  # channels at 16 px
-    spotlights: int = 2  # places every attribute looks at
+    spotlights: int = 2  # attention maps per attribute
 
 
 class SecondJudge(AttributeReader):
-    """[B,3,H,W] -> attribute logits, in the order of the lexicon."""
+    """[B,3,H,W] in [-1,1] -> attribute logits, in the order of the lexicon."""
 
     place: Tensor
 
@@ -50,18 +50,18 @@ class SecondJudge(AttributeReader):
             *(ConvUnit(config.width, config.width) for _ in range(3)),
         )
         self.look = nn.Conv2d(config.width, config.spotlights * len(WIDTHS), 1)
-        seen = config.width * (config.spotlights + 1)
-        self.name = nn.ModuleList(nn.Linear(seen, count) for count in WIDTHS)
+        features = config.width * (config.spotlights + 1)
+        self.name = nn.ModuleList(nn.Linear(features, count) for count in WIDTHS)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         image_BCHW = at_input_size(image_BCHW)
         x_BCHW = self.body(self.patches(torch.cat([image_BCHW, self.place.expand(len(image_BCHW), -1, -1, -1)], 1)))
         x_BCN = x_BCHW.flatten(2).float()
-        light_BSN = self.look(x_BCHW).flatten(2).float().softmax(2)
-        spots_BSC = torch.einsum("bsn,bcn->bsc", light_BSN, x_BCN).float()
-        around_BC = x_BCN.mean(2)
-        spots_BAF = spots_BSC.reshape(len(image_BCHW), len(WIDTHS), -1)
-        logits = [name(torch.cat([spots_BAF[:, a], around_BC], 1)) for a, name in enumerate(self.name)]
+        attention_BSN = self.look(x_BCHW).flatten(2).float().softmax(2)
+        pooled_BSC = torch.einsum("bsn,bcn->bsc", attention_BSN, x_BCN).float()
+        mean_BC = x_BCN.mean(2)
+        pooled_BAF = pooled_BSC.reshape(len(image_BCHW), len(WIDTHS), -1)
+        logits = [name(torch.cat([pooled_BAF[:, a], mean_BC], 1)) for a, name in enumerate(self.name)]
         return torch.cat(logits, dim=1).float()
 
 

@@ -1,1 +1,1 @@
-"""Procedural portraits with ground truth, their words and corpus."""
+"""Procedural portraits with ground truth, their captions and corpus."""

@@ -1,4 +1,4 @@
-"""Reading attributes off images: the head, the loss and the accuracy every classifier of the zoo shares."""
+"""Classification of attributes: the head, the loss and the accuracy that all classifiers of the zoo use."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class AttributeHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.float()
-        where = self.squeeze(x).flatten(1).float()  # position tells a brow from a beard
+        where = self.squeeze(x).flatten(1).float()  # the position distinguishes a brow from a beard
         logits: Tensor = self.linear(torch.cat([x.mean((2, 3)), x.amax((2, 3)), where], dim=1))
         return logits.float()
 
 
 class AttributeReader(nn.Module):
-    """A network [B,3,H,W] -> attribute logits that says what it sees in words."""
+    """Base class of networks [B,3,H,W] -> attribute logits [B, sum of value counts]."""
 
     @torch.no_grad()
     def read(self, image_BCHW: Tensor) -> list[dict[str, str]]:
-        """What each image shows, attribute by attribute; values of hidden attributes are guesses."""
+        """The most likely value of each attribute, per image; values of hidden attributes mean nothing."""
         rows = torch.cat([read_values(self(part)) for part in image_BCHW.split(128)]).tolist()
         return [{name: VALUES[a][row[a]] for a, name in enumerate(ATTRIBUTES)} for row in rows]
 
 
 def attribute_loss(logits: Tensor, batch: CorpusBatch) -> Tensor:
-    """Mean cross-entropy over the visible attributes."""
+    """Mean cross-entropy over the visible attributes. A scalar."""
     terms = [
         F.cross_entropy(part[shown], truth[shown]) for part, truth, shown in _columns(logits, batch) if shown.any()
     ]
@@ -52,7 +52,7 @@ def read_values(logits: Tensor) -> Tensor:
 
 
 def attribute_accuracy(logits: Tensor, batch: CorpusBatch) -> dict[str, float]:
-    """Per attribute, over the samples that show it."""
+    """Accuracy of each attribute over the samples in which it is visible, 0 to 1."""
     return {
         name: (part.argmax(1) == truth)[shown].float().mean().item()
         for name, (part, truth, shown) in zip(ATTRIBUTES, _columns(logits, batch), strict=True)

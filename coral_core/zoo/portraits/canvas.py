@@ -1,4 +1,4 @@
-"""A canvas of material ids, and brushes that draw smooth shapes on it in the coordinates of a posed head."""
+"""A canvas of material ids, and brushes that draw smooth shapes on it in the coordinates of the head or the body."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from coral_core.zoo.portraits.palette import MATERIAL_IDS
 
 SUPERSAMPLING = 4
 UNITS = 64.0
-"""The canvas is 64 units wide whatever its size in pixels; the origin of a brush is the middle of the face."""
+"""Width of the canvas in units, for every size in pixels. The origin of a brush is the middle of the face."""
 
 Points = np.ndarray | Sequence[tuple[float, float]]
-"""[N, 2] of (right, down), in units."""
+"""[N, 2]: (x to the right, y downwards), in units."""
 
 _ANGLES = np.linspace(0.0, 2.0 * np.pi, 40, endpoint=False)
 CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
@@ -30,30 +30,30 @@ _CATMULL_ROM = 0.5 * np.stack(
 
 @dataclass(frozen=True)
 class Brush:
-    """Draws on one canvas through a similarity: rotation by the tilt, scale, shift."""
+    """Draws on one canvas through a similarity transform: rotation by the tilt, scale and shift."""
 
     pencil: ImageDraw.ImageDraw
     matrix: np.ndarray  # [2, 2], units to canvas pixels
     origin: np.ndarray  # [2], canvas pixels
-    top: float = -math.inf  # points above it are pushed down to it, and in to `rim` from the middle, in units
-    rim: float = math.inf
+    top: float = -math.inf  # points above this y are moved down to it, in units
+    half_width: float = math.inf  # largest |x| of points above `top`, in units
 
-    def below(self, top: float, rim: float) -> Brush:
-        """A brush that leaves nothing above a height: how a hat presses the hair under itself."""
-        return replace(self, top=top, rim=rim)
+    def clamped(self, top: float, half_width: float) -> Brush:
+        """A brush that draws nothing above `top`, for hair under a hat."""
+        return replace(self, top=top, half_width=half_width)
 
     def polygon(self, points: Points, material: str) -> None:
         """Fill the polygon through the points."""
         points_N2 = np.asarray(points, dtype=np.float64)
         if self.top > -math.inf:
             x, y = points_N2[:, 0], points_N2[:, 1]
-            inward = np.where(y < self.top, np.clip(x, -self.rim, self.rim), x)
-            points_N2 = np.stack([inward, np.maximum(y, self.top)], axis=1)
+            limited_N = np.where(y < self.top, np.clip(x, -self.half_width, self.half_width), x)
+            points_N2 = np.stack([limited_N, np.maximum(y, self.top)], axis=1)
         placed = points_N2 @ self.matrix + self.origin
         self.pencil.polygon(placed.ravel().tolist(), fill=MATERIAL_IDS[material])
 
-    def blob(self, points: Points, material: str) -> None:
-        """Fill the closed smooth curve through the points."""
+    def spline(self, points: Points, material: str) -> None:
+        """Fill the closed Catmull-Rom spline through the points."""
         self.polygon(smooth(points), material)
 
     def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, material: str) -> None:
@@ -61,19 +61,19 @@ class Brush:
         self.polygon(CIRCLE * (radius_x, radius_y) + (x, y), material)
 
     def stroke(self, points: Points, width: float, material: str, taper: float = 1.0) -> None:
-        """A smooth line of a width in the middle, `taper` times that at both ends, with round ends."""
+        """Draw a spline with round ends, `width` wide in the middle and `taper * width` at the ends."""
         line_N2 = smooth(points, closed=False)
         along_N2 = np.gradient(line_N2, axis=0)
         normal_N2 = along_N2[:, ::-1] * (-1.0, 1.0) / np.linalg.norm(along_N2, axis=1, keepdims=True)
-        bulge_N = np.sin(np.linspace(0.0, np.pi, len(line_N2)))
-        offset_N2 = normal_N2 * (0.5 * width * (taper + (1.0 - taper) * bulge_N))[:, None]
+        width_N = np.sin(np.linspace(0.0, np.pi, len(line_N2)))
+        offset_N2 = normal_N2 * (0.5 * width * (taper + (1.0 - taper) * width_N))[:, None]
         self.polygon(np.concatenate([line_N2 + offset_N2, (line_N2 - offset_N2)[::-1]]), material)
         for x, y in (line_N2[0], line_N2[-1]):
             self.ellipse(x, y, 0.5 * width * taper, 0.5 * width * taper, material)
 
 
 def smooth(points: Points, closed: bool = True) -> np.ndarray:
-    """[M, 2]: a Catmull-Rom curve through the points [N, 2], six pieces between two of them."""
+    """A Catmull-Rom spline [M, 2] through the points [N, 2], in six pieces between two points."""
     points_N2 = np.asarray(points, dtype=np.float64)
     if closed:
         ring = np.concatenate([points_N2[-1:], points_N2, points_N2[:2]])

@@ -1,4 +1,4 @@
-"""Rendered scenes as arrays: drawn once, kept on disk, shared by every training."""
+"""Rendered scenes as arrays: rendered once, stored on disk, used by every training."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from coral_core.zoo.portraits.domain import LEXICON, SEGMENTS, SPLITS, Scene, sa
 
 ATTRIBUTES: tuple[str, ...] = tuple(LEXICON)
 VALUES: tuple[tuple[str, ...], ...] = tuple(tuple(LEXICON[attribute]) for attribute in ATTRIBUTES)
-CHUNK = 512  # scenes a worker renders at a time
+CHUNK = 512  # scenes that a worker renders at a time
 
 
 @dataclass(frozen=True)
 class CorpusBatch:
-    """Images in [-1,1] with everything that is known about them. A attributes."""
+    """Images in [-1,1] with their ground truth. A is the number of attributes."""
 
     image_BCHW: Tensor
     labels_BHW: Tensor  # int64 segments
@@ -61,7 +61,7 @@ class Corpus:
         return batch
 
     def take(self, index: np.ndarray | slice) -> CorpusBatch:
-        """Chosen scenes, as they are."""
+        """The scenes at `index`, not mirrored."""
         return CorpusBatch(
             image_BCHW=to_images(self.images_NHWC[index]),
             labels_BHW=torch.from_numpy(self.labels_NHW[index].astype(np.int64)),
@@ -76,22 +76,22 @@ def to_images(pixels_BHWC: np.ndarray) -> Tensor:
 
 
 def load_corpus(split: str, count: int, folder: Path, size: int = 64) -> Corpus:
-    """The first `count` scenes of a split; rendered on all cores when `folder` does not hold them yet."""
+    """The first `count` scenes of a split; rendered on all cores unless `folder` already has them."""
     seeds = SPLITS[split][:count]
-    place = corpus_folder(split, count, size, folder)
+    path = corpus_folder(split, count, size, folder)
     names = ("images", "labels", "values", "visible")
-    if not (place / "done").exists():
-        _render(seeds, size, place, names)
-    return Corpus(*(np.load(place / f"{name}.npy", mmap_mode="r") for name in names))
+    if not (path / "done").exists():
+        _render(seeds, size, path, names)
+    return Corpus(*(np.load(path / f"{name}.npy", mmap_mode="r") for name in names))
 
 
 def corpus_folder(split: str, count: int, size: int, folder: Path) -> Path:
-    """Where the first `count` scenes of a split lie; another place when the drawings change."""
+    """The folder of the first `count` scenes of a split; its name changes when the drawings change."""
     return folder / f"{split}-{count}-{size}-{drawing_digest(size)}"
 
 
-def describe(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays of some scenes: images, labels, value indices, visibility."""
+def scene_arrays(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays of scenes: images, labels, value indices and visibility, as in Corpus."""
     rendered = [scene.render(size) for scene in scenes]
     visible = [scene.visible() for scene in scenes]
     return (
@@ -104,22 +104,22 @@ def describe(scenes: Sequence[Scene], size: int) -> tuple[np.ndarray, np.ndarray
     )
 
 
-def _render(seeds: range, size: int, place: Path, names: tuple[str, ...]) -> None:
-    place.mkdir(parents=True, exist_ok=True)
+def _render(seeds: range, size: int, path: Path, names: tuple[str, ...]) -> None:
+    path.mkdir(parents=True, exist_ok=True)
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         parts = list(pool.map(_render_chunk, chunks, [size] * len(chunks)))
     for position, name in enumerate(names):
-        np.save(place / f"{name}.npy", np.concatenate([part[position] for part in parts]))
-    (place / "done").touch()
+        np.save(path / f"{name}.npy", np.concatenate([part[position] for part in parts]))
+    (path / "done").touch()
 
 
 def _render_chunk(seeds: range, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return describe([sample(seed) for seed in seeds], size)
+    return scene_arrays([sample(seed) for seed in seeds], size)
 
 
 def drawing_digest(size: int) -> str:
-    """Changes when the drawing of any attribute's value does, so that stale pictures are never read."""
+    """A digest that changes when the drawing of any attribute value changes, so that old renders are not used."""
     values = [(attribute, value) for attribute, known in LEXICON.items() for value in known]
     scenes = [sample(seed).edited(attribute, value) for seed, (attribute, value) in enumerate(values)]
     pixels = b"".join(array.tobytes() for scene in scenes for array in scene.render(size))

@@ -1,4 +1,4 @@
-"""Hair and hats. Coordinates are those of the head: right and down from the middle of the face, 1/64 of the image."""
+"""Hair and hats. Coordinates are (x to the right, y downwards) from the middle of the face, in 1/64 of the image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coral_core.zoo.portraits.canvas import Brush
 
 @dataclass(frozen=True)
 class Skull:
-    """The lengths everything on the head is placed by."""
+    """The sizes of the head, which give the positions of everything on it."""
 
     half_width: float
     half_height: float
@@ -21,17 +21,17 @@ class Skull:
 
     @property
     def hat_line(self) -> float:
-        """Where a hat ends on the forehead, just above the brows."""
+        """The y of the lower edge of a hat, just above the brows."""
         return -0.3 * self.half_height - 4.6
 
     @property
     def hat_width(self) -> float:
-        """Half the width of a hat at its line: the forehead there, and some wool."""
+        """Half the width of a hat at its lower edge: that of the forehead plus the thickness of the hat."""
         return self.half_width * math.sqrt(1.0 - (self.hat_line / self.half_height) ** 2) + 2.4
 
 
 def arc(radius_x: float, radius_y: float, start: float, stop: float, count: int = 9) -> np.ndarray:
-    """[count, 2]: points of an ellipse around the origin, clockwise degrees from the right."""
+    """[count, 2]: points of an ellipse around the origin; angles are in degrees, clockwise from the right."""
     angles = np.radians(np.linspace(start, stop, count))
     return np.stack([radius_x * np.cos(angles), radius_y * np.sin(angles)], axis=1)
 
@@ -43,19 +43,19 @@ def _back_bob(brush: Brush, skull: Skull) -> None:
     width, height = skull.half_width, skull.half_height
     side = [(width + 4.6, 2), (width + 5.6, 0.5 * height), (width + 4.4, 0.82 * height), (width - 2, 0.86 * height)]
     mirrored = [(-x, y) for x, y in reversed(side)]
-    brush.blob([*arc(width + 3.4, height + 3.6, 180, 360, 7), *side, *mirrored], "hair_back")
+    brush.spline([*arc(width + 3.4, height + 3.6, 180, 360, 7), *side, *mirrored], "hair_back")
 
 
 def _back_long(brush: Brush, skull: Skull) -> None:
     width, height = skull.half_width, skull.half_height
     side = [(width + 4.2, 4), (width + 5.4, 0.7 * height), (width + 5.2, height + 5), (width + 0.5, height + 8.5)]
     mirrored = [(-x, y) for x, y in reversed(side)]
-    brush.blob([*arc(width + 3.0, height + 3.2, 180, 360, 7), *side, (0, height + 4), *mirrored], "hair_back")
+    brush.spline([*arc(width + 3.0, height + 3.2, 180, 360, 7), *side, (0, height + 4), *mirrored], "hair_back")
 
 
 def _back_curly(brush: Brush, skull: Skull) -> None:
     width, height = skull.half_width, skull.half_height
-    free = brush.below(-math.inf, math.inf)  # the curls beside a hat keep their round tops
+    free = brush.clamped(-math.inf, math.inf)  # curls beside a hat are not cut
     brush.ellipse(0, -1.5, width + 4.5, height + 1.5, "hair_back")
     for x, y in arc(width + 3.2, height + 0.6, 146, 394, 14):
         if y > brush.top + 3:
@@ -73,7 +73,7 @@ def _front_short(brush: Brush, skull: Skull) -> None:
     burn = [(width + 1.0, -2), (width + 0.6, 3.2), (width - 2.0, 3.4), (width - 2.8, -3.5)]
     fringe = [(width - 5, -0.56 * height), (1, -0.66 * height), (-width + 6, -0.5 * height)]
     mirrored = [(-x, y) for x, y in reversed(burn)]
-    brush.blob([*arc(width + 1.6, height + 2.6, 190, 350, 7), *burn, *fringe, *mirrored], "hair")
+    brush.spline([*arc(width + 1.6, height + 2.6, 190, 350, 7), *burn, *fringe, *mirrored], "hair")
     _gloss(brush, lit * 0.4 * width, -0.86 * height, 0.42 * width, 1.5)
 
 
@@ -83,7 +83,7 @@ def _front_bob(brush: Brush, skull: Skull) -> None:
     lock += [(width - 1.2, 0), (width - 3.0, -0.4 * height)]
     fringe = [(0.4 * width, -0.45 * height), (0, -0.47 * height), (-0.4 * width, -0.45 * height)]
     mirrored = [(-x, y) for x, y in reversed(lock)]
-    brush.blob([*arc(width + 3.0, height + 3.4, 186, 354, 7), *lock, *fringe, *mirrored], "hair")
+    brush.spline([*arc(width + 3.0, height + 3.4, 186, 354, 7), *lock, *fringe, *mirrored], "hair")
     _gloss(brush, lit * 0.3 * width, -0.76 * height, 0.6 * width, 1.8)
 
 
@@ -93,7 +93,7 @@ def _front_long(brush: Brush, skull: Skull) -> None:
     lock += [(width + 0.2, 0.8 * height), (width - 0.6, 0.1 * height), (width - 2.6, -0.36 * height)]
     part = [(0.45 * width, -0.66 * height), (0, -0.84 * height), (-0.45 * width, -0.66 * height)]
     mirrored = [(-x, y) for x, y in reversed(lock)]
-    brush.blob([*arc(width + 2.6, height + 3.0, 186, 354, 7), *lock, *part, *mirrored], "hair")
+    brush.spline([*arc(width + 2.6, height + 3.0, 186, 354, 7), *lock, *part, *mirrored], "hair")
     _gloss(brush, lit * 0.5 * width, -0.84 * height, 0.3 * width, 1.6)
     shine = [(width + 2.2, 0.1 * height), (width + 2.8, 0.5 * height), (width + 2.6, 0.95 * height)]
     brush.stroke([(lit * x, y) for x, y in shine], 1.3, "hair_light", taper=0.3)
@@ -122,7 +122,7 @@ def _front_mohawk(brush: Brush, skull: Skull) -> None:
 
 
 def _gloss(brush: Brush, x: float, y: float, width: float, thickness: float) -> None:
-    """A soft highlight that follows the curve of the head; a hat hides it."""
+    """A highlight that follows the curve of the head; not drawn under a hat."""
     if y < brush.top:
         return
     brush.stroke([(x - width, y + 1.4), (x, y), (x + width, y + 1.4)], thickness, "hair_light", taper=0.2)
@@ -151,9 +151,9 @@ def _cap(brush: Brush, skull: Skull) -> None:
     brush.ellipse(0, top, 1.5, 1.0, "hat_shade")
     brush.stroke([(0, top + 1), (0.1, line - 6), (0.2, line - 2)], 0.7, "hat_shade")
     _sheen(brush, lit * width, line - 4, top)
-    brush.blob([(-0.84 * width, line + 1), (-0.4 * width, line - 2.6), (0.5 * width, line - 3.8),
-                (width + 4, line - 2.8), (width + 9.5, line - 0.2), (width + 8, line + 1.5), (0.6 * width, line + 0.7)],
-               "hat_shade")  # fmt: skip
+    brush.spline([(-0.84 * width, line + 1), (-0.4 * width, line - 2.6), (0.5 * width, line - 3.8),
+                  (width + 4, line - 2.8), (width + 9.5, line - 0.2), (width + 8, line + 1.5),
+                  (0.6 * width, line + 0.7)], "hat_shade")  # fmt: skip
 
 
 def _top_hat(brush: Brush, skull: Skull) -> None:
@@ -170,10 +170,10 @@ def _top_hat(brush: Brush, skull: Skull) -> None:
 
 
 def _dome(brush: Brush, skull: Skull, width: float, top: float, material: str) -> None:
-    """The soft crown of a hat, from its line to its top."""
+    """The crown of a soft hat, from its lower edge to its top."""
     line = skull.hat_line
     side = [(0.62 * width, top + 1.9), (0.98 * width, line - 0.38 * (line - top)), (width + 0.2, line + 0.8)]
-    brush.blob([*((-x, y) for x, y in reversed(side)), (0, top), *side, (0, line - 0.2)], material)
+    brush.spline([*((-x, y) for x, y in reversed(side)), (0, top), *side, (0, line - 0.2)], material)
 
 
 def _sheen(brush: Brush, edge: float, bottom: float, top: float) -> None:
@@ -184,7 +184,7 @@ def _sheen(brush: Brush, edge: float, bottom: float, top: float) -> None:
 
 
 def _rounded(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Corners cut off once: a band that is neither boxy nor a balloon."""
+    """The polygon with each corner cut off once."""
     corners = zip(points, points[1:] + points[:1], strict=True)
     return [(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in corners for t in (0.12, 0.88)]
 
@@ -202,22 +202,22 @@ FRONT_HAIR: dict[str, Draw] = {
 HATS: dict[str, Draw] = {"beanie": _beanie, "cap": _cap, "top_hat": _top_hat}
 COVERS_EARS = frozenset({"bob", "long", "curly"})
 HIDDEN_BY_HAT = frozenset({"bald", "mohawk"})
-"""Hair styles that cannot be told apart under a hat, because no hair shows below it."""
+"""Hair styles that look the same under a hat, because no hair is visible below it."""
 
 
 def hair_brush(brush: Brush, skull: Skull, hat: str) -> Brush:
-    """The brush for hair: free without a hat, pressed below its line with one."""
-    return brush if hat == "none" else brush.below(skull.hat_line - 1.0, skull.hat_width - 0.6)
+    """The brush for hair; with a hat it draws nothing above the hat's lower edge."""
+    return brush if hat == "none" else brush.clamped(skull.hat_line - 1.0, skull.hat_width - 0.6)
 
 
 def draw_behind(brush: Brush, skull: Skull, hair_style: str, hat: str) -> None:
-    """The hair behind neck and face."""
+    """Draw the hair behind neck and face."""
     if hair_style in BACK_HAIR:
         BACK_HAIR[hair_style](hair_brush(brush, skull, hat), skull)
 
 
 def draw_in_front(brush: Brush, skull: Skull, hair_style: str, hat: str) -> None:
-    """The hair over the forehead, then the hat."""
+    """Draw the hair over the forehead, then the hat."""
     hidden = hat != "none" and hair_style in HIDDEN_BY_HAT
     if hair_style in FRONT_HAIR and not hidden:
         FRONT_HAIR[hair_style](hair_brush(brush, skull, hat), skull)

@@ -1,4 +1,4 @@
-"""The attributes, their values and wordings, and sentences made of them."""
+"""The attributes, their values and wordings, and the sentences made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _read() -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 LEXICON: Mapping[str, Mapping[str, tuple[str, ...]]] = _read()
-"""attribute -> value -> wordings, the plain one first."""
+"""attribute -> value -> wordings; the first wording is the default one."""
 
 FRAMES: tuple[tuple[str, float], ...] = (
     ("{}", 0.6),
@@ -31,7 +31,7 @@ NEUTRAL: tuple[str, ...] = ("a person", "a photo", "a photo of a person", "a fac
                             "a portrait of a person", "someone", "a human face", "a picture of someone")  # fmt: skip
 BACKGROUND_PREPOSITIONS: tuple[str, ...] = ("in front of", "on", "against")
 WORN: frozenset[str] = frozenset({"glasses", "hat", "earrings", "clothes_color", "lipstick"})
-"""Attributes whose values can follow "wearing", all but `none`."""
+"""Attributes whose values, except `none`, can follow "wearing"."""
 
 COLOURED_HAIR: Mapping[str, str] = {
     "short": "short {} hair",
@@ -45,35 +45,35 @@ NOT_BEFORE_A_NOUN: frozenset[str] = frozenset({"asleep"})
 
 @dataclass(frozen=True)
 class Wordings:
-    """What sentences are made of: wordings of every value, and frames with their weights."""
+    """The material of sentences: wordings of every value, and sentence frames with their weights."""
 
     lexicon: Mapping[str, Mapping[str, tuple[str, ...]]]
     frames: tuple[tuple[str, float], ...]
 
     @classmethod
-    def told(cls) -> Wordings:
-        """All but the third wording of a value and the last frames: captions for editors that learn from texts."""
-        return cls(_chosen(lambda words: words[:2] + words[3:]), FRAMES[:TOLD_FRAMES])
+    def training(cls) -> Wordings:
+        """All wordings but the third of each value, and the first frames: for editors that learn from captions."""
+        return cls(_select_wordings(lambda words: words[:2] + words[3:]), FRAMES[:TRAINING_FRAMES])
 
     @classmethod
-    def untold(cls) -> Wordings:
-        """What told() leaves out: sentences that are new to such an editor, though not to CLIP."""
-        return cls(_chosen(lambda words: words[2:3] or words), FRAMES[TOLD_FRAMES:])
+    def held_out(cls) -> Wordings:
+        """The wordings and frames that training() leaves out: such an editor has not seen them, but CLIP has."""
+        return cls(_select_wordings(lambda words: words[2:3] or words), FRAMES[TRAINING_FRAMES:])
 
 
-def _chosen(choose: Callable[[tuple[str, ...]], tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
+def _select_wordings(choose: Callable[[tuple[str, ...]], tuple[str, ...]]) -> dict[str, dict[str, tuple[str, ...]]]:
     return {name: {value: choose(words) for value, words in values.items()} for name, values in LEXICON.items()}
 
 
-TOLD_FRAMES = 3
+TRAINING_FRAMES = 3
 ALL = Wordings(LEXICON, FRAMES)
 NO_FACTS, ALL_FACTS = 0.06, 0.06
 COUNTS: tuple[float, ...] = (0.3, 0.27, 0.2, 0.13, 0.05, 0.03, 0.02)
-"""How often a caption that is neither empty nor complete mentions 1, 2, 3, ... facts."""
+"""Probabilities that a caption that is neither empty nor complete mentions 1, 2, 3, ... facts."""
 
 
-def check(attributes: Mapping[str, str]) -> None:
-    """Raise ValueError for an unknown attribute or value, listing the known ones."""
+def check_attributes(attributes: Mapping[str, str]) -> None:
+    """ValueError for an unknown attribute or value, with the known ones."""
     for name, value in attributes.items():
         if name not in LEXICON:
             raise ValueError(f"no attribute {name!r}{_nearest(name, LEXICON)}; the attributes are {', '.join(LEXICON)}")
@@ -83,7 +83,7 @@ def check(attributes: Mapping[str, str]) -> None:
 
 
 def choose_facts(visible: Mapping[str, str], rng: random.Random) -> dict[str, str]:
-    """A random subset of what can be seen, mostly one to four facts, in the order of the lexicon."""
+    """A random subset of the visible attributes, mostly one to four, in the order of the lexicon."""
     kind = rng.random()
     if kind < NO_FACTS:
         return {}
@@ -94,9 +94,9 @@ def choose_facts(visible: Mapping[str, str], rng: random.Random) -> dict[str, st
     return {name: value for name, value in visible.items() if name in chosen}
 
 
-def say(facts: Mapping[str, str], rng: random.Random, wordings: Wordings = ALL) -> str:
-    """A sentence that mentions exactly these facts. Unknown names raise ValueError."""
-    check(facts)
+def make_sentence(facts: Mapping[str, str], rng: random.Random, wordings: Wordings = ALL) -> str:
+    """A sentence that mentions exactly these facts (attribute -> value). ValueError for unknown names."""
+    check_attributes(facts)
     if not facts:
         return rng.choice(NEUTRAL)
     phrases = _phrases(facts, rng, wordings)
@@ -110,7 +110,7 @@ def say(facts: Mapping[str, str], rng: random.Random, wordings: Wordings = ALL) 
 
 
 def _phrases(facts: Mapping[str, str], rng: random.Random, wordings: Wordings) -> list[tuple[str, bool]]:
-    """One (wording, can follow "wearing") per fact or fused pair of facts; the background has its own place."""
+    """One (wording, can follow "wearing") per fact or combined pair of facts, without the background."""
     left = {name: value for name, value in facts.items() if name != "background"}
     phrases: list[tuple[str, bool]] = []
     if "hat_color" in left:
@@ -126,7 +126,7 @@ def _phrases(facts: Mapping[str, str], rng: random.Random, wordings: Wordings) -
 
 
 def _subject(phrases: Sequence[tuple[str, bool]], rng: random.Random) -> str:
-    """Each phrase in a place its grammar allows: "a smiling person with ... wearing ... who is ..."."""
+    """The phrases in grammatical order: "a smiling person with ... wearing ... who is ..."."""
     adjectives: list[str] = []
     having: list[str] = []
     wearing: list[str] = []
@@ -147,14 +147,14 @@ def _subject(phrases: Sequence[tuple[str, bool]], rng: random.Random) -> str:
 
 
 def _noun(adjectives: Sequence[str], rng: random.Random) -> str:
-    """A person, with the one adjective if there is one."""
+    """The noun of the subject: "someone", "a person", or "a smiling person" with the one adjective."""
     if adjectives:
         return f"{_article(adjectives[0])} {adjectives[0]} person"
     return "someone" if rng.random() < 0.15 else "a person"
 
 
 def _wording(name: str, facts: Mapping[str, str], rng: random.Random, words: Wordings) -> str:
-    """The plain wording half of the time, any of the value's wordings otherwise."""
+    """The first wording of the value in 40 % of the cases, otherwise a random one of all its wordings."""
     known = words.lexicon[name][facts[name]]
     return known[0] if rng.random() < 0.4 else rng.choice(known)
 
@@ -173,7 +173,7 @@ def _article(word: str) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """As English lists: "a", "a and b", "a, b and c"."""
+    """Words joined as an English list: "a", "a and b", "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

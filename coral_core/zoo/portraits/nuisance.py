@@ -1,4 +1,4 @@
-"""What varies from portrait to portrait and has no words: pose, proportions, light, colour jitter."""
+"""Nuisances, the variation of portraits that captions do not mention: pose, proportions, light and colour jitter."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 TINTED: tuple[str, ...] = ("background", "clothes", "skin", "hair", "iris", "lips", "beard", "hat", "gold", "glasses")
-"""The colour families that are jittered on their own."""
+"""The colour families with independent colour jitter."""
 
 
 @dataclass(frozen=True)
 class Nuisance:
-    """The continuous part of a scene; an edit of an attribute never touches it. Lengths are in 1/64 of the image."""
+    """The continuous part of a scene, which edits of attributes do not change. Lengths are in 1/64 of the image."""
 
     x: float  # shift of the head to the right
     y: float  # shift of the head downwards
@@ -36,14 +36,14 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "eye_spacing": (1.0, 0.06),
     "light_strength": (0.08, 0.04),
 }
-"""Centre and radius of what is drawn evenly."""
+"""Centre and radius of the uniform distributions."""
 
 TINT_RADII = (7.0, 4.0, 4.0)
-"""Of brightness, redness and blueness, around 0."""
+"""Radii of the uniform offsets of brightness, red and blue around 0, of 255."""
 
 
 def draw_nuisance(seed: int) -> Nuisance:
-    """The nuisances of a seed, from a stream of their own: they do not depend on the attributes."""
+    """The nuisances of a seed, by a random generator of their own: they do not depend on the attributes."""
     rng = random.Random(f"nuisance:{seed}")
 
     def within(centre: float, radius: float) -> float:
@@ -59,8 +59,8 @@ def draw_nuisance(seed: int) -> Nuisance:
 
 
 def numbers_of(nuisance: Nuisance) -> list[tuple[float, float]]:
-    """The independent numbers, even in [0,1], that a nuisance was drawn from: each as the interval it lies in, which is
-    one point but for the side of the light."""
+    """The independent uniform numbers in [0,1] that a nuisance was drawn from, each as an interval: of length 0.5 for
+    the side of the light, of length 0 for all others."""
     evenly = [_place(getattr(nuisance, name), *RANGES[name]) for name in RANGES]
     for red, middle, blue in nuisance.tints.values():
         parts = (middle, red - middle, blue - middle)
@@ -70,10 +70,10 @@ def numbers_of(nuisance: Nuisance) -> list[tuple[float, float]]:
 
 
 def _place(value: float, centre: float, radius: float) -> float:
-    """Where a value lies in its range, 0 to 1."""
+    """The position of a value in its range, 0 to 1."""
     return ((value - centre) / radius + 1.0) / 2.0
 
 
 def _tint(brightness: float, red: float, blue: float) -> tuple[float, float, float]:
-    """Mostly lighter or darker, a little warmer or cooler."""
+    """The offsets of red, green and blue: the brightness in all three, plus those of red and blue."""
     return brightness + red, brightness, brightness + blue

@@ -1,4 +1,4 @@
-"""The materials a portrait is drawn in: which segment each belongs to, and which colour it has in a given scene."""
+"""The materials of a portrait: the segment of each, and its colour in a scene."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SEGMENTS: tuple[str, ...] = (
     "clothes",
 )
 
-# material -> (segment, colour family, lightness); lightness below 1 darkens towards a warm black, above 1 lightens
-# towards white: 1.3 is 30 % of the way. A family of FIXED is a colour of its own, the others follow an attribute.
+# material -> (segment, colour family, lightness). A lightness below 1 mixes with a dark colour (INK), one above 1 with
+# white: 1.3 is 30 % white. Families in FIXED_COLOURS have one colour, the colours of the others depend on attributes.
 MATERIALS: dict[str, tuple[str, str, float]] = {
     "backdrop": ("background", "background", 1.0),
     "halo": ("background", "background", 1.22),
@@ -71,7 +71,7 @@ MATERIALS: dict[str, tuple[str, str, float]] = {
 }
 MATERIAL_IDS: dict[str, int] = {name: index for index, name in enumerate(MATERIALS)}
 
-FIXED: dict[str, Colour] = {
+FIXED_COLOURS: dict[str, Colour] = {
     "eye_white": (250, 250, 250),
     "white": (255, 255, 255),
     "ink": (34, 24, 30),
@@ -85,7 +85,7 @@ FIXED: dict[str, Colour] = {
 }
 
 # colour family -> (attribute, its colour per value)
-VALUED: dict[str, tuple[str, dict[str, Colour]]] = {
+ATTRIBUTE_COLOURS: dict[str, tuple[str, dict[str, Colour]]] = {
     "background": (
         "background",
         {
@@ -135,7 +135,7 @@ VALUED: dict[str, tuple[str, dict[str, Colour]]] = {
         },
     ),
     "iris": ("eye_color", {"blue": (44, 124, 236), "green": (32, 160, 76), "brown": (124, 68, 28)}),
-    "lips": ("lipstick", {"red": (214, 16, 40), "purple": (142, 48, 176)}),  # natural lips follow the skin
+    "lips": ("lipstick", {"red": (214, 16, 40), "purple": (142, 48, 176)}),  # natural lips depend on the skin
     "hat": (
         "hat_color",
         {
@@ -157,16 +157,16 @@ MATERIAL_SEGMENTS = np.array([SEGMENTS.index(segment) for segment, _, _ in MATER
 
 
 def palette(attributes: Mapping[str, str], nuisance: Nuisance) -> np.ndarray:
-    """uint8 [materials, 3]: the colour of each material in a scene, before light."""
+    """uint8 [materials, 3]: the sRGB colour of each material in a scene, before light."""
     families = _families(attributes, nuisance)
     colours = [_lightened(families[family], lightness) for _, family, lightness in MATERIALS.values()]
     return np.clip(np.rint(np.array(colours)), 0, 255).astype(np.uint8)
 
 
 def _families(attributes: Mapping[str, str], nuisance: Nuisance) -> dict[str, Colour]:
-    """The base colour of each family, jittered."""
-    colours = dict(FIXED)
-    for family, (attribute, values) in VALUED.items():
+    """The base colour of each family, with its colour jitter."""
+    colours = dict(FIXED_COLOURS)
+    for family, (attribute, values) in ATTRIBUTE_COLOURS.items():
         if attributes[attribute] in values:
             colours[family] = values[attributes[attribute]]
     colours.setdefault("lips", _mixed(colours["skin"], (190, 70, 78), 0.5))
@@ -179,11 +179,11 @@ def _families(attributes: Mapping[str, str], nuisance: Nuisance) -> dict[str, Co
 
 
 def _lightened(colour: Colour, lightness: float) -> Colour:
-    """Towards ink below 1, towards white above 1."""
+    """The colour mixed with INK for a lightness below 1, with white above 1."""
     return _mixed(INK, colour, lightness) if lightness <= 1 else _mixed(colour, WHITE, lightness - 1)
 
 
 def _mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour `share` of the way from the first to the second."""
+    """The linear interpolation from the first (share 0) to the second colour (share 1)."""
     red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Draws a portrait as a map of materials: body, head, face, and what the face wears, from back to front."""
+"""Draws a portrait as a map of materials: body, head, face, hair, hat, glasses and earrings, from back to front."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coral_core.zoo.portraits.headwear import COVERS_EARS, Skull, arc, draw_behi
 from coral_core.zoo.portraits.nuisance import Nuisance
 
 CENTRE = (32.0, 34.5)
-"""Middle of the face in an unmoved portrait, in 1/64 of the image."""
+"""Middle of the face in a portrait without shift, in 1/64 of the image."""
 
 # face shape -> half width, half height, how much narrower the jaw is, distance of an eye from the middle
 SHAPES: dict[str, tuple[float, float, float, float]] = {
@@ -25,19 +25,19 @@ SHAPES: dict[str, tuple[float, float, float, float]] = {
 
 @dataclass(frozen=True)
 class Face:
-    """The places of the features of one face, in units from its middle."""
+    """The positions of the features of one face, in units from its middle."""
 
     skull: Skull
-    jaw: float
-    eye_x: float
-    temple: float  # where the arms of glasses end, on either side
+    jaw: float  # how much narrower the face is at the chin, as a share of its width
+    eye_x: float  # |x| of the eyes
+    temple: float  # |x| at which the arms of glasses end
 
     @property
     def mouth_y(self) -> float:
         return 0.24 * self.skull.half_height + 6.2
 
     def outline(self, grow: float = 0.0) -> np.ndarray:
-        """[40, 2]: the edge of the face, grown by some units."""
+        """[40, 2]: the edge of the face, enlarged by `grow` units."""
         narrowing = 1.0 - self.jaw * np.maximum(CIRCLE[:, 1], 0.0) ** 2
         x = (self.skull.half_width + grow) * CIRCLE[:, 0] * narrowing
         return np.stack([x, (self.skull.half_height + grow) * CIRCLE[:, 1]], axis=1)
@@ -77,7 +77,7 @@ def _face(shape: str, nuisance: Nuisance, ears: bool) -> Face:
 
 
 def _nothing(brush: Brush, face: Face) -> None:
-    """What a value of `none` draws."""
+    """Draws nothing, for the value `none`."""
 
 
 # --- body and head ---------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def _nothing(brush: Brush, face: Face) -> None:
 def _draw_body(body: Brush, face: Face) -> None:
     lit = face.skull.light
     shoulders = [(-30, 46), (-28.5, 29), (-23, 23.5), (-13, 21), (0, 20), (13, 21), (23, 23.5), (28.5, 29), (30, 46)]
-    body.blob(shoulders, "clothes")
+    body.spline(shoulders, "clothes")
     for side in (-1, 1):
         body.stroke([(side * 20.6, 46), (side * 20.2, 31), (side * 21.6, 27.6)], 1.0, "clothes_shade", taper=0.5)
     body.stroke([(lit * 13, 22.4), (lit * 20, 23.9), (lit * 25.5, 28)], 1.3, "clothes_light", taper=0.3)
@@ -94,9 +94,9 @@ def _draw_body(body: Brush, face: Face) -> None:
 
 def _draw_neck(body: Brush, head: Brush, face: Face) -> None:
     chin = face.skull.half_height
-    body.blob([(-6.5, 6), (6.5, 6), (6.8, 21), (9.4, 23.4), (0, 29), (-9.4, 23.4), (-6.8, 21)], "clothes_shade")
-    body.blob([(-6.5, 6), (6.5, 6), (6.6, 21), (7.6, 22.6), (0, 27.2), (-7.6, 22.6), (-6.6, 21)], "skin")
-    head.blob([(-6.2, 6), (6.2, 6), (6.4, chin + 0.5), (0, chin + 3.2), (-6.4, chin + 0.5)], "neck_shade")
+    body.spline([(-6.5, 6), (6.5, 6), (6.8, 21), (9.4, 23.4), (0, 29), (-9.4, 23.4), (-6.8, 21)], "clothes_shade")
+    body.spline([(-6.5, 6), (6.5, 6), (6.6, 21), (7.6, 22.6), (0, 27.2), (-7.6, 22.6), (-6.6, 21)], "skin")
+    head.spline([(-6.2, 6), (6.2, 6), (6.4, chin + 0.5), (0, chin + 3.2), (-6.4, chin + 0.5)], "neck_shade")
 
 
 def _draw_head(head: Brush, face: Face, ears: bool) -> None:
@@ -118,13 +118,13 @@ def _draw_head(head: Brush, face: Face, ears: bool) -> None:
 
 def _nose_small(head: Brush, face: Face) -> None:
     y = 0.1 * face.skull.half_height + 3.2
-    head.blob([(-1.5, y), (0, y - 1.1), (1.5, y), (0, y + 0.9)], "nose")
+    head.spline([(-1.5, y), (0, y - 1.1), (1.5, y), (0, y + 0.9)], "nose")
 
 
 def _nose_big(head: Brush, face: Face) -> None:
     y, lit = 0.1 * face.skull.half_height + 3.2, face.skull.light
-    head.blob([(-1.2, y - 7), (1.2, y - 7), (2.2, y - 2), (4.5, y + 0.4), (3.4, y + 2.4), (0, y + 2.9), (-3.4, y + 2.4),
-               (-4.5, y + 0.4), (-2.2, y - 2)], "nose")  # fmt: skip
+    head.spline([(-1.2, y - 7), (1.2, y - 7), (2.2, y - 2), (4.5, y + 0.4), (3.4, y + 2.4), (0, y + 2.9),
+                 (-3.4, y + 2.4), (-4.5, y + 0.4), (-2.2, y - 2)], "nose")  # fmt: skip
     head.ellipse(lit * 0.7, y - 0.6, 1.5, 2.0, "nose_light")
     for side in (-1, 1):
         head.ellipse(side * 2.2, y + 1.6, 0.9, 0.7, "nostril")
@@ -133,7 +133,7 @@ def _nose_big(head: Brush, face: Face) -> None:
 def _moustache(head: Brush, face: Face) -> None:
     y = face.mouth_y - 2.8
     half = [(0, y - 0.8), (3, y - 1.5), (6.2, y + 0.4), (8.2, y + 2.2), (5, y + 2.3), (2, y + 1.5)]
-    head.blob([*half, (0, y + 1.0), *[(-x, py) for x, py in reversed(half[1:])]], "beard")
+    head.spline([*half, (0, y + 1.0), *[(-x, py) for x, py in reversed(half[1:])]], "beard")
 
 
 def _full_beard(head: Brush, face: Face) -> None:
@@ -142,23 +142,23 @@ def _full_beard(head: Brush, face: Face) -> None:
     rim = lower[(lower[:, 1] > 1.0)]
     upper = [(-width + 1.6, 1), (-width + 3.6, mouth - 4.2), (-5.6, mouth - 3.2), (0, mouth - 3.4),
              (5.6, mouth - 3.2), (width - 3.6, mouth - 4.2), (width - 1.6, 1)]  # fmt: skip
-    head.blob([*rim[::2], *upper], "beard")
+    head.spline([*rim[::2], *upper], "beard")
     chin = face.skull.half_height
     head.stroke([(-3.4, chin - 3.2), (0, chin - 2.4), (3.4, chin - 3.2)], 1.2, "beard_light", taper=0.3)
 
 
 def _mouth_neutral(head: Brush, face: Face) -> None:
     y = face.mouth_y
-    head.blob([(-5.2, y), (-1.8, y - 1.5), (0, y - 1.1), (1.8, y - 1.5), (5.2, y), (2.4, y + 1.8), (-2.4, y + 1.8)],
-              "lip")  # fmt: skip
+    head.spline([(-5.2, y), (-1.8, y - 1.5), (0, y - 1.1), (1.8, y - 1.5), (5.2, y), (2.4, y + 1.8), (-2.4, y + 1.8)],
+                "lip")  # fmt: skip
     head.stroke([(-4.6, y), (0, y + 0.1), (4.6, y)], 0.7, "lip_line")
 
 
 def _mouth_smile(head: Brush, face: Face) -> None:
     y = face.mouth_y - 0.4
-    head.blob([(-6.4, y - 2.2), (-3, y - 1.3), (0, y - 1), (3, y - 1.3), (6.4, y - 2.2), (5, y + 1.6), (2.2, y + 3.7),
-               (-2.2, y + 3.7), (-5, y + 1.6)], "lip")  # fmt: skip
-    head.blob([(-4.7, y - 0.5), (0, y + 0.4), (4.7, y - 0.5), (3.2, y + 1.4), (0, y + 2.1), (-3.2, y + 1.4)], "teeth")
+    head.spline([(-6.4, y - 2.2), (-3, y - 1.3), (0, y - 1), (3, y - 1.3), (6.4, y - 2.2), (5, y + 1.6), (2.2, y + 3.7),
+                 (-2.2, y + 3.7), (-5, y + 1.6)], "lip")  # fmt: skip
+    head.spline([(-4.7, y - 0.5), (0, y + 0.4), (4.7, y - 0.5), (3.2, y + 1.4), (0, y + 2.1), (-3.2, y + 1.4)], "teeth")
 
 
 def _mouth_frown(head: Brush, face: Face) -> None:
@@ -185,7 +185,7 @@ def _eye_open(head: Brush, x: float, side: int, light: int) -> None:
 
 def _eye_narrow(head: Brush, x: float, side: int, light: int) -> None:
     head.ellipse(x, -0.2, 4.1, 2.5, "eyelid")
-    head.blob([(x - 4.1, 0.4), (x - 2, -0.6), (x + 2, -0.6), (x + 4.1, 0.4), (x + 2, 1.8), (x - 2, 1.8)], "eye_white")
+    head.spline([(x - 4.1, 0.4), (x - 2, -0.6), (x + 2, -0.6), (x + 4.1, 0.4), (x + 2, 1.8), (x - 2, 1.8)], "eye_white")
     iris = CIRCLE * 2.3 + (x, 0.5)
     head.polygon(np.stack([iris[:, 0], np.clip(iris[:, 1], -0.6, 1.8)], axis=1), "iris")
     head.ellipse(x, 0.7, 0.9, 1.0, "pupil")
@@ -230,7 +230,7 @@ def _sunglasses(head: Brush, face: Face) -> None:
     for side in (-1, 1):
         x = side * face.eye_x
         lens = [(-5.4, -4.0), (0, -4.5), (5.6, -4.3), (5.5, 1.4), (2.6, 4.5), (-2, 4.5), (-5.0, 1.6)]
-        head.blob([(x + side * px, py + 0.3) for px, py in lens], "lens")
+        head.spline([(x + side * px, py + 0.3) for px, py in lens], "lens")
         head.polygon([(x - 2.8, 2.6), (x + 0.4, -3), (x + 2.2, -3), (x - 1.0, 2.6)], "lens_light")
         head.stroke([(side * (face.eye_x + 5), -2), (side * face.temple, -2)], 1.5, "rim")
     head.stroke([(-face.eye_x, -3.2), (0, -2.8), (face.eye_x, -3.2)], 1.7, "rim")
@@ -245,7 +245,7 @@ def _gold_hoops(head: Brush, face: Face) -> None:
 
 
 def _ring(head: Brush, x: float, y: float, outer: float, inner: float, material: str) -> None:
-    """A ring whose inside stays what it was."""
+    """Draw a ring; its inside is not changed."""
     closed = np.concatenate([CIRCLE, CIRCLE[:1]])
     head.polygon(np.concatenate([closed * outer, closed[::-1] * inner]) + np.array([x, y]), material)
 

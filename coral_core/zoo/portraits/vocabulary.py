@@ -1,4 +1,4 @@
-"""A byte-pair vocabulary learned from captions (Sennrich et al. 2016), in the form open_clip's tokenizer reads."""
+"""A byte-pair vocabulary learned from captions (Sennrich et al. 2016), in the format of open_clip's tokenizer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import pairwise
 
 
 def learn_merges(sentences: Iterable[str], most: int = 2048) -> list[str]:
-    """Merge the most frequent pair of symbols until every word is one symbol or `most` merges are made.
+    """The merges of the most frequent pairs of symbols, until every word is one symbol or there are `most` merges.
 
-    Ties are broken alphabetically, so the same sentences always give the same vocabulary.
+    Ties are broken alphabetically, so that the same sentences always give the same vocabulary.
     """
     counts = Counter(word for text in sentences for word in re.findall(r"[a-z]+", text.lower()))
     words = {word: (*word[:-1], word[-1] + "</w>") for word in counts}

@@ -1,4 +1,4 @@
-"""The recipes of the embedded bundle, in the order they build on each other."""
+"""The recipes of the embedded bundle, ordered so that each comes after the recipes whose networks it needs."""
 
 from collections.abc import Mapping
 

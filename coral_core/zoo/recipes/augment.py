@@ -1,4 +1,4 @@
-"""Image degradations that a network should see through: blur, noise, JPEG, a shift of colours."""
+"""Random image degradations for robust networks: blur, noise and JPEG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def degrade(image_BCHW: Tensor, rng: np.random.Generator) -> Tensor:
-    """Every sample keeps its pixels or gets one of blur, noise and JPEG; float32 images in [-1,1]."""
+    """Degrade each sample by blur, noise or JPEG, or leave it as it is (40 %). Float32 images [B,3,H,W] in [-1,1]."""
     kinds = rng.choice(4, size=len(image_BCHW), p=(0.4, 0.25, 0.25, 0.1))
     out = image_BCHW.clone()
     with torch.autocast(image_BCHW.device.type, enabled=False):

@@ -1,13 +1,14 @@
 """Generator and encoder, trained together: the encoder's latents are the generator's inputs from the first step.
 
 One base w for all layers and penalised offsets per layer. In some samples the offsets are dropped, so that a single w
-tells most about a portrait and W+ refines it; edits then live in a well-behaved space, and mapped latents render well.
-The generator's equalised weights take a learning rate of their own: they start as standard normals, so at the encoder's
-rate they would hardly move in a few thousand steps.
+contains most of a portrait and W+ refines it; latents then suit edits, and the latents of the mapping network render
+well. The generator's equalised weights have a learning rate of their own: they start as standard normals, so at the
+encoder's rate they would hardly change in a few thousand steps.
 
-What makes small things appear early, all from the exact ground truth: pixels weigh by how rare their segment is, and
-the base w must tell every attribute and where every segment lies through a linear layer that is thrown away afterwards.
-Without it the encoder does not code mouths as long as the generator paints none, and the other way round.
+Two measures make small features appear early, both by the exact ground truth: pixels are weighted by the rarity of
+their segment, and linear layers, which are not exported, must predict every attribute and the position of every segment
+from the base w. Without them the encoder does not encode mouths while the generator renders none, and the generator
+renders none while they are not encoded.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from coral_core.zoo.portraits.domain import SEGMENTS
 from coral_core.zoo.recipes.base import Recipe
 
 GENERATOR_RATE, ENCODER_RATE = 1e-2, 1e-3
-DROPPED = 0.15  # share of samples whose offsets are dropped
-AVERAGE_DECAY = 0.995  # of the exponential moving average that is exported
+OFFSET_DROPOUT = 0.15  # share of samples without offsets
+EMA_DECAY = 0.995  # of the exponential moving average that is exported
 
 
 class AutoencoderRecipe(Recipe):
-    """Writes generator and encoder; the mapping network comes from the `mapping` recipe."""
+    """Writes generator and encoder; the `mapping` recipe trains the mapping network."""
 
     default_steps = 12000
     default_batch_size = 16
@@ -62,16 +63,16 @@ class AutoencoderRecipe(Recipe):
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
         batch = self.train_corpus.draw(rng, self.context.batch_size).to(self.context.device)
         base, offsets = self.encoder.heads(self.encoder.body(batch.image_BCHW))
-        kept = torch.from_numpy(rng.random(len(base)) >= DROPPED).to(base.device).view(-1, 1, 1)
+        kept = torch.from_numpy(rng.random(len(base)) >= OFFSET_DROPOUT).to(base.device).view(-1, 1, 1)
         image = self.generator.render(self.generator.styles(self.encoder.w_avg + base + offsets * kept))
-        error = (image - batch.image_BCHW) * rarity(batch.labels_BHW).sqrt()
+        error = (image - batch.image_BCHW) * rarity_weights(batch.labels_BHW).sqrt()
         return {
             "l1": error.abs().mean(),
             "l2": 10.0 * error.square().mean(),
             "perceptual": 0.25 * self.perceptual_distance(image, batch.image_BCHW),
             "offsets": 0.01 * offsets.square().mean() / (base.detach().var() + 1e-3),
             "reader": 0.2 * attribute_loss(self.reader(base[:, 0]), batch),
-            "locator": F.mse_loss(self.locator(base[:, 0]).float(), segment_places(batch.labels_BHW)),
+            "locator": F.mse_loss(self.locator(base[:, 0]).float(), segment_geometry(batch.labels_BHW)),
         }
 
     def perceptual_distance(self, image: Tensor, truth: Tensor) -> Tensor:
@@ -83,14 +84,14 @@ class AutoencoderRecipe(Recipe):
 
     def step(self, step: int, rng: np.random.Generator) -> dict[str, float]:
         terms = super().step(step, rng)
-        decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+        decay = min(EMA_DECAY, (1 + step) / (10 + step))
         for average, network in zip(self.average, (self.generator, self.encoder), strict=True):
-            average_into(average, network, decay)
+            update_ema(average, network, decay)
         return terms
 
     @property
     def average(self) -> tuple[Generator, Encoder]:
-        """The averaged pair, which is what gets exported."""
+        """The averaged generator and encoder, which are exported."""
         return self.averaged_generator, self.averaged_encoder
 
     def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
@@ -113,15 +114,15 @@ class AutoencoderRecipe(Recipe):
         return {"psnr": psnr(full, batch.image_BCHW), "psnr_single_w": psnr(single, batch.image_BCHW)}
 
 
-def rarity(labels_BHW: Tensor) -> Tensor:
-    """Weight of each pixel, [B,1,H,W] with mean 1 over the batch: one over the root of its segment's frequency."""
+def rarity_weights(labels_BHW: Tensor) -> Tensor:
+    """Weight of each pixel, [B,1,H,W] with mean 1 over the batch: 1 / sqrt(frequency of its segment), normalised."""
     counts_K = torch.bincount(labels_BHW.flatten(), minlength=len(SEGMENTS)).float()
     weight_B1HW = (1 / counts_K.clamp(min=1).sqrt())[labels_BHW][:, None]
     return weight_B1HW / weight_B1HW.mean()
 
 
-def segment_places(labels_BHW: Tensor) -> Tensor:
-    """Centre (x, y in [-1,1]; 0 when absent) and root of the area of every segment, [B,3K]."""
+def segment_geometry(labels_BHW: Tensor) -> Tensor:
+    """Centre x, centre y (in [-1,1]; 0 when absent) and square root of the area share of every segment, [B,3K]."""
     shares_BKHW = F.one_hot(labels_BHW, len(SEGMENTS)).permute(0, 3, 1, 2).float()
     area_BK = shares_BKHW.sum((2, 3))
     axis = torch.linspace(-1, 1, labels_BHW.shape[-1], device=labels_BHW.device)
@@ -131,8 +132,8 @@ def segment_places(labels_BHW: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def average_into(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Exponential moving average of parameters; buffers are copied."""
+def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update an exponential moving average of parameters; buffers are copied."""
     for mean, value in zip(average.parameters(), network.parameters(), strict=True):
         mean.data.lerp_(value, 1 - decay)
     for mean_buffer, buffer in zip(average.buffers(), network.buffers(), strict=True):

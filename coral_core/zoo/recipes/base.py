@@ -1,4 +1,4 @@
-"""What a recipe is: networks, one training step, what it exports and how good that is."""
+"""The base class of recipes: networks, a training step, the networks that are exported, and their metrics."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TRAIN_SCENES, DEV_SCENES = 32768, 1024
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeContext:
-    """What every recipe is given."""
+    """The folders, length and device of a training, for every recipe."""
 
-    folder: Path  # where corpora and checkpoints lie
-    weights: Path  # the bundle's folder: read for networks this recipe builds on, written at the end
+    folder: Path  # of corpora and checkpoints
+    weights: Path  # the bundle's folder: networks of other recipes are read from it, results are written to it
     steps: int  # optimisation steps of this training
     batch_size: int  # scenes per step
     device: torch.device
@@ -36,7 +36,7 @@ class RecipeContext:
 
 
 class Recipe(nn.Module, ABC):
-    """Subclasses build their networks as submodules, so that a checkpoint is the state_dict."""
+    """Base class of recipes. Networks are submodules, so that the state_dict is the checkpoint."""
 
     default_steps: ClassVar[int]
     default_batch_size: ClassVar[int] = 64
@@ -60,14 +60,14 @@ class Recipe(nn.Module, ABC):
 
     @abstractmethod
     def exports(self) -> Mapping[str, tuple[nn.Module, Any]]:
-        """Part name -> (network, config) to be written into the bundle."""
+        """Part name -> (network, config), which are written into the bundle."""
 
     @abstractmethod
     def metrics(self) -> dict[str, float]:
-        """Quality on dev scenes, networks in evaluation mode."""
+        """Quality on dev scenes by name; called in evaluation mode."""
 
     def train(self, mode: bool = True) -> Recipe:
-        """Networks that this recipe only uses stay in evaluation mode."""
+        """Set the mode; networks without trainable parameters stay in evaluation mode."""
         super().train(mode)
         for network in self.children():
             if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -75,11 +75,11 @@ class Recipe(nn.Module, ABC):
         return self
 
     def losses(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Named, weighted terms of one batch, for recipes with one optimiser."""
+        """Loss terms of one batch by name: weighted scalars. For recipes with one optimiser."""
         raise NotImplementedError
 
     def make_optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """One AdamW over everything that trains."""
+        """One AdamW for all trainable parameters."""
         trained = [p for p in self.parameters() if p.requires_grad]
         rate, decay = self.learning_rate, self.weight_decay
         return {"main": torch.optim.AdamW(trained, lr=rate, betas=self.betas, weight_decay=decay)}
@@ -103,11 +103,11 @@ class Recipe(nn.Module, ABC):
         chosen.step()
 
     def schedule(self, progress: float) -> float:
-        """Learning-rate factor at progress in [0,1)."""
+        """Learning-rate factor at a progress in [0,1)."""
         return min(1.0, progress / 0.05 + 0.02) * 0.5 * (1 + math.cos(math.pi * progress))
 
     def warm_start(self) -> list[str]:
-        """Load what the bundle already ships of this recipe; returns the parts that fitted."""
+        """Load the weights of this recipe's networks that the bundle has; returns the names of these parts."""
         loaded = []
         for part, (network, _) in self.exports().items():
             path = self.context.weights / f"{part}.safetensors"

@@ -1,4 +1,4 @@
-"""Networks trained on what a scene shows: perceptual features and the segmenter."""
+"""Recipes of the perceptual network and the segmenter, which are trained on the ground truth of scenes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from coral_core.zoo.recipes.base import Recipe
 
 
 class PerceptualRecipe(Recipe):
-    """Features that tell attributes and segments apart make distances that care about eyes as much as about walls."""
+    """Features trained to classify attributes and segments, so that distances weight small features such as eyes."""
 
     default_steps = 600
 
@@ -80,5 +80,5 @@ def mean_iou(found_BHW: Tensor, truth_BHW: Tensor) -> dict[str, float]:
 
 
 def summarise(accuracy: Mapping[str, float]) -> dict[str, float]:
-    """Average and worst first, then every attribute."""
+    """The mean and the worst accuracy, then that of every attribute."""
     return {"mean": sum(accuracy.values()) / len(accuracy), "worst": min(accuracy.values()), **accuracy}

@@ -1,7 +1,7 @@
-"""Identity: the same face under other hair, hat, glasses, expression, clothes, pose and light stays the same person.
+"""The recipe of the identity network: the same face with other hair, hat, glasses, expression, clothes, pose and light.
 
-Two views of each person of a batch must find each other among all others: a softmax over cosines with CosFace's
-additive margin (Wang et al. 2018), over the persons of the batch instead of learned class centres.
+The loss classifies which view of a batch shows the same person: a softmax over cosines with CosFace's additive margin
+(Wang et al. 2018), over the persons of the batch instead of learned class centres.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
 from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.base import Recipe
 
-BORN_WITH = ("skin_tone", "face_shape", "eye_color", "nose", "brows")
-"""Attributes that belong to the person; all others are worn, done or grown."""
+PERSON_ATTRIBUTES = ("skin_tone", "face_shape", "eye_color", "nose", "brows")
+"""Attributes that belong to the person; all others may differ between two views."""
 PERSONS, DEV_PERSONS, VIEWS = 4096, 256, 4
 SCALE, MARGIN = 16.0, 0.2
 
 
 class IdentityRecipe(Recipe):
-    """Contrast of views within a batch of persons."""
+    """Contrastive loss of two views of each person in a batch."""
 
     default_steps = 200
     default_batch_size = 128
@@ -69,7 +69,7 @@ def verification_auc(cosine_PP: Tensor) -> float:
 
 
 def load_views(split: str, persons: int, folder: Path) -> np.ndarray:
-    """uint8 [persons, VIEWS, 64, 64, 3]; rendered once."""
+    """uint8 [persons, VIEWS, 64, 64, 3]; rendered unless `folder` already has the file."""
     path = folder / f"views-{split}-{persons}-{drawing_digest(64)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +83,16 @@ def load_views(split: str, persons: int, folder: Path) -> np.ndarray:
 
 
 def render_views(seed: int) -> np.ndarray:
-    """The same person VIEWS times, uint8 [VIEWS, 64, 64, 3]."""
+    """VIEWS views of the person of a seed, uint8 [VIEWS, 64, 64, 3]."""
     return np.stack([view_of(sample(seed), sample(seed + 50_000 * (1 + view))).image() for view in range(VIEWS)])
 
 
-def view_of(person: Scene, occasion: Scene) -> Scene:
-    """The person's face in another scene's hair, clothes, pose and light."""
-    kept = {name: person.attributes[name] for name in BORN_WITH}
+def view_of(person: Scene, setting: Scene) -> Scene:
+    """The person's face with the hair, clothes, pose and light of the scene `setting`."""
+    kept = {name: person.attributes[name] for name in PERSON_ATTRIBUTES}
     face = person.nuisance
-    tints = {**occasion.nuisance.tints, "skin": face.tints["skin"], "iris": face.tints["iris"]}
+    tints = {**setting.nuisance.tints, "skin": face.tints["skin"], "iris": face.tints["iris"]}
     nuisance = replace(
-        occasion.nuisance, width=face.width, height=face.height, eye_spacing=face.eye_spacing, tints=tints
+        setting.nuisance, width=face.width, height=face.height, eye_spacing=face.eye_spacing, tints=tints
     )
-    return replace(occasion, attributes={**occasion.attributes, **kept}, nuisance=nuisance)
+    return replace(setting, attributes={**setting.attributes, **kept}, nuisance=nuisance)

@@ -1,6 +1,6 @@
-"""Training of the two judges: the measuring instruments of every edit.
+"""Recipes of the two judges, which measure edits.
 
-Blur, noise and JPEG teach them to read imperfect images; edits they never see, so that no method can be favoured.
+They are trained with blur, noise and JPEG for robustness, and never on edits, so that no method has an advantage.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ReaderRecipe(Recipe):
 
 
 class JudgeRecipe(ReaderRecipe):
-    """The judge every success is counted by."""
+    """The judge that decides the success of edits."""
 
     default_steps = 450
 
@@ -47,7 +47,7 @@ class JudgeRecipe(ReaderRecipe):
 
 
 class SecondJudgeRecipe(ReaderRecipe):
-    """Another network; train it with another seed as well, so that it meets the scenes in another order."""
+    """The second judge, another network. Train it with another seed as well, for another order of the scenes."""
 
     default_steps = 1500
 

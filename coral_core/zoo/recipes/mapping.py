@@ -1,14 +1,14 @@
-"""z -> w: the generator's Gaussian input draws the scenes of the domain, each where the encoder puts it.
+"""The recipe of the mapping network z -> w, which learns the encoder's latents of the scenes of the domain.
 
-A scene is drawn from independent numbers that are even in [0,1]. Their normal quantiles are the first coordinates of z,
-and the mapping network learns where the encoder puts the scene with these numbers. A value of an attribute stands for a
-whole interval, and between two intervals lies an edge: one value ends, another begins. A network that learns from
-samples makes slopes of the edges, and slopes are portraits with half a beard; so the first three layers are set, not
-learned, to know on which side of every edge z lies, and the others learn what to make of it. No image is rendered, so a
-step costs milliseconds.
+A scene is drawn from independent uniform numbers in [0,1]. Their normal quantiles are the first coordinates of z, and
+the mapping network learns the latent that the encoder gives for the scene with these numbers. A value of an attribute
+is an interval, with edges to its neighbours, at which the latent jumps. A network that learns from samples interpolates
+at the edges, which gives portraits with half a beard. So the first three layers are set, not learned: their outputs say
+on which side of every edge z is, and the other layers learn the latents from them. No image is rendered, so a step
+takes milliseconds.
 
-Deviation from StyleGAN2 (Karras et al. 2020), whose mapping network learns from the adversary alone and decides for
-itself what z stands for: here the domain's random numbers are known.
+Deviation from StyleGAN2 (Karras et al. 2020), whose mapping network is trained by the discriminator only and has no
+prescribed meaning of z: here the random numbers of the domain are known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from coral_core.zoo.recipes.latent_code import code_numbers, set_edges
 
 
 class MappingRecipe(Recipe):
-    """Trains the mapping network inside the shipped generator and writes that generator again."""
+    """Trains the mapping network of the shipped generator and writes the generator again."""
 
     default_steps = 12000
     default_batch_size = 512
@@ -60,7 +60,7 @@ class MappingRecipe(Recipe):
         return {"w": self.error(self.numbers_NK2[chosen], self.latents_ND[chosen], rng)}
 
     def error(self, numbers_BK2: np.ndarray, latents_BD: Tensor, rng: np.random.Generator) -> Tensor:
-        """Mean squared distance to the encoder's latents, in their standard deviations."""
+        """Mean squared distance to the encoder's latents, in their standard deviations. A scalar."""
         z_BZ = code_numbers(numbers_BK2, self.generator.z_dim, rng).to(self.context.device)
         with torch.autocast(self.context.device.type, enabled=False):
             found_BD = self.generator.mapping(z_BZ)
@@ -73,7 +73,7 @@ class MappingRecipe(Recipe):
         return {"generator": (self.generator, self.generator.config)}
 
     def warm_start(self) -> list[str]:
-        """The shipped mapping may be one without edges."""
+        """As in Recipe, then set the edges again: the shipped mapping network may have none."""
         loaded = super().warm_start()
         set_edges(self.generator.mapping, self.numbers_NK2)
         return loaded
@@ -83,17 +83,17 @@ class MappingRecipe(Recipe):
         z_NZ = torch.from_numpy(rng.standard_normal((len(self.dev_latents_ND), self.generator.z_dim), dtype=np.float32))
         mapped_ND = self.whiten(self.generator.mapping(z_NZ.to(self.context.device)))
         real_ND = self.whiten(self.dev_latents_ND.to(self.context.device))
-        floor_ND = self.whiten(self.latents_ND[: len(real_ND)].to(self.context.device))
+        train_ND = self.whiten(self.latents_ND[: len(real_ND)].to(self.context.device))
         return {
             "error": self.error(self.dev_numbers_NK2, self.dev_latents_ND, rng).item(),
             "sliced_distance": sliced_distance(mapped_ND, real_ND).item(),
-            "sliced_floor": sliced_distance(floor_ND, real_ND).item(),
+            "sliced_floor": sliced_distance(train_ND, real_ND).item(),
         }
 
 
 @torch.no_grad()
 def encode_corpus(encoder: Encoder, corpus: Corpus) -> Tensor:
-    """The single latent that tells most about each scene, [N,D]."""
+    """The encoder's base latent of each scene, without offsets per layer, [N,D]."""
     parts = [
         encoder.w_avg + encoder.heads(encoder.body(corpus.take(slice(start, start + 128)).image_BCHW))[0][:, 0]
         for start in range(0, len(corpus), 128)
@@ -102,12 +102,12 @@ def encode_corpus(encoder: Encoder, corpus: Corpus) -> Tensor:
 
 
 def numbers_of_split(split: str, count: int) -> np.ndarray:
-    """Of the first scenes of a split, [N,K,2]."""
+    """`Scene.numbers` of the first scenes of a split, [N,K,2]."""
     return np.stack([sample(seed).numbers() for seed in SPLITS[split][:count]])
 
 
 def sliced_distance(a_ND: Tensor, b_ND: Tensor, directions: int = 128) -> Tensor:
-    """Sliced Wasserstein-1 distance of two equally large point sets (Rabin et al. 2011)."""
+    """Sliced Wasserstein-1 distance of two point sets of equal size (Rabin et al. 2011). A scalar."""
     axes = torch.randn(a_ND.shape[1], directions, generator=torch.Generator().manual_seed(0)).to(a_ND.device)
     axes = F.normalize(axes, dim=0)
     return ((a_ND @ axes).sort(0).values - (b_ND @ axes).sort(0).values).abs().mean()

@@ -1,4 +1,4 @@
-"""Training with the smallest corpus: what matters is that it can be killed, resumed and repeated."""
+"""Training with a very small corpus: it can be killed, resumed and repeated."""
 
 import shutil
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_the_curve_of_a_killed_training_is_that_of_an_undisturbed_one(tmp_path: 
 
 
 def test_a_curve_has_few_points_and_each_is_a_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coral_core.zoo.train.POINTS", 2)
+    monkeypatch.setattr("coral_core.zoo.train.CURVE_POINTS", 2)
     seen: list[float] = []
     train("segmenter", config(tmp_path), lambda step, steps, terms: seen.append(sum(terms.values())))
     means = [(2, pytest.approx(sum(seen[:2]) / 2, abs=1e-5)), (4, pytest.approx(sum(seen[2:]) / 2, abs=1e-5))]

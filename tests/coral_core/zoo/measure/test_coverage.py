@@ -25,7 +25,7 @@ def test_a_collapsed_set_is_precise_and_covers_little() -> None:
     assert precision > 0.9 and recall < 0.1
 
 
-def test_sets_far_apart_share_nothing() -> None:
+def test_distant_sets_have_precision_and_recall_zero() -> None:
     assert precision_recall(points(50, 0), points(50, 1) + 100) == (0.0, 0.0)
 
 

@@ -28,7 +28,7 @@ def test_it_reads_every_attribute_of_the_lexicon(portraits: torch.Tensor) -> Non
         assert all(value in LEXICON[name] for name, value in read.items())
 
 
-def test_larger_images_are_read_at_its_own_size(portraits: torch.Tensor) -> None:
+def test_larger_images_are_resized_to_its_own_size(portraits: torch.Tensor) -> None:
     judge = SecondJudge(SMALL).eval()
     large_BCHW = F.interpolate(portraits, (128, 128), mode="bilinear")
     assert judge(large_BCHW).shape == judge(portraits).shape == (3, sum(WIDTHS))
@@ -40,7 +40,7 @@ def test_every_parameter_gets_a_gradient(portraits: torch.Tensor) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in judge.parameters())
 
 
-def test_it_shares_no_kind_of_body_with_the_first() -> None:
+def test_its_architecture_differs_from_that_of_the_first() -> None:
     first = {type(module).__name__ for module in Judge(JudgeConfig()).units}
     assert not first & {type(module).__name__ for module in SecondJudge(SMALL).body}
 

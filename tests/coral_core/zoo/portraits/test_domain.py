@@ -1,4 +1,4 @@
-"""The ground truth is only as good as these properties: what is visible, what an edit moves, what labels mean."""
+"""Properties of the ground truth: visible attributes, the pixels that an edit changes, and segment labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from coral_core.zoo.portraits.canvas import SUPERSAMPLING
-from coral_core.zoo.portraits.domain import LEXICON, MARGINALS, SEGMENTS, SPLITS, Scene, recall, sample
+from coral_core.zoo.portraits.domain import LEXICON, MARGINALS, SEGMENTS, SPLITS, Scene, sample, scene_from_record
 from coral_core.zoo.portraits.palette import MATERIAL_SEGMENTS
 from coral_core.zoo.portraits.portrait import draw
 
@@ -30,7 +30,7 @@ SEGMENTS_OF: Mapping[str, set[str]] = {
 
 
 def edits(scene: Scene) -> Iterator[tuple[str, Scene]]:
-    """Every single edit of a scene."""
+    """Every edit of one attribute of a scene."""
     for name, values in LEXICON.items():
         for value in values:
             if value != scene.attributes[name]:
@@ -55,7 +55,7 @@ def test_render_is_image_and_labels_in_one_pass() -> None:
         assert np.array_equal(image, sample(3).image(size)) and np.array_equal(labels, sample(3).labels(size))
 
 
-def test_an_edit_of_what_cannot_be_seen_changes_no_pixel() -> None:
+def test_an_edit_of_a_hidden_attribute_changes_no_pixel() -> None:
     checked = 0
     for scene in map(sample, SEEDS):
         image, visible = scene.image(), scene.visible()
@@ -66,7 +66,7 @@ def test_an_edit_of_what_cannot_be_seen_changes_no_pixel() -> None:
     assert checked > 100
 
 
-def test_an_edit_of_what_can_be_seen_is_seen() -> None:
+def test_an_edit_of_a_visible_attribute_changes_pixels() -> None:
     counts: dict[str, list[bool]] = {name: [] for name in LEXICON}
     for scene in map(sample, SEEDS):
         image, visible = scene.image().astype(int), scene.visible()
@@ -77,7 +77,7 @@ def test_an_edit_of_what_can_be_seen_is_seen() -> None:
     assert {name: np.mean(seen) for name, seen in counts.items() if np.mean(seen) < 0.95} == {}
 
 
-def test_recolouring_touches_only_pixels_with_the_recoloured_material() -> None:
+def test_recolouring_changes_only_pixels_with_the_recoloured_material() -> None:
     for scene in map(sample, SEEDS[:15]):
         image = scene.image()
         blocks = blocks_of(scene)
@@ -88,8 +88,8 @@ def test_recolouring_touches_only_pixels_with_the_recoloured_material() -> None:
                 assert not (differing(edited.image(), image) & ~touchable).any(), (scene.record(), name)
 
 
-def test_an_edit_moves_nothing_else() -> None:
-    """In the fine map, an edit takes away or brings only its own segments."""
+def test_an_edit_changes_only_its_own_segments() -> None:
+    """In the material map, an edit removes or adds only its own segments."""
     ears = {"skin", "background", "clothes", "glasses"}  # hair over the ears hides their skin and the arms of glasses
     concerned = {
         "beard": {"beard"},
@@ -113,7 +113,7 @@ def test_an_edit_moves_nothing_else() -> None:
 
 
 def blocks_of(scene: Scene, size: int = 64) -> np.ndarray:
-    """[size, size, SUPERSAMPLING squared]: the segments the material map has inside each pixel."""
+    """[size, size, SUPERSAMPLING squared]: the segments of the material map in each pixel."""
     fine = MATERIAL_SEGMENTS[np.asarray(draw(scene.attributes, scene.nuisance, size))]
     blocks = fine.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING).transpose(0, 2, 1, 3)
     return blocks.reshape(size, size, SUPERSAMPLING**2)
@@ -135,7 +135,7 @@ def test_every_size_draws_the_same_portrait() -> None:
         assert (scene.labels(64) == scene.labels(256)[2::4, 2::4]).mean() > 0.95
 
 
-def test_edits_chain_and_undo() -> None:
+def test_edits_can_be_chained_and_undone() -> None:
     scene = sample(5)
     there = scene.edited("hat", "beanie").edited("hat_color", "red")
     assert there.attributes["hat"] == "beanie" and there.attributes["hat_color"] == "red"
@@ -150,12 +150,12 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         sample(0).edited("hat", "beany")
 
 
-def test_a_record_brings_the_scene_back_through_json() -> None:
+def test_a_record_restores_the_scene_through_json() -> None:
     scene = sample(11).edited("mouth", "smile").edited("hair_style", "mohawk")
-    again = recall(json.loads(json.dumps(scene.record())))
+    again = scene_from_record(json.loads(json.dumps(scene.record())))
     assert again == scene and np.array_equal(again.image(), scene.image())
     with pytest.raises(ValueError, match="seed"):
-        recall({"seed": "eleven", "attributes": {}})
+        scene_from_record({"seed": "eleven", "attributes": {}})
 
 
 def test_splits_are_disjoint_and_large() -> None:
@@ -178,7 +178,7 @@ def test_attributes_follow_the_table_and_are_independent() -> None:
 
 
 def mutual_information(scenes: list[Mapping[str, str]], first: str, second: str) -> float:
-    """In nats; about (values - 1) squared over twice the sample size when independent."""
+    """Mutual information in nats; about (values - 1) squared over twice the sample size for independent values."""
     pairs = Counter((attributes[first], attributes[second]) for attributes in scenes)
     firsts, seconds = Counter(a for a, _ in pairs.elements()), Counter(b for _, b in pairs.elements())
     total = len(scenes)
@@ -190,7 +190,7 @@ def test_marginals_name_every_value_and_sum_to_one() -> None:
         assert set(weights) == set(LEXICON[name]) and sum(weights.values()) == pytest.approx(1.0)
 
 
-def test_a_joint_distribution_biases_attributes_and_leaves_nuisances_alone() -> None:
+def test_a_joint_distribution_changes_attributes_and_no_nuisances() -> None:
     def blond_people_wear_red(rng: random.Random, attributes: Mapping[str, str]) -> Mapping[str, str]:
         blond = attributes["hair_color"] == "blond" and rng.random() < 0.9
         return {**attributes, "clothes_color": "red"} if blond else attributes
@@ -221,7 +221,7 @@ def test_a_hidden_fact_is_not_true_of_a_scene() -> None:
 
 
 def test_a_core_draws_two_hundred_portraits_a_second() -> None:
-    """Processor time, best of five short runs; the requirement, with the measured value well above twice of it."""
+    """Processor time, best of five short runs. The measured rate is more than twice the required one."""
 
     def rate() -> float:
         start = time.process_time()

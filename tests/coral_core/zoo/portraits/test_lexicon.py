@@ -1,4 +1,4 @@
-"""Sentences mention exactly their facts, in varied and grammatical forms."""
+"""Sentences mention exactly their facts, in different and grammatical forms."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from coral_core.zoo.portraits.lexicon import LEXICON, NEUTRAL, check, choose_facts, say
+from coral_core.zoo.portraits.lexicon import LEXICON, NEUTRAL, check_attributes, choose_facts, make_sentence
 
 
 def sentences(facts: dict[str, str], count: int = 400) -> set[str]:
-    return {say(facts, random.Random(i)) for i in range(count)}
+    return {make_sentence(facts, random.Random(i)) for i in range(count)}
 
 
 def test_the_lexicon_has_seventeen_attributes_with_words_for_every_value() -> None:
@@ -19,7 +19,7 @@ def test_the_lexicon_has_seventeen_attributes_with_words_for_every_value() -> No
     assert all(words for values in LEXICON.values() for words in values.values())
 
 
-def test_a_value_is_said_in_all_its_wordings() -> None:
+def test_all_wordings_of_a_value_are_used() -> None:
     assert {
         "a person with a smile",
         "a person who is smiling",
@@ -29,19 +29,19 @@ def test_a_value_is_said_in_all_its_wordings() -> None:
     assert {"a person with sunglasses", "a person wearing shades"} <= sentences({"glasses": "sunglasses"})
 
 
-def test_places_are_in_front_of_or_on() -> None:
+def test_backgrounds_follow_a_preposition() -> None:
     said = sentences({"background": "pink"})
     assert {"a person in front of a pink wall", "a person on a pink background"} <= said
 
 
-def test_a_hat_takes_its_colour() -> None:
+def test_a_hat_has_its_colour() -> None:
     said = sentences({"hat": "cap", "hat_color": "red"})
     assert {"a person with a red baseball cap", "a person wearing a red cap with a visor"} <= said
     assert all("red" in text and "cap" in text for text in said)
     assert all("hat" in text for text in sentences({"hat_color": "blue"}))
 
 
-def test_what_is_missing_is_not_worn() -> None:
+def test_the_value_none_does_not_follow_wearing() -> None:
     for name in ("hat", "glasses", "earrings", "lipstick"):
         assert not any("wearing no" in text or "wearing bare" in text for text in sentences({name: "none"}))
 
@@ -52,12 +52,12 @@ def test_several_facts_make_one_sentence() -> None:
     assert "a smiling person with gray hair and a moustache" in said
     assert len(said) > 300
     everything = {name: next(iter(values)) for name, values in LEXICON.items()} | {"hat": "beanie"}
-    text = say(everything, random.Random(0))
+    text = make_sentence(everything, random.Random(0))
     assert "person" in text or "someone" in text
     assert text.count(" who is ") <= 1 and text.replace("not wearing", "").count(" wearing ") <= 1
 
 
-def test_articles_fit() -> None:
+def test_articles_are_correct() -> None:
     for values in LEXICON.items():
         for value in values[1]:
             for text in sentences({values[0]: value}, 60):
@@ -81,6 +81,6 @@ def test_subsets_are_mostly_small_sometimes_empty_sometimes_everything() -> None
 
 def test_unknown_facts_are_refused() -> None:
     with pytest.raises(ValueError, match="did you mean 'hair_color'"):
-        say({"hair_colour": "red"}, random.Random(0))
+        make_sentence({"hair_colour": "red"}, random.Random(0))
     with pytest.raises(ValueError, match="values are none, gold"):
-        check({"earrings": "silver"})
+        check_attributes({"earrings": "silver"})

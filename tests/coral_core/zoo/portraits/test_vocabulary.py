@@ -14,7 +14,7 @@ def test_every_word_of_every_caption_becomes_one_token() -> None:
         assert len(tokenizer.encode(text)) == len(words), text
 
 
-def test_unknown_words_fall_into_known_pieces() -> None:
+def test_unknown_words_are_split_into_known_tokens() -> None:
     tokenizer = make_tokenizer(learn_merges(["a cat", "a cart"]), 16)
     assert tokenizer.decode(tokenizer.encode("a tractor")).strip() == "a tractor"
 

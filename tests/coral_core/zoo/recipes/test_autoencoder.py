@@ -3,9 +3,9 @@ import torch
 
 from coral_core.nets.encoder import Encoder, EncoderConfig
 from coral_core.nets.stylegan2 import Generator, GeneratorConfig
-from coral_core.zoo.portraits.corpus import CorpusBatch, describe, to_images
+from coral_core.zoo.portraits.corpus import CorpusBatch, scene_arrays, to_images
 from coral_core.zoo.portraits.domain import SEGMENTS, sample
-from coral_core.zoo.recipes.autoencoder import average_into, psnr, rarity, recentre, segment_places
+from coral_core.zoo.recipes.autoencoder import psnr, rarity_weights, recentre, segment_geometry, update_ema
 
 SCENES = [sample(seed) for seed in range(8)]
 
@@ -14,29 +14,29 @@ def labels() -> torch.Tensor:
     return torch.from_numpy(np.stack([scene.labels() for scene in SCENES])).long()
 
 
-def test_rare_segments_weigh_more_and_the_mean_stays_one() -> None:
-    weight = rarity(labels())
+def test_rare_segments_have_larger_weights_and_the_mean_is_one() -> None:
+    weight = rarity_weights(labels())
     torch.testing.assert_close(weight.mean(), torch.tensor(1.0))
     mouth, background = (weight[:, 0][labels() == SEGMENTS.index(name)] for name in ("mouth", "background"))
     assert mouth.min() > 3 * background.max()
 
 
-def test_places_are_where_the_segments_are() -> None:
+def test_centres_and_areas_are_those_of_the_segments() -> None:
     blank = torch.zeros(1, 64, 64, dtype=torch.long)
     blank[0, 16:32, 48:64] = SEGMENTS.index("hat")
-    x, y, side = segment_places(blank).view(3, len(SEGMENTS))[:, SEGMENTS.index("hat")]
+    x, y, side = segment_geometry(blank).view(3, len(SEGMENTS))[:, SEGMENTS.index("hat")]
     axis = torch.linspace(-1, 1, 64)
     torch.testing.assert_close(
         torch.stack([x, y, side]), torch.stack([axis[48:].mean(), axis[16:32].mean(), torch.tensor(0.25)])
     )
-    assert segment_places(blank).view(3, -1)[:, SEGMENTS.index("mouth")].abs().sum() == 0
+    assert segment_geometry(blank).view(3, -1)[:, SEGMENTS.index("mouth")].abs().sum() == 0
 
 
 def test_recentring_moves_the_mean_into_w_avg_and_changes_no_latent() -> None:
     torch.manual_seed(0)
     encoder = Encoder(EncoderConfig(w_dim=12, widths=(4, 8, 8, 8), head_width=8)).eval()
     generator = Generator(GeneratorConfig(z_dim=4, w_dim=12, mapping_layers=1, channels=(4,) * 5))
-    images, segments, values, visible = describe(SCENES, 64)
+    images, segments, values, visible = scene_arrays(SCENES, 64)
     batch = CorpusBatch(
         to_images(images), torch.from_numpy(segments), torch.from_numpy(values), torch.from_numpy(visible)
     )
@@ -51,7 +51,7 @@ def test_recentring_moves_the_mean_into_w_avg_and_changes_no_latent() -> None:
 def test_the_average_follows_the_network() -> None:
     mean, network = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     wanted = 0.9 * mean.weight.detach() + 0.1 * network.weight.detach()
-    average_into(mean, network, 0.9)
+    update_ema(mean, network, 0.9)
     torch.testing.assert_close(mean.weight.detach(), wanted)
 
 

@@ -1,16 +1,16 @@
 import torch
 
 from coral_core.zoo.portraits.domain import sample
-from coral_core.zoo.recipes.identity import BORN_WITH, render_views, verification_auc, view_of
+from coral_core.zoo.recipes.identity import PERSON_ATTRIBUTES, render_views, verification_auc, view_of
 
 
-def test_a_view_keeps_the_face_and_takes_everything_else_from_the_occasion() -> None:
-    person, occasion = sample(1), sample(2)
-    view = view_of(person, occasion)
+def test_a_view_has_the_face_of_the_person_and_everything_else_of_the_setting() -> None:
+    person, setting = sample(1), sample(2)
+    view = view_of(person, setting)
     for name, value in view.attributes.items():
-        assert value == (person if name in BORN_WITH else occasion).attributes[name]
+        assert value == (person if name in PERSON_ATTRIBUTES else setting).attributes[name]
     assert (view.nuisance.width, view.nuisance.eye_spacing) == (person.nuisance.width, person.nuisance.eye_spacing)
-    assert (view.nuisance.x, view.nuisance.tilt) == (occasion.nuisance.x, occasion.nuisance.tilt)
+    assert (view.nuisance.x, view.nuisance.tilt) == (setting.nuisance.x, setting.nuisance.tilt)
 
 
 def test_views_of_a_person_differ() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES, CorpusBatch, describe, to_images
+from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES, CorpusBatch, scene_arrays, to_images
 from coral_core.zoo.portraits.domain import Caption, sample
 from coral_core.zoo.recipes.language import draw_captions, multi_positive, truth_matrix
 
@@ -9,13 +9,13 @@ SCENES = [sample(seed) for seed in range(24)]
 
 
 def batch() -> CorpusBatch:
-    images, labels, values, visible = describe(SCENES, 16)
+    images, labels, values, visible = scene_arrays(SCENES, 16)
     return CorpusBatch(
         to_images(images), torch.from_numpy(labels).long(), torch.from_numpy(values).long(), torch.from_numpy(visible)
     )
 
 
-def test_the_truth_matrix_is_what_captions_say_of_scenes() -> None:
+def test_the_truth_matrix_says_which_captions_are_true_of_which_scenes() -> None:
     texts, facts = draw_captions(batch(), np.random.default_rng(0), len(SCENES))
     truth = truth_matrix(batch(), facts)
     for column, (text, row) in enumerate(zip(texts, facts.tolist(), strict=True)):
@@ -41,14 +41,14 @@ def test_one_positive_per_row_is_the_usual_contrastive_loss() -> None:
     torch.testing.assert_close(multi_positive(scores, torch.eye(5, dtype=torch.bool)), usual)
 
 
-def test_captions_true_of_everything_cost_nothing_and_stay_finite() -> None:
+def test_captions_true_of_every_image_have_zero_loss() -> None:
     scores = torch.randn(3, 2, requires_grad=True)
     loss = multi_positive(scores, torch.ones(3, 2, dtype=torch.bool))
     (slope,) = torch.autograd.grad(loss, scores)
     assert loss.item() == 0 and slope.abs().sum() == 0
 
 
-def test_captions_repeat_for_the_same_random_stream() -> None:
+def test_captions_repeat_for_the_same_random_seed() -> None:
     first = draw_captions(batch(), np.random.default_rng(3), 5)
     again = draw_captions(batch(), np.random.default_rng(3), 5)
     assert first[0] == again[0] and torch.equal(first[1], again[1])

@@ -1,4 +1,4 @@
-"""What the shipped generator draws from z is the scene that z speaks of."""
+"""The shipped generator renders the scene whose code is z."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCENES = [sample(seed) for seed in SPLITS["dev"][5000:5064]]
 
 
 @torch.no_grad()
-def test_a_code_becomes_a_portrait_with_the_values_of_its_scene() -> None:
+def test_the_generator_renders_a_code_with_the_values_of_its_scene() -> None:
     generator = load_network(BUNDLES["portraits"] / "generator.safetensors", "generator")
     numbers = np.stack([scene.numbers() for scene in SCENES])
     z = code_numbers(numbers, generator.z_dim, np.random.default_rng(0))  # type: ignore[arg-type]
