@@ -87,7 +87,8 @@ class Archive:
                     sample = replace(sample, masks=found)
                 yield sample
         if self._has_rest:
-            key = f"{self.path.name}@end" if self.groups else self.path.name
+            name = _unicode(self.path.name)
+            key = f"{name}@end" if self.groups else name
             yield Sample(key, status="undecodable", reason=f"{self.damage}; {self.unread} bytes not read")
 
     @property
@@ -211,11 +212,16 @@ def _known_as(file: BinaryIO) -> str:
     return f"the archive is {names[0]} and no plain tar; unpack it, and give the tar itself" if names else ""
 
 
+def _unicode(name: str) -> str:
+    """A name as rows can hold it: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _members(info: tarfile.TarInfo) -> list[Member]:
     """The entry as a member of a sample; none if it is no part of one."""
     from webdataset.tariterators import base_plus_ext
 
-    name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    name = _unicode(info.name)
     key, suffix = base_plus_ext(name)
     if key is None or info.isdir() or re.match(r"__[^/]*__($|/)", name):
         return []
