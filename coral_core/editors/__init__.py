@@ -82,6 +82,7 @@ ROWS = (
         edit_reads=("generator", "clip", "identity"),
         make=StyleDirections.assemble,
         edit_options=("alpha", "beta", "templates", "to_rgb"),
+        more_texts=lambda config, prompt: [*config.sentences(prompt.target), *config.sentences(prompt.source)],
     ),
     EditorSpec(
         name="clipinverter",
@@ -92,6 +93,7 @@ ROWS = (
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
+        more_texts=lambda config, prompt: [config.neutral],
         captioned=True,
         takes_reference=True,
     ),

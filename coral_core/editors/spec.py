@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,10 @@ JsonValue = object
 WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "a list of names"}
 
 
+def _none(config: Any, prompt: Prompt) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class EditorSpec:
     """One row of EDITORS."""
@@ -37,6 +41,7 @@ class EditorSpec:
     captioned: bool = False  # learns from captioned images, and not from samples of the generator
     takes_reference: bool = False  # follows a reference image in place of a text
     base: str = ""  # method whose fitted editor, with its default options, this one builds upon
+    more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Options over defaults, as plain JSON values: complete, so that hashing it identifies the fit.
@@ -64,6 +69,10 @@ class EditorSpec:
         assert isinstance(fit, Mapping), "resolved options come from resolve()"
         return override(self.fit, fit, f"{self.name}: fit")
 
+    def texts(self, resolved: Mapping[str, JsonValue], prompt: Prompt) -> Iterable[str]:
+        """What CLIP reads for edits with these resolved options, their scores and their fit."""
+        return (prompt.target, prompt.source, *self.more_texts(self._configured(resolved), prompt))
+
     def build(
         self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models, base: Editor | None = None
     ) -> Editor:
@@ -74,10 +83,14 @@ class EditorSpec:
         """
         if self.scope is FitScope.PROMPT and prompt is None:
             raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
-        config = override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
+        config = self._configured(resolved)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.fit_config(resolved).seed)
             return self.make(config, prompt, models, *(() if base is None else (base,))).to(models.device)
+
+    def _configured(self, resolved: Mapping[str, JsonValue]) -> Any:
+        """The method's options, without those of its fit."""
+        return override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
 
 
 def override(default: Config, changes: Mapping[str, JsonValue], where: str, also: tuple[str, ...] = ()) -> Config:

@@ -70,6 +70,10 @@ class DirectionsConfig:
                 f"templates is {list(self.templates)}; give sentences with one {{}} each, where the text goes"
             )
 
+    def sentences(self, text: str) -> list[str]:
+        """A text in every template."""
+        return [template.replace("{}", text) for template in self.templates]
+
 
 class StyleDirections(Editor):
     """Knows what every style channel does, and moves those that a text asks for."""
@@ -153,8 +157,9 @@ class StyleDirections(Editor):
         return rating_C * torch.cat([rating_C.new_full((width,), not is_rgb) for width, is_rgb in entries(self.models)])
 
     def _text(self, text: str) -> Tensor:
-        sentences = [template.replace("{}", text) for template in self.config.templates]
-        return F.normalize(self.models.clip.text(sentences).float().mean(0), dim=0).to(self.std_C.device)
+        return F.normalize(self.models.clip.text(self.config.sentences(text)).float().mean(0), dim=0).to(
+            self.std_C.device
+        )
 
     def _choose(self, prompt: Prompt) -> Tensor:
         """The move of the least loss on the calibration latents; the only one where alpha and beta are given."""
