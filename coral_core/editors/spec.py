@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +15,9 @@ from coral_core.types import Prompt
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
+
+LARGEST = 1e30
+"""Number that an option may be: networks compute in float32, which ends at 3e38."""
 
 Config = TypeVar("Config")
 JsonValue = object
@@ -117,9 +119,12 @@ def _nearest(key: str, known: tuple[str, ...]) -> str:
 def _typed(value: JsonValue, default: object, where: str) -> object:
     """`value` as the type of `default`. An int where a float belongs becomes one, so that 1 and 1.0 are one id."""
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value):
+        if abs(value) <= LARGEST:  # NaN is not
             return float(value)
-    elif isinstance(default, tuple):
+        raise ValueError(f"{where} is {value!r}; give a number from {-LARGEST:g} to {LARGEST:g}")
+    if isinstance(default, int) and type(value) is int and abs(value) >= 2**63:
+        raise ValueError(f"{where} is {value!r}; give a whole number of less than 64 bits")
+    if isinstance(default, tuple):
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
     elif type(value) is type(default):

@@ -195,7 +195,7 @@ LONG = "red hair and " * 12  # twice this is more than CLIP reads
 )
 def test_a_text_that_is_not_read_to_its_end_is_refused(make: Callable[..., JobSpec], change: dict[str, Any]) -> None:
     long = {"method": LEARNED, "captions": "captions.tar", **change}
-    with pytest.raises(ValueError, match=r"edit 'red': the text 'red hair.* tokens, and the bundle's CLIP reads 78 of"):
+    with pytest.raises(ValueError, match=r"edit 'red': the text 'red hair.* tokens, and the bundle's CLIP reads 126"):
         make_plan(make(**long))
 
 
