@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ from coral_core.types import Prompt
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+ENDS = 2
+"""Tokens of the context that say where a sentence begins and ends."""
+SHOWN = 40
+"""Characters of a long text in an error."""
 
 
 class ClipSpace(nn.Module):
@@ -75,13 +79,38 @@ class ClipSpace(nn.Module):
         return F.normalize(self.text([p.target for p in prompts]) - self.text([p.source for p in prompts]), dim=1)
 
     def tokens(self, prompts: Sequence[str]) -> Tensor:
-        """Token ids [B, context]; sentences longer than the context are cut."""
+        """Token ids [B, context]; sentences longer than the context are cut, which check_length foresees."""
         ids: Tensor = self.tokenizer(list(prompts))
         return ids.to(self.mean.device)
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """Token ids -> e_BE, differentiable (training uses it)."""
         return F.normalize(self.network.encode_text(tokens).float(), dim=1)
+
+
+def check_length(texts: Iterable[str], config: Mapping[str, Any]) -> None:
+    """ValueError for a text that a CLIP of this config would not read to its end, which says where it would stop.
+
+    Loads no weights, and the tokenizer only for what may be too long: a token has at least one character of plain text.
+    """
+    room = config["text_cfg"]["context_length"] - ENDS
+    doubtful = [text for text in texts if not text.isascii() or "&" in text or len("".join(text.split())) > room]
+    if not doubtful:
+        return
+    tokenizer = make_tokenizer(config["merges"], config["text_cfg"]["context_length"])
+    for text in doubtful:
+        tokens = tokenizer.encode(text)
+        if len(tokens) > room:
+            read = tokenizer.decode(tokens[:room]).strip()
+            raise ValueError(
+                f"the text {_beginning(text)!r} has {len(tokens)} tokens, and the bundle's CLIP reads {room} of them, "
+                f"up to '...{read[-SHOWN:]}'; say it in fewer words"
+            )
+
+
+def _beginning(text: str) -> str:
+    """The beginning of a text that is long."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def make_tokenizer(merges: Sequence[str], context_length: int) -> Any:

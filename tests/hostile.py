@@ -139,7 +139,7 @@ MEMBERS: Mapping[str, Callable[[str], Defect]] = {
     ),
     "several-images": lambda key: Defect(files((f"{key}.jpg", JPEG), (f"{key}.png", GOOD)), of(key)),
     "no-image": lambda key: Defect(files((f"{key}.json", b"{}")), of(key, "incomplete", "no image among its members")),
-    "unknown-image": lambda key: Defect(files((f"{key}.heic", b"x")), of(key, "incomplete", "members: heic")),
+    "unknown-image": lambda key: Defect(files((f"{key}.heic", b"x")), of(key, "undecodable", "not read")),
     "dot-file": passed_over("._m.jpg"),
     "meta": passed_over("__meta__/x.png"),
     "no-suffix": passed_over("README"),

@@ -86,6 +86,7 @@ ROWS = (
         edit_reads=("generator", "clip", "identity"),
         make=StyleDirections.assemble,
         edit_options=("alpha", "beta", "templates", "to_rgb"),
+        more_texts=lambda config, prompt: [*config.sentences(prompt.target), *config.sentences(prompt.source)],
     ),
     EditorSpec(
         name="clipinverter",
@@ -96,6 +97,7 @@ ROWS = (
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
+        more_texts=lambda config, prompt: [config.neutral],
         captioned=True,
         takes_reference=True,
     ),

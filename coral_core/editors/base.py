@@ -95,7 +95,12 @@ def check_prompts(prompts: Sequence[Prompt], count: int, takes_reference: bool =
     if len(prompts) != count:
         raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
     for prompt in dict.fromkeys(prompts):
-        if prompt.target == prompt.source:
+        if _as_read(prompt.target) == _as_read(prompt.source):
             raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
         if prompt.look and not takes_reference:
             raise ValueError(f"{prompt.target!r}: this method edits towards texts and cannot follow a reference image")
+
+
+def _as_read(text: str) -> str:
+    """CLIP's tokenizer knows no capital letters and takes any white space for one space."""
+    return " ".join(text.lower().split())

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +16,16 @@ from coral_core.types import Prompt
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
+LARGEST = 1e30
+"""Number that an option may be: networks compute in float32, which ends at 3e38."""
+
 Config = TypeVar("Config")
 JsonValue = object
 EXPECTED = {bool: "true or false", int: "a whole number", float: "a number", str: "a name", tuple: "a list of names"}
+
+
+def _none(config: Any, prompt: Prompt) -> Iterable[str]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,7 @@ class EditorSpec:
     captioned: bool = False  # learns from captioned images instead of samples of the generator
     takes_reference: bool = False  # can edit towards a reference image in place of a text
     base: str = ""  # method whose fitted editor, with its default options, this one uses
+    more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """The options, completed with the defaults, as plain JSON values: their hash identifies the fit.
@@ -65,6 +72,10 @@ class EditorSpec:
         assert isinstance(fit, Mapping), "resolved options come from resolve()"
         return override(self.fit, fit, f"{self.name}: fit")
 
+    def texts(self, resolved: Mapping[str, JsonValue], prompt: Prompt) -> Iterable[str]:
+        """What CLIP reads for edits with these resolved options, their scores and their fit."""
+        return (prompt.target, prompt.source, *self.more_texts(self._configured(resolved), prompt))
+
     def build(
         self, resolved: Mapping[str, JsonValue], prompt: Prompt | None, models: Models, base: Editor | None = None
     ) -> Editor:
@@ -75,10 +86,14 @@ class EditorSpec:
         """
         if self.scope is FitScope.PROMPT and prompt is None:
             raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
-        config = override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
+        config = self._configured(resolved)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.fit_config(resolved).seed)
             return self.make(config, prompt, models, *(() if base is None else (base,))).to(models.device)
+
+    def _configured(self, resolved: Mapping[str, JsonValue]) -> Any:
+        """The method's options, without those of its fit."""
+        return override(self.config, {key: value for key, value in resolved.items() if key != "fit"}, self.name)
 
 
 def override(default: Config, changes: Mapping[str, JsonValue], where: str, also: tuple[str, ...] = ()) -> Config:
@@ -105,9 +120,12 @@ def _nearest(key: str, known: tuple[str, ...]) -> str:
 def _typed(value: JsonValue, default: object, where: str) -> object:
     """`value` in the type of `default`. An int becomes a float where one is expected, so that 1 and 1.0 give one id."""
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value):
+        if abs(value) <= LARGEST:  # NaN is not
             return float(value)
-    elif isinstance(default, tuple):
+        raise ValueError(f"{where} is {value!r}; give a number from {-LARGEST:g} to {LARGEST:g}")
+    if isinstance(default, int) and type(value) is int and abs(value) >= 2**63:
+        raise ValueError(f"{where} is {value!r}; give a whole number of less than 64 bits")
+    if isinstance(default, tuple):
         if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
             return tuple(value)
     elif type(value) is type(default):

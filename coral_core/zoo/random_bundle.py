@@ -17,7 +17,7 @@ from coral_core.nets.stylegan2 import Generator, GeneratorConfig
 CLIP_CONFIG = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": (1, 1, 1, 1), "width": 8, "head_width": 64},
-    "text_cfg": {"context_length": 16, "width": 32, "heads": 2, "layers": 1},
+    "text_cfg": {"context_length": 128, "width": 32, "heads": 2, "layers": 1},
     "merges": ["t h", "th e</w>", "a n"],
 }
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from manifests.stores.local import LocalStore
 from manifests.stores.s3_options import AMBIENT, S3Options, check_address
-from manifests.stores.store import Store
+from manifests.stores.store import Source, Store
 
 _ADDRESSES = "a directory, a file:// URL or s3://bucket/prefix"
 
@@ -35,6 +35,13 @@ def open_store(uri: str | os.PathLike[str], options: S3Options = AMBIENT) -> Sto
         f"cannot open {text!r}: the scheme {scheme[0]!r} is refused; give {_ADDRESSES} "
         "(write ./ before a relative path with a colon in its first name)"
     )
+
+
+def open_source(bucket: str, options: S3Options = AMBIENT) -> Source:
+    """The objects of s3://bucket, whoever wrote them and under whatever keys. Nothing is read yet."""
+    from manifests.stores.s3 import S3Source
+
+    return S3Source(bucket, options)
 
 
 def _path_of(url: str) -> Path:

@@ -160,7 +160,7 @@ class S3Store:
             for page in pages:
                 for entry in page.get("Contents", ()):
                     key = entry["Key"].removeprefix(self._root)
-                    if _is_key(key):  # consoles leave empty objects such as "folder/"
+                    if self._is_ours(key, entry["Size"]):
                         yield ObjectInfo(key, entry["Size"], entry["ETag"], _seconds(entry["LastModified"]))
 
     def _chunks(self, key: str, start: int, stop: int | None, etag: str | None = None) -> Iterator[bytes]:
@@ -226,6 +226,10 @@ class S3Store:
     def _name(self, key: str) -> str:
         return self._root + check_key(key)
 
+    def _is_ours(self, key: str, size: int) -> bool:
+        """Whether a listing shows an object; consoles leave empty ones such as "folder/"."""
+        return _is_key(key)
+
     def _existing(self, key: str) -> ObjectInfo:
         info = self.head(key)
         if info is None:
@@ -239,6 +243,19 @@ class S3Store:
             yield _clients(os.getpid(), self.options).repeating
         except _ERRORS as error:
             raise _fault(error).explained(f"{what} in {self}") from None
+
+
+class S3Source(S3Store):
+    """Objects that others wrote: any key that the service has, also one that check_key refuses. Not for writing."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._list(prefix)
+
+    def _name(self, key: str) -> str:
+        return self._root + key
+
+    def _is_ours(self, key: str, size: int) -> bool:
+        return size > 0 or not key.endswith("/")
 
 
 class _Clients(NamedTuple):

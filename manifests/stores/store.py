@@ -55,6 +55,29 @@ class Upload:
     started: int  # seconds since 1970, by the store's clock
 
 
+class Source(Protocol):
+    """Objects that others wrote, to be listed and fetched. It has no rule for keys but that of its service.
+
+    A missing object is None for head and FileNotFoundError for fetch. Every verb may raise StoreRefused and
+    StoreUnavailable.
+    """
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """Size and etag, or None when there is no such object."""
+        ...
+
+    def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
+        """Copy the object to a local file, as Store.fetch does."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object whose key begins with prefix ("" for all), in the order of the keys' bytes.
+
+        Left out are the empty objects whose keys end in a slash, which consoles make for folders.
+        """
+        ...
+
+
 class Store(Protocol):
     """A local directory or a bucket; nothing else knows which.
 

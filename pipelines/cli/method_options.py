@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-import yaml
-
 from coral_core.editors import spec
 from coral_core.fit import FitConfig
+from pipelines.jobfile.yaml_text import read_yaml
 
 FIT = frozenset(field.name for field in fields(FitConfig))
 
@@ -28,7 +27,7 @@ def parse_options(given: Sequence[str], method: str) -> dict[str, object]:
         if name == "fit":
             raise ValueError(f"{each!r}: give the options of the fit by their own names, such as steps=200")
         try:
-            (of_fit if name in FIT - own else found)[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"{each!r}: {value!r} is not YAML") from None
+            (of_fit if name in FIT - own else found)[name] = read_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"{each!r}: {value!r} {error}") from None
     return {**found, "fit": of_fit} if of_fit else found

@@ -28,6 +28,7 @@ def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[
     yield table
     limited = "" if plan.limit_samples is None else f", the first {plan.limit_samples} of the input"
     yield Text(f"samples {estimate.samples_basis}{limited}; bytes to write {estimate.image_basis}", style="dim")
+    yield from (Text(line, style="yellow") for line in plan.passed_over)
 
 
 def forecast_tables(forecast: Forecast, pace: Pace, counts: SampleCounts) -> Iterator[RenderableType]:

@@ -42,7 +42,7 @@ class EditSection(Section):
     reference: Address | None = None  # an image to resemble, for methods that can; scores are still those of the target
     method: str = "coral-mapper-attention"
     options: dict[str, Any] = Field(default_factory=dict)  # the method's own; `fit` in it holds those of its fit
-    strength: float = 1.0
+    strength: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0
     composite: Literal["source", "reconstruction"] = "source"
     format: Literal["png", "jpeg", "webp"] = "png"
     regions: RegionsSection = RegionsSection()
@@ -71,15 +71,17 @@ class Job(Section):
     input: Annotated[Addresses, Field(min_length=1)]
     output: Address
     bundle: str = "portraits"
-    seed: int = 0
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    batch_size: Annotated[int, Field(ge=1, le=2**16)] = 16
     edits: list[EditSection] = Field(min_length=1)
     fit_source: FitSourceSection = FitSourceSection()
     geometry: GeometrySection = GeometrySection()
     resources: ResourcesSection = ResourcesSection()
     deadlines: DeadlinesSection = DeadlinesSection()
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
-    max_hours: Annotated[float, Field(gt=0)] | None = None  # of a run; then it stops cleanly, to be gone on with
+    max_hours: Annotated[float, Field(gt=0, le=10 * 365 * 24)] | None = (
+        None  # of a run; then it stops cleanly, to be gone on with
+    )
     gates: GatesSection = GatesSection()  # of every edit
     s3: S3Section = S3Section()
 

@@ -6,20 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from pipelines.jobfile.job import Job
+from pipelines.jobfile.yaml_text import read_yaml
 
 
 def load_job(path: Path) -> Job:
     """Read a job file. ValueError with one line per problem, each naming its place in the file."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"cannot read the job {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not YAML: it is no UTF-8 ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no mapping; a job has the keys {', '.join(Job.model_fields)}")
     return parse_job(content, str(path))

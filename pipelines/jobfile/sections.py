@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,10 +29,16 @@ Addresses = Annotated[list[Address], BeforeValidator(lambda given: [given] if is
 """One or many."""
 
 
+Minutes = Annotated[float, Field(gt=0, le=10 * 365 * 24 * 60)]
+"""More than none, and at most ten years, which every clock can count."""
+
+
 class Section(BaseModel):
     """A mapping of the job file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -40,6 +47,16 @@ class Section(BaseModel):
             unknown = [str(key) for key in given if key not in cls.model_fields]
             if unknown:
                 raise ValueError("; ".join(_unknown(key, list(cls.model_fields)) for key in unknown))
+        return given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _take_no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        """Where neither true nor false is meant, pydantic would take them for 1 and 0."""
+        asked = cls.model_fields[str(info.field_name)].annotation
+        booleans = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, bool)]
+        if booleans and bool not in (asked, *get_args(asked)):
+            raise ValueError(f"{str(booleans[0]).lower()} is no value for it; give a number, or quote what is a text")
         return given
 
 
@@ -53,11 +70,11 @@ class GeometrySection(Section):
 class ResourcesSection(Section):
     """What every actor gets, and how many there are."""
 
-    actors: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    num_cpus: Annotated[float, Field(gt=0)] = 1.0
-    num_gpus: Annotated[float, Field(ge=0)] = 0.0
-    memory: ByteSize | None = None  # bytes, or text such as 4GiB
-    price_per_actor_hour: Annotated[float, Field(ge=0)] | None = None
+    actors: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
+    num_cpus: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    num_gpus: Annotated[float, Field(ge=0, le=1_000)] = 0.0
+    memory: Annotated[ByteSize, Field(ge=1, le=2**60)] | None = None  # bytes, or text such as 4GiB
+    price_per_actor_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
     currency: Annotated[str, Field(min_length=1)] = "USD"  # of the price; only shown
 
     @field_validator("num_gpus")
@@ -71,10 +88,10 @@ class ResourcesSection(Section):
 class DeadlinesSection(Section):
     """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried again."""
 
-    start_minutes: Annotated[float, Field(gt=0)] = PATIENCE.start_minutes  # until it is ready
-    stall_minutes: Annotated[float, Field(gt=0)] = PATIENCE.stall_minutes  # without any sign of progress
-    shard_minutes: Annotated[float, Field(gt=0)] = PATIENCE.shard_minutes  # for one shard, inverted or edited
-    fit_minutes: Annotated[float, Field(gt=0)] = PATIENCE.fit_minutes  # for one editor
+    start_minutes: Minutes = PATIENCE.start_minutes  # until it is ready
+    stall_minutes: Minutes = PATIENCE.stall_minutes  # without any sign of progress
+    shard_minutes: Minutes = PATIENCE.shard_minutes  # for one shard, inverted or edited
+    fit_minutes: Minutes = PATIENCE.fit_minutes  # for one editor
 
     def spec(self) -> Deadlines:
         """The deadlines as the pool takes them."""
@@ -99,7 +116,7 @@ class S3Section(Section):
 class FitSourceSection(Section):
     """What editors are fitted on: seeded samples of the generator, or captioned images for methods that need them."""
 
-    samples: Annotated[int, Field(ge=1)] = 512
+    samples: Annotated[int, Field(ge=1, le=2**24)] = 512
     captions: Addresses = []  # tars of images, each with its captions in <key>.txt, one per line
 
 
@@ -127,7 +144,9 @@ class RegionsSection(Section):
     """Where an edit may act, of all that its method would change."""
 
     threshold: float = 0.0  # what the method's masks have below it becomes 0
-    layers: list[int] = []  # of the generator's convolutions, the coarsest is 0; empty: all of them
+    layers: list[
+        Annotated[int, Field(ge=0, lt=2**31)]
+    ] = []  # convolutions of the generator, the coarsest is 0; empty: all
     mask: str | None = None  # the samples' members <key>.<mask> are white where the edit may act
 
     @field_validator("mask")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import yaml
-
+from pipelines.jobfile.yaml_text import write_yaml
 from tasks.plan.plan import Plan
 from tasks.spec.requests import EditSpec
 
@@ -15,7 +14,7 @@ from tasks.spec.requests import EditSpec
 def resolved_yaml(plan: Plan, settings: Mapping[str, object]) -> str:
     """The plan's settings in the words of a job file; `settings` are those of the run, which no plan has."""
     job = {**resolved_job(plan), **settings}
-    return yaml.safe_dump(job, sort_keys=False, allow_unicode=True, width=100)
+    return write_yaml(job)
 
 
 def resolved_job(plan: Plan) -> dict[str, Any]:

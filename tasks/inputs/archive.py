@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manifests.parquet.schema import Status
-from tasks.inputs.grouping import IMAGE_SUFFIXES, Group, Member, doubt, grouped, some
+from tasks.inputs.grouping import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Group, Member, doubt, grouped, some
 from tasks.inputs.sidecars import MAX_BYTES, PROBLEM, SIDECARS, to_text
 
 MAX_IMAGE_BYTES = 256 * 2**20
@@ -87,7 +87,8 @@ class Archive:
                     sample = replace(sample, masks=found)
                 yield sample
         if self._has_rest:
-            key = f"{self.path.name}@end" if self.groups else self.path.name
+            name = _unicode(self.path.name)
+            key = f"{name}@end" if self.groups else name
             yield Sample(key, status="undecodable", reason=f"{self.damage}; {self.unread} bytes not read")
 
     @property
@@ -211,11 +212,16 @@ def _known_as(file: BinaryIO) -> str:
     return f"the archive is {names[0]} and no plain tar; unpack it, and give the tar itself" if names else ""
 
 
+def _unicode(name: str) -> str:
+    """A name as rows can hold it: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _members(info: tarfile.TarInfo) -> list[Member]:
     """The entry as a member of a sample; none if it is no part of one."""
     from webdataset.tariterators import base_plus_ext
 
-    name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    name = _unicode(info.name)
     key, suffix = base_plus_ext(name)
     if key is None or info.isdir() or re.match(r"__[^/]*__($|/)", name):
         return []
@@ -229,9 +235,14 @@ def _images_of(group: Group) -> list[str]:
     Of the dotted ones those are left out that are masks by their name ("mask.png"), unless there is nothing else: it is
     the tar, and not a job, that says which image a sample is, or two jobs would not share an inversion.
     """
-    images = [suffix for suffix in group.members if suffix.rpartition(".")[2] in IMAGE_SUFFIXES]
+    images = [suffix for suffix in group.members if _last(suffix) in IMAGE_SUFFIXES]
     plain = [suffix for suffix in images if "." not in suffix]
     return plain or [suffix for suffix in images if suffix.split(".")[-2] != MASK] or images
+
+
+def _last(suffix: str) -> str:
+    """The format that a suffix names: png of v1.png."""
+    return suffix.rpartition(".")[2]
 
 
 def _sample(file: BinaryIO, group: Group) -> Sample:
@@ -249,12 +260,21 @@ def _as_found(file: BinaryIO, group: Group) -> Sample:
     if group.duplicate:
         return replace(sample, status="duplicate_key", reason="an earlier sample of this shard has the same key")
     if image is None:
-        return replace(sample, status="incomplete", reason=f"no image among its members: {some(group.members)}")
+        return _without_image(sample, group)
     if len(images) > 1 and "." in images[0]:
         why = f"several images, none with a plain suffix: {some(images)}; a key ends at the first dot of the name"
         return replace(sample, status="incomplete", reason=why)
     sample = _with_data(file, sample, image)
     return replace(sample, metadata=to_text(_metadata(file, group))) if sample.status == "ok" else sample
+
+
+def _without_image(sample: Sample, group: Group) -> Sample:
+    """The row of a sample that has no image that could be read, or none at all."""
+    unread = next((each for suffix, each in group.members.items() if _last(suffix) in UNREAD_SUFFIXES), None)
+    if unread is None:
+        return replace(sample, status="incomplete", reason=f"no image among its members: {some(group.members)}")
+    why = f"{unread.name} is an image with a suffix that is not read; read are {', '.join(IMAGE_SUFFIXES)}"
+    return replace(sample, member=unread.name, status="undecodable", reason=why)
 
 
 def _with_data(file: BinaryIO, sample: Sample, image: Member) -> Sample:

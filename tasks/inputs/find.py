@@ -1,4 +1,4 @@
-"""The job's input patterns as shards, each known by its content; and a shard as a local file.
+"""The job's input patterns as shards, each known by its content.
 
 A local tar is known by the sha256 of its bytes. An object in a bucket is known by its etag, from one listing: a digest
 would download the whole data set before anything is done. Equal etags of one object are equal bytes; the same bytes
@@ -8,24 +8,35 @@ a sample and its randomness are known by the sha256 of its image.
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote
 
-from manifests.stores.open import open_store
 from manifests.stores.s3_options import AMBIENT, S3Options, check_address
-from manifests.stores.store import ObjectInfo
-from tasks.inputs.patterns import expand_braces, is_glob, literal_head, matcher
+from tasks.inputs.bucket_objects import list_objects
+from tasks.inputs.listing import A_FOLDER, Listing
+from tasks.inputs.local_files import list_files, listed_file, path_of
+from tasks.inputs.patterns import expand_braces
 from tasks.spec.requests import Shard
 
 HASHERS = 8  # shards that are digested at once; hashing runs outside the interpreter lock
+LISTINGS: Mapping[str, Callable[[Sequence[str], S3Options], Listing]] = {
+    "": list_files,
+    "file:": list_files,
+    "s3:": list_objects,
+}
+"""Scheme -> who finds what addresses of it name."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What input patterns name."""
+
+    shards: tuple[Shard, ...] = ()
+    passed_over: tuple[str, ...] = ()  # a line for each pattern that would name more: what, and why it does not
 
 
 def find_shards(patterns: Sequence[str], known: Mapping[str, Shard], s3: S3Options = AMBIENT) -> tuple[Shard, ...]:
@@ -33,34 +44,66 @@ def find_shards(patterns: Sequence[str], known: Mapping[str, Shard], s3: S3Optio
 
     Errors: ValueError for a pattern that matches nothing and for every address but a path, file:// and s3://.
     """
-    listed = {shard.uri: shard for pattern in patterns for shard in expand(pattern, s3)}
+    return find_inputs(patterns, known, s3).shards
+
+
+def find_inputs(patterns: Sequence[str], known: Mapping[str, Shard], s3: S3Options = AMBIENT) -> Inputs:
+    """As find_shards, with what the patterns pass over."""
+    listings = {pattern: _listing(pattern, s3) for pattern in patterns}
+    listed = {shard.uri: shard for listing in listings.values() for shard in listing.found}
     with ThreadPoolExecutor(HASHERS) as pool:
-        return tuple(pool.map(lambda shard: _digested(shard, known.get(shard.uri)), listed.values()))
+        shards = tuple(pool.map(lambda shard: _digested(shard, known.get(shard.uri)), listed.values()))
+    notes = (f"input {pattern!r} {_hidden(each)}" for pattern, each in listings.items() if each.hidden)
+    return Inputs(shards, tuple(notes))
 
 
-def expand(pattern: str, s3: S3Options = AMBIENT) -> list[Shard]:
+def expand(pattern: str, s3: S3Options = AMBIENT) -> Sequence[Shard]:
     """What a pattern names, without digests; nothing is read. Braces and globs are those of tasks.inputs.patterns."""
+    return _listing(pattern, s3).found
+
+
+def describe(path: Path) -> Shard:
+    """A local tar with its digest."""
+    return _digested(listed_file(path), None)
+
+
+def _listing(pattern: str, s3: S3Options) -> Listing:
     addresses = expand_braces(check_address(pattern))
     schemes = {_scheme(address) for address in addresses}
     if len(schemes) > 1 or not schemes <= LISTINGS.keys() or "::" in pattern:
         refused = "'::'" if "::" in pattern else " and ".join(repr(each) for each in sorted(schemes))
         raise ValueError(f"input {pattern!r}: {refused} is refused; give a path, file:///path or s3://bucket/key")
-    found, missing = LISTINGS[schemes.pop()](addresses, s3)
-    if missing or not found:
-        lost = f"{missing[0]} is not there ({len(missing)} of {len(addresses)})" if missing else "nothing matches"
-        raise ValueError(f"input {pattern!r}: {lost}; give tar files, globs or {{000..003}} ranges")
-    return found
+    listing = LISTINGS[schemes.pop()](addresses, s3)
+    if listing.missing or not listing.found:
+        raise ValueError(f"input {pattern!r}: {_why_nothing(pattern, listing, len(addresses))}")
+    return listing
 
 
-def describe(path: Path) -> Shard:
-    """A local tar with its digest."""
-    return _digested(_listed(path), None)
+def _why_nothing(pattern: str, listing: Listing, asked: int) -> str:
+    """What is wrong with a pattern, and what to do."""
+    if not listing.missing:
+        lost, hidden = "nothing matches", f"; it {_hidden(listing)}" if listing.hidden else ""
+    else:
+        first, hidden = listing.missing[0], ""
+        lost = f"{first.name} {first.reason} ({len(listing.missing)} of {asked})"
+        if first.reason == A_FOLDER:
+            return f"{lost}; give the tars in it, as {first.name.rstrip('/')}/*.tar"
+    hints = [hint for sign, hint in HINTS.items() if sign in pattern]
+    return "; ".join([lost + hidden, *hints, "give tar files, globs or {000..003} ranges"])
 
 
-def stamp_of(path: Path) -> str:
-    """Changes whenever the file is written or replaced."""
-    stat = path.stat()
-    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{stat.st_ino:x}"
+HINTS: Mapping[str, str] = {
+    "$": "variables such as ${HOME} are not expanded",
+    "[": "[ and ] are a set of characters, so write [[]x] for the name [x]",
+}
+"""Character of a pattern -> what it may be mistaken for, where the pattern names nothing."""
+
+
+def _hidden(listing: Listing) -> str:
+    """What of a listing is passed over."""
+    count, first = len(listing.hidden), listing.hidden[0]
+    which = f"the hidden file {first}" if count == 1 else f"{count} hidden files, {first} first"
+    return f"passes over {which}: a glob matches no part of a name that begins with a dot, unless the dot is written"
 
 
 def _digested(shard: Shard, known: Shard | None) -> Shard:
@@ -77,76 +120,3 @@ def _scheme(address: str) -> str:
     """The scheme of an address, "" for a plain path."""
     found = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", address)
     return "" if found is None else found[0]
-
-
-def _files(addresses: Sequence[str], s3: S3Options) -> Listing:
-    paths = [path for address in addresses for path in _glob(address)]
-    missing = [str(path) for path in paths if not path.is_file()]
-    return [] if missing else [_listed(path) for path in paths], missing
-
-
-def _listed(path: Path) -> Shard:
-    return Shard(uri=path.as_uri(), size=path.stat().st_size, stamp=stamp_of(path))
-
-
-def _glob(address: str) -> list[Path]:
-    """What a path names; of a glob no folders, which a bucket does not have. A link to nowhere is named, and missed."""
-    path = path_of(address)
-    if not is_glob(str(path)) or path.is_file():
-        return [path]
-    found = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  Path.glob takes no absolute one
-    return [each for each in found if not each.is_dir()]
-
-
-def path_of(address: str) -> Path:
-    """The absolute path in a plain path or file:// URL."""
-    if not _scheme(address):
-        return Path(address).expanduser().absolute()
-    host, slash, path = address.removeprefix("file:").removeprefix("//").partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise ValueError(f"input {address!r}: a file URL names an absolute path and no host, as file:///data/x.tar")
-    return Path("/" + unquote(path))
-
-
-def _objects(addresses: Sequence[str], s3: S3Options) -> Listing:
-    """From one listing per folder that the addresses begin with."""
-    places = [bucket_and_key(address) for address in addresses]
-    folders: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for bucket, key in places:
-        folders[bucket, _folder(key)].append(literal_head(key))
-    listings: dict[tuple[str, str], dict[str, ObjectInfo]] = {}
-    for (bucket, folder), heads in folders.items():
-        infos = open_store(bucket, s3).list(os.path.commonprefix(heads))  # noqa: RUF071  by characters, as S3 lists
-        listings[bucket, folder] = {info.key: info for info in infos}
-    found, missing = [], []
-    for bucket, key in places:
-        matching = _matching(key, listings[bucket, _folder(key)])
-        found += [Shard(uri=f"{bucket}/{each.key}", size=each.size, etag=each.etag, s3=s3) for each in matching]
-        missing += [] if matching or is_glob(key) else [f"{bucket}/{key}"]
-    return found, missing
-
-
-def _matching(key: str, infos: Mapping[str, ObjectInfo]) -> list[ObjectInfo]:
-    """A name is looked up, not searched for: a range may have a hundred thousand of them."""
-    if not is_glob(key):
-        return [infos[key]] if key in infos else []
-    pattern = matcher(key)
-    return [info for name, info in infos.items() if pattern.fullmatch(name)]
-
-
-def _folder(key: str) -> str:
-    """Where everything lies that the key, or glob, may match."""
-    return literal_head(key).rpartition("/")[0]
-
-
-def bucket_and_key(address: str) -> tuple[str, str]:
-    """s3://bucket, and the key in it."""
-    bucket, _, key = check_address(address).removeprefix("s3://").partition("/")
-    if not bucket or not key:
-        raise ValueError(f"input {address!r}: an object is s3://bucket/key")
-    return f"s3://{bucket}", key
-
-
-Listing = tuple[list[Shard], list[str]]
-"""What is there, and what is asked for by its name and is not there."""
-LISTINGS: Mapping[str, Callable[[Sequence[str], S3Options], Listing]] = {"": _files, "file:": _files, "s3:": _objects}

@@ -13,6 +13,14 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm")
+UNREAD_SUFFIXES = frozenset(
+    (
+        *("apng", "avif", "dds", "dib", "eps", "exr", "hdr", "heic", "heif", "hif", "icns", "ico", "j2k", "jfif"),
+        *("jp2", "jpe", "jpx", "jxl", "pbm", "pcx", "pfm", "pgm", "pnm", "psd", "qoi", "svg", "tga"),
+        *("arw", "cr2", "cr3", "dng", "nef", "orf", "raf", "rw2"),
+    )
+)
+"""Of images too, which are not read: they are told from samples that have no image at all."""
 NAMES_SHOWN = 8  # of members, in a reason
 
 

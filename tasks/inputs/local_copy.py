@@ -6,25 +6,33 @@ wants the same version, on the same machine.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from manifests.stores.open import open_store
-from manifests.stores.store import ObjectChanged, Store
+from manifests.stores.open import open_source
+from manifests.stores.store import ObjectChanged, Source
 from manifests.stores.temporary import owned_folder, private_folder, sweep
-from tasks.inputs.find import bucket_and_key, describe, path_of, stamp_of
+from tasks.inputs.bucket_objects import bucket_and_key
+from tasks.inputs.find import describe
+from tasks.inputs.local_files import path_of, stamp_of
 from tasks.spec.requests import Shard
+
+MOST_NAME_BYTES = 255  # of a file; a key in a bucket may have 1024 without a slash
 
 
 @contextmanager
-def downloaded(store: Store, key: str, etag: str) -> Iterator[Path]:
-    """The object under the last part of its key. FileNotFoundError when it is gone, ObjectChanged for another etag.
+def downloaded(store: Source, key: str, etag: str) -> Iterator[Path]:
+    """The object under the last part of its key, or, where no file can have that name, under the key's digest.
+
+    FileNotFoundError when it is gone, ObjectChanged for another etag.
 
     What was only damaged on its way is a plain OSError.
     """
     with owned_folder(_spool(), "shard-") as own:
-        arrived, path = Path(f"{own}.arrived"), own / key.rpartition("/")[2]
+        arrived, path = Path(f"{own}.arrived"), own / _file_name(key)
         try:
             store.fetch(key, arrived, etag)
         except ObjectChanged as error:
@@ -34,6 +42,13 @@ def downloaded(store: Store, key: str, etag: str) -> Iterator[Path]:
             raise
         arrived.replace(path)
         yield path
+
+
+def _file_name(key: str) -> str:
+    name = key.rpartition("/")[2]
+    if name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > MOST_NAME_BYTES:
+        return f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
+    return name
 
 
 def _spool() -> Path:
@@ -82,7 +97,7 @@ def _downloaded(shard: Shard) -> Iterator[Path]:
     bucket, key = bucket_and_key(shard.uri)
     with ExitStack() as stack:
         try:
-            path = stack.enter_context(downloaded(open_store(bucket, shard.s3), key, shard.etag))
+            path = stack.enter_context(downloaded(open_source(bucket, shard.s3), key, shard.etag))
         except FileNotFoundError:
             raise _changed(shard, "is gone") from None
         except ObjectChanged:

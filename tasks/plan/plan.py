@@ -22,7 +22,7 @@ from manifests.stores.s3_options import AMBIENT, S3Options
 from manifests.stores.store import Store
 from tasks.artifacts.fit_requests import digests_of
 from tasks.inputs.archive import count_samples
-from tasks.inputs.find import find_shards
+from tasks.inputs.find import Inputs, find_inputs
 from tasks.inputs.local_copy import local_copy
 from tasks.plan.resolve import resolve_edit
 from tasks.plan.retry_log import read_retries
@@ -60,6 +60,7 @@ class Plan:
     job: Mapping[str, object] = field(default_factory=dict)  # as asked for
     publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
     retries: Mapping[str, int] = field(default_factory=dict)  # first try of a request -> which time it is tried again
+    passed_over: tuple[str, ...] = ()  # of the input, a line each; to be told when it is planned, and in no file
 
     def invert_requests(self) -> list[InvertRequest]:
         """One per shard."""
@@ -78,6 +79,7 @@ class Plan:
 
     def to_json(self) -> bytes:
         fields = {"format": FORMAT, **asdict(self)}
+        del fields["passed_over"]
         captions = [shard for fit in fields["fits"] for shard in fit["captions"]]
         references = [edit["reference"] for edit in fields["edits"] if edit["reference"]]
         for shard in (*fields["shards"], *captions, *references):
@@ -101,10 +103,10 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     store = open_store(job.output, job.s3)
     bundle = read_bundle(job.bundle)
     latest = next((plan for plan in read_plans(store) if plan.limit_samples is None), None)
-    shards = find_shards(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
+    inputs = find_inputs(job.inputs, {shard.uri: shard for shard in latest.shards} if latest else {}, job.s3)
     invert = InvertSpec(geometry=job.geometry, batch_size=job.batch_size, digests=digests_of(bundle, INVERT_READS))
     captions = _captions(job, latest)
-    resolved = [resolve_edit(job, entry, bundle, invert, captions) for entry in job.edits]
+    resolved = [resolve_edit(job, entry, bundle, invert, captions.shards) for entry in job.edits]
     stem = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
     return Plan(
         run_id=stem if limit_samples is None else stem + LIMITED.removesuffix(".json"),
@@ -112,7 +114,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         output=_absolute(job.output),
         bundle=job.bundle if job.bundle in BUNDLES else str(Path(job.bundle).absolute()),
         digests=bundle.digests,
-        shards=shards if limit_samples is None else first_samples(shards, limit_samples),
+        shards=inputs.shards if limit_samples is None else first_samples(inputs.shards, limit_samples),
         invert=invert,
         fits=tuple({fit.id: fit for fits, _ in resolved for fit in fits}.values()),
         edits=tuple(edit for _, edit in resolved),
@@ -122,17 +124,18 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         job=asdict(job),
         publish={entry.id: entry.rules for entry in job.edits},
         retries=read_retries(store),
+        passed_over=(*inputs.passed_over, *captions.passed_over),
     )
 
 
-def _captions(job: JobSpec, latest: Plan | None) -> tuple[Shard, ...]:
+def _captions(job: JobSpec, latest: Plan | None) -> Inputs:
     """The captioned tars, if an edit learns from them."""
     methods = {spec(entry.method) for entry in job.edits if entry.method in EDITORS}
     methods |= {spec(method.base) for method in methods if method.base}
     if not job.fit_captions or not any(method.captioned for method in methods):
-        return ()
+        return Inputs()
     known = {shard.uri: shard for fit in (latest.fits if latest else ()) for shard in fit.captions}
-    return find_shards(job.fit_captions, known, job.s3)
+    return find_inputs(job.fit_captions, known, job.s3)
 
 
 def record_plan(store: Store, plan: Plan) -> None:

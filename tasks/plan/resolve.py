@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from coral_core.bundle.catalog import Bundle
+from coral_core.bundle.weights import read_header
+from coral_core.clip import check_length
 from coral_core.editors import EDITORS, EditorSpec, FitScope, spec
 from coral_core.editors.base import check_prompts
 from coral_core.scoring import SCORE_READS
@@ -28,9 +30,11 @@ def resolve_edit(
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method)})
         _check_output(job, entry)
-        check_prompts([Prompt(entry.target, entry.source)], 1)
+        prompt = Prompt(entry.target, entry.source)
+        check_prompts([prompt], 1)
+        check_length(method.texts(options, prompt), read_header(bundle.path / "clip.safetensors").config)
         entry.limits.check(bundle.conv_sizes)
-        fits = fits_of(method, options, Prompt(entry.target, entry.source), bundle, captions)
+        fits = fits_of(method, options, prompt, bundle, captions)
     except ValueError as error:
         raise ValueError(f"edit {entry.id!r}: {error}") from error
     edit = EditSpec(

@@ -5,6 +5,7 @@ What is done is in the store's commits, which know it better than any engine; ru
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from tasks.run.run import Run
 from tasks.run.waves import WaveSummary
 from tasks.spec.job import JobSpec
 
+log = logging.getLogger("coral.plan")
 QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "retries": 0}
 
 
@@ -28,6 +30,8 @@ QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "ret
 def plan_run(job: JobSpec, limit_samples: int | None, retry: Sequence[Retryable]) -> Plan:
     """Resolve the job; what has rows of the statuses in `retry` is to be tried again."""
     plan = make_plan(job, limit_samples)
+    for line in plan.passed_over:
+        log.warning(line)
     return with_retries(open_store(plan.output, plan.s3), plan, retry)
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from coral_core.clip import ClipSpace
+import coral_core.clip
+from coral_core.clip import ClipSpace, check_length
 from coral_core.types import Prompt
 from coral_core.zoo.random_bundle import CLIP_CONFIG
 
@@ -42,6 +43,31 @@ def test_words_are_split_by_the_bundles_own_merges(clip: ClipSpace) -> None:
     assert clip.tokenizer.encode("the") != clip.tokenizer.encode("t h e")
     assert len(clip.tokenizer.encode("the")) == 1
     assert clip.tokenizer.decode(clip.tokenizer.encode("the cat")).strip() == "the cat"
+
+
+@pytest.mark.parametrize("word", ["a", "the ", "thé ", "&amp;", "...", "x y"])
+def test_a_text_is_refused_if_and_only_if_its_end_is_not_read(clip: ClipSpace, word: str) -> None:
+    for count in range(40, 150):
+        text = word * count
+        read = clip.tokens([text])[0].tolist()
+        whole = [clip.tokenizer.sot_token_id, *clip.tokenizer.encode(text), clip.tokenizer.eot_token_id]
+        try:
+            check_length([text], CLIP_CONFIG)
+        except ValueError:
+            assert read != whole
+        else:
+            assert read[: len(whole)] == whole
+
+
+def test_where_a_text_is_cut_is_said() -> None:
+    """Two texts that differ behind the cut are one text to CLIP."""
+    with pytest.raises(ValueError, match=r"the text 'one two three .*\.\.\.' has \d+ tokens, .*'\.\.\..*the the'"):
+        check_length(["red hair", "one two three " + "the " * 150 + "and a hat"], CLIP_CONFIG)
+
+
+def test_no_tokenizer_is_built_for_short_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coral_core.clip, "make_tokenizer", None)
+    check_length(["red hair", "a person with a very long beard, curly hair, thin glasses"], CLIP_CONFIG)
 
 
 def test_nothing_below_clip_imports_open_clip() -> None:

@@ -11,6 +11,7 @@ from typer.main import get_command
 from coral_core.editors import spec
 from pipelines.cli.app import app
 from pipelines.jobfile.job import Job
+from pipelines.jobfile.yaml_text import read_yaml
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -18,7 +19,8 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_job_is_a_job_with_methods_and_options_that_exist() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    job = Job.model_validate(yaml.safe_load(text))
+    assert read_yaml(text) == yaml.safe_load(text)  # no word of it is another in YAML 1.1
+    job = Job.model_validate(read_yaml(text))
     for edit in job.edits:
         assert spec(edit.method).resolve(edit.options)
 

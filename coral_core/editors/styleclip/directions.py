@@ -70,6 +70,10 @@ class DirectionsConfig:
                 f"templates is {list(self.templates)}; give sentences with one {{}} each, where the text goes"
             )
 
+    def sentences(self, text: str) -> list[str]:
+        """A text in every template."""
+        return [template.replace("{}", text) for template in self.templates]
+
 
 class StyleDirections(Editor):
     """Stores the relevance of every style channel, and changes the channels that are relevant for a text."""
@@ -161,8 +165,9 @@ class StyleDirections(Editor):
         )
 
     def _text(self, text: str) -> Tensor:
-        sentences = [template.replace("{}", text) for template in self.config.templates]
-        return F.normalize(self.models.clip.text(sentences).float().mean(0), dim=0).to(self.std_C.device)
+        return F.normalize(self.models.clip.text(self.config.sentences(text)).float().mean(0), dim=0).to(
+            self.std_C.device
+        )
 
     def _choose_offset(self, prompt: Prompt) -> Tensor:
         """The offset with the least loss on the calibration latents, over all allowed pairs of alpha and beta."""

@@ -55,8 +55,30 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert len(error_of(tmp_path, text).splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            ("output: out", "output: out\noutput: other"),
+            "the key 'output' is given twice, in line 4 and in line 5;",
+        ),
+        (("target: red", "target: blue\n    target: red"), "the key 'target' is given twice, in line 7 and in line 8"),
+        (("target: red hair", "target: red\nedits: []"), "the key 'edits' is given twice, in line 5 and in line 8"),
+        (
+            ("output: out", "output: out\ngates: {max_area: 1, max_area: 0.5}"),
+            "the key 'max_area' is given twice, both",
+        ),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    assert says in error_of(tmp_path, GOOD.replace(*change))
+
+
 def test_what_is_no_job_at_all_is_said(tmp_path: Path) -> None:
     assert "is no mapping" in error_of(tmp_path, "- a\n- b\n")
     assert "is not YAML" in error_of(tmp_path, "a: [")
+    (tmp_path / "job.yaml").write_bytes(b"name: \xe9")
+    with pytest.raises(ValueError, match="is not YAML: it is no UTF-8"):
+        load_job(tmp_path / "job.yaml")
     with pytest.raises(ValueError, match="cannot read the job"):
         load_job(tmp_path / "nowhere.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from manifests.stores.open import open_store
 from manifests.stores.s3 import S3Store
 from manifests.stores.store import ObjectInfo
-from tasks.inputs import find
+from tasks.inputs import bucket_objects
 from tasks.inputs.find import describe, expand, find_shards
 from tasks.inputs.local_copy import ShardChangedError, local_copy
 from tasks.spec.requests import Shard
@@ -95,7 +96,7 @@ def test_a_long_range_is_looked_up_and_not_searched_for(monkeypatch: pytest.Monk
         def list(self, prefix: str) -> list[ObjectInfo]:
             return [ObjectInfo(f"in-{number:05d}.tar", 1, "etag", 0) for number in range(20_000)]
 
-    monkeypatch.setattr(find, "open_store", lambda uri, s3: Listed())
+    monkeypatch.setattr(bucket_objects, "open_source", lambda uri, s3: Listed())
     started = time.monotonic()
     found = expand("s3://bucket/in-{00000..19999}.tar")
     assert len(found) == 20_000 and found[-1].uri == "s3://bucket/in-19999.tar"
@@ -191,5 +192,5 @@ def test_an_object_that_changed_is_not_read(bucket: S3Store, tmp_path: Path) -> 
         pass
 
 
-def uris_of(shards: list[Shard]) -> list[str]:
+def uris_of(shards: Sequence[Shard]) -> list[str]:
     return [shard.uri for shard in shards]

@@ -47,6 +47,15 @@ def test_a_plan_survives_its_file(job: Any) -> None:
         record_plan(store, plan)
 
 
+def test_a_plan_names_what_of_the_input_it_passes_over_and_its_file_does_not(job: Any, tmp_path: Path) -> None:
+    write_tar(tmp_path / ".x.tar", members_of(9))
+    hidden = replace(job, inputs=(f"{tmp_path}/*.tar",), fit_captions=())
+    plan = make_plan(hidden)
+    (told,) = plan.passed_over
+    assert f"passes over the hidden file {tmp_path}/.x.tar" in told
+    assert Plan.from_json(plan.to_json()).passed_over == () and b"passed_over" not in plan.to_json()
+
+
 def test_a_plan_writes_nothing(job: Any) -> None:
     make_plan(job)
     assert not Path(job.output).exists()

@@ -97,3 +97,28 @@ def test_a_reference_is_one_image_that_is_there(
         make_plan(edit_job(BASE, bundle=shipping, reference=str(tmp_path / "*.gif")))
     with pytest.raises(ValueError, match=r"none\.png.* is not there"):
         make_plan(edit_job(BASE, bundle=shipping, reference=str(tmp_path / "none.png")))
+
+
+LONG = "red hair and " * 12  # twice this is more than CLIP reads
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": LONG * 2},
+        {"source": LONG * 2},
+        {"method": "styleclip-directions", "target": LONG.strip(), "options": {"templates": ["{}", f"{LONG}{{}}"]}},
+        {"method": BASE, "options": {"neutral": LONG * 2}},
+    ],
+)
+def test_a_text_that_is_not_read_to_its_end_is_refused(
+    edit_job: Callable[..., JobSpec], change: dict[str, Any]
+) -> None:
+    long = {"method": LEARNED, "captions": "captions.tar", **change}
+    with pytest.raises(ValueError, match=r"edit 'red': the text 'red hair.* tokens, and the bundle's CLIP reads 126"):
+        make_plan(edit_job(**long))
+
+
+def test_texts_that_differ_in_capitals_and_spaces_only_are_the_same(edit_job: Callable[..., JobSpec]) -> None:
+    with pytest.raises(ValueError, match="target and source say the same"):
+        make_plan(edit_job(LEARNED, target="Red  hair", source="red hair "))
