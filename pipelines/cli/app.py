@@ -215,7 +215,6 @@ def export(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
 ) -> None:
     """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
-    from manifests.stores.preflight import preflight
     from pipelines.cli.export import export_lines, parse_size, report_lines
     from pipelines.jobfile.s3_environment import open_output, s3_options
     from tasks.export.export import ExportSpec
@@ -226,10 +225,8 @@ def export(
     spec = ExportSpec(
         where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
     )
-    destination = open_output(dest)
-    preflight(destination)
     with export_lines() as tell:
-        report = export_rows(open_output(output), destination, spec, tell, s3_options({}))
+        report = export_rows(open_output(output), open_output(dest), spec, tell, s3_options({}))
     print(*report_lines(report, dest), sep="\n")
 
 

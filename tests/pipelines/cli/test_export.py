@@ -77,7 +77,7 @@ def test_everything_may_lie_in_buckets(
     samples = list(webdataset.WebDataset(str(tmp_path / "got.tar"), shardshuffle=False))
     assert {sample["txt"] for sample in samples} == {b"number 0", b"number 1", b"number 100", b"number 101"}
     coral("export", f"{bucket}/out", f"{bucket}/table", "--to", "parquet", "--where", "prompt = 'a smile'")
-    rows = list(read_rows(open_store(f"{bucket}/table", s3), "coral-000000.parquet"))
+    rows = list(read_rows(open_store(f"{bucket}/table", s3), "data/coral-000000.parquet"))
     assert len(rows) == 4
     assert Image.open(io.BytesIO(rows[0]["image"]["bytes"])).size == (16, 16)
 

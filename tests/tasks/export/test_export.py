@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 import webdataset
 from PIL import Image
 
@@ -22,7 +20,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from tasks.export.export import ExportSpec, export
-from tasks.export.files import FileOptions
+from tasks.export.files import FileOptions, file_name
 from tasks.spec.gates import Gates
 from tasks.spec.publish_rules import PublishRules
 from tests.painted import contents, publish_painted
@@ -65,7 +63,7 @@ def test_every_good_row_comes_out_once_with_the_bytes_that_were_committed(
     if options.kind == "webdataset":
         found = Counter(sample["png"] for sample in read_tars(tmp_path / "to"))
     else:
-        stored = read_row_group(open_store(tmp_path / "to"), "coral-000000.parquet", 0, ["image"])
+        stored = read_row_group(open_store(tmp_path / "to"), "data/coral-000000.parquet", 0, ["image"])
         found = Counter(row["image"]["bytes"] for row in stored)
     assert found == expected
 
@@ -191,6 +189,20 @@ def test_a_condition_that_cannot_be_followed_is_said(tmp_path: Path, output: Sto
             export(output, open_store(tmp_path / f"to-{attempt}"), ExportSpec(where=where))
 
 
+@pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
+def test_what_is_refused_leaves_nothing(tmp_path: Path, output: Store, options: FileOptions) -> None:
+    """A wrong condition, no rows, the second of two sources gone."""
+    destination = open_store(tmp_path / "to")
+    for where in ("direction >", "false"):
+        with pytest.raises(ValueError, match=r"failed|no row"):
+            export(output, destination, ExportSpec(where=where, files=options))
+    if options.kind == "webdataset":
+        (tmp_path / "in-001.tar").unlink()
+        with pytest.raises(ValueError, match="is gone"):
+            export(output, destination, ExportSpec(files=options))
+    assert not (tmp_path / "to").exists()
+
+
 def test_nothing_published_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing is published"):
         export(open_store(tmp_path / "out"), open_store(tmp_path / "to"), ExportSpec())
@@ -223,7 +235,7 @@ def test_an_interrupted_export_goes_on_and_ends_in_the_same_bytes(
     with pytest.raises(OSError, match="full"):
         export(output, Breaking(destination, files=2), spec)
     assert destination.head("_export.json") is None
-    first = destination.head("coral-000000." + options.kind[:3].replace("web", "tar").replace("par", "parquet"))
+    first = destination.head(file_name(options.kind, "000000"))
     report = export(output, destination, spec)
     assert (report.reused, len(report.files)) == (2, 3)
     assert first is not None and destination.head(first.key) == first
@@ -292,76 +304,6 @@ def test_each_row_group_is_read_once(tmp_path: Path, make_job: Callable[..., Any
     objects = [key for key in opened if key.startswith("data/")]
     assert len(objects) == 6
     assert all(opened[key] == 1 for key in objects)
-
-
-def test_datasets_loads_the_table_with_its_pictures(tmp_path: Path, output: Store, monkeypatch: Any) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    from datasets import load_dataset
-
-    export(output, open_store(tmp_path / "to"), ExportSpec(files=replace(TABLE, max_samples=5)))
-    files = sorted(str(path) for path in (tmp_path / "to").glob("*.parquet"))
-    rows = load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
-    assert (len(files), len(rows), len(set(rows["id"]))) == (3, 12, 12)
-    first = rows[0]
-    assert isinstance(first["image"], Image.Image) and first["image"].size == (16, 16)
-    assert first["mask"].mode == "L"
-    assert json.loads(first["metadata"])["caption"] == "number 0"
-    assert (first["synthetic"], first["prompt"]) == (True, "red hair")
-    assert {"image_uri", "row_group", "row"}.isdisjoint(rows.column_names)
-
-
-def test_exported_tars_train_a_classifier_of_what_the_edits_changed(
-    tmp_path: Path, make_job: Callable[..., Any]
-) -> None:
-    """The source images all say brown: only merged labels, each beside its own image, can be learned."""
-    for shard in range(2):
-        members = []
-        for index in range(40):
-            key = f"{index:04d}"
-            members += [(f"{key}.png", image_bytes(100 * shard + index, (8, 8))), (f"{key}.json", b'{"hair": "brown"}')]
-        write_tar(tmp_path / f"in-{shard}.tar", members)
-    colours = {"red": PublishRules(labels={"hair": "red"}), "smile": PublishRules(labels={"hair": "blue"})}
-    job = make_job()
-    job = edited(replace(job, edits=(job.edits[0], replace(job.edits[1], target="blue hair"))), **colours)
-    _, store = publish_painted(job)
-    for name, number in (("train", 0), ("test", 1)):
-        spec = ExportSpec(where=f"source_uri LIKE '%in-{number}.tar'")
-        export(store, open_store(tmp_path / name), spec)
-    losses, model = train(tmp_path / "train")
-    assert losses[-1] < 0.5 * losses[0]
-    inputs, labels = batch_of(tmp_path / "test")
-    assert (model(inputs).argmax(1) == labels).float().mean() > 0.95
-
-
-CLASSES = ("red", "blue")
-
-
-def batch_of(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """All samples of an export as the training pipelines of this world read them."""
-    urls = [str(path) for path in sorted(folder.glob("*.tar"))]
-    data = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb").to_tuple("png", "json")
-    pixels, labels = zip(*data, strict=True)
-    inputs = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
-    return inputs, torch.tensor([CLASSES.index(label["hair"]) for label in labels])
-
-
-def train(folder: Path) -> tuple[list[float], torch.nn.Module]:
-    """A small convolutional network, forty steps."""
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
-        torch.nn.Linear(8, len(CLASSES)),
-    )  # fmt: skip
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
-    inputs, labels = batch_of(folder)
-    losses = []
-    for _ in range(40):
-        loss = torch.nn.functional.cross_entropy(model(inputs), labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-    return losses, model
 
 
 def test_a_real_run_comes_out_too(tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]) -> None:
