@@ -48,7 +48,7 @@ WANTS: Mapping[str, Mapping[str, str]] = {
     "smile": {"mouth": "smile"},
 }
 """What each edit of the job asks for, in the terms of the lexicon."""
-JUDGED = "judged: those that lacked the wanted value; unchanged: their other visible attributes"
+JUDGED = "judged: lacked the wanted value; unchanged: other visible attributes"
 QUERIES = (
     "SELECT edit, count(*) AS ok, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
     "FROM manifest WHERE status = 'ok' GROUP BY edit ORDER BY edit",
@@ -128,7 +128,7 @@ class Demo:
     def report(self) -> RenderableType:
         """Per edit: rows and those with an image, judged success and bystanders, speed."""
         columns = ("edit", "rows", "edited", "judged", "success", "unchanged", "images/s")
-        return grid(f"edited images before any gate, against the ground truth ({JUDGED})", columns, self._figures())
+        return grid(f"edited images before gates, against the ground truth ({JUDGED})", columns, self._figures())
 
     def _figures(self) -> Iterator[tuple[str, ...]]:
         for edit in self.edits:
