@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
+from rich.console import RenderableType
 
 from coral_core.bundle.models import load_models
 from coral_core.zoo.measure.ground_truth import is_case, success_rate, unchanged_rate
@@ -27,8 +27,9 @@ from manifests.parquet.reader import read_row_group, read_rows
 from manifests.query import query
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
+from pipelines.cli.console import grid, show
 from pipelines.cli.demo_data import Portraits, write_demo_data
-from pipelines.cli.tables import grid, report_line, run_tables, show, write_rows
+from pipelines.cli.tables import PICTURED, report_line, run_tables, write_rows
 from pipelines.flow.start import run_flow
 from pipelines.jobfile.load import load_job
 from tasks.images.contact_sheet import contact_sheet
@@ -47,11 +48,12 @@ WANTS: Mapping[str, Mapping[str, str]] = {
     "smile": {"mouth": "smile"},
 }
 """What each edit of the job asks for, in the terms of the lexicon."""
+JUDGED = "judged: lacked the wanted value; unchanged: other visible attributes"
 QUERIES = (
-    "SELECT edit, count(*) AS images, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
+    "SELECT edit, count(*) AS ok, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
     "FROM manifest WHERE status = 'ok' GROUP BY edit ORDER BY edit",
     "SELECT key, edit, direction, image_uri, row FROM manifest ORDER BY direction DESC LIMIT 5",
-    "SELECT metadata->>'$.attributes.hair_style' AS hair_style, count(*) AS images, avg(outside) AS change_off_mask\n"
+    "SELECT metadata->>'$.attributes.hair_style' AS hair_style, count(*) AS rows, avg(outside) AS change_off_mask\n"
     "FROM manifest WHERE edit LIKE 'red-hair%' GROUP BY ALL ORDER BY ALL",
 )
 
@@ -79,7 +81,13 @@ class EditedSet:
 
     @property
     def counts(self) -> Counter[str]:
+        """Rows by status, as they were committed: before any gate."""
         return sum((Counter(record.counts) for record in self.records), Counter())
+
+    @property
+    def edited(self) -> int:
+        """Rows with an edited image, whatever the gates say of it."""
+        return sum(self.counts[status] for status in PICTURED)
 
     @property
     def images_per_second(self) -> float:
@@ -117,18 +125,19 @@ class Demo:
     def _records(self, ids: Iterable[str]) -> list[CommitRecord]:
         return [record for id_ in ids if (record := read_commit(self.store, id_))]
 
-    def report(self) -> Table:
-        """Per edit: rows by status, judged success and bystanders, speed."""
-        table = grid("held against the truth", "edit", "rows by status", "judged", "success", "unchanged", "images/s")
+    def report(self) -> RenderableType:
+        """Per edit: rows and those with an image, judged success and bystanders, speed."""
+        columns = ("edit", "rows", "edited", "judged", "success", "unchanged", "images/s")
+        return grid(f"edited images before gates, against the ground truth ({JUDGED})", columns, self._figures())
+
+    def _figures(self) -> Iterator[tuple[str, ...]]:
         for edit in self.edits:
             scored = [each for each in edit.samples(self.store) if is_case(each.scene, edit.wants)]
             reads = self.judge.read(tensor_of([each.image_HWC for each in scored]))
             success = success_rate(reads, edit.wants)
             kept = unchanged_rate(reads, [each.scene for each in scored], edit.wants)
-            statuses = ", ".join(f"{count} {status}" for status, count in edit.counts.items())
-            numbers = (str(len(scored)), f"{success:.1%}", f"{kept:.1%}", f"{edit.images_per_second:.0f}")
-            table.add_row(edit.edit_id, statuses, *numbers)
-        return table
+            counts = (str(edit.counts.total()), str(edit.edited), str(len(scored)))
+            yield edit.edit_id, *counts, f"{success:.1%}", f"{kept:.1%}", f"{edit.images_per_second:.0f}"
 
     def sheet(self) -> Path:
         """A picture: for each edit a block of rows with source, inversion, edit and mask."""

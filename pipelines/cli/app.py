@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tasks.plan.plan import Plan
 
 app = typer.Typer(
-    help="Edit image data sets with text: WebDataset tars in; edited images, masks and scores in Parquet out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,6 +33,24 @@ app.command()(report)
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
 Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples of the input.")]
+
+
+def show_version(wanted: bool) -> None:
+    """Print it and end."""
+    if wanted:
+        from pipelines.cli.version import version
+
+        print(f"coral {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Edit image data sets with text: WebDataset tars in; edited images, masks and scores in Parquet out."""
 
 
 def main() -> None:
@@ -80,8 +97,8 @@ def plan(
 ) -> None:
     """Say what a run would do, and do nothing but, with --measure, a pilot that is thrown away."""
     from manifests.stores.open import open_store
+    from pipelines.cli.console import show
     from pipelines.cli.plan_tables import plan_tables
-    from pipelines.cli.tables import show
     from pipelines.jobfile.load import load_job
     from tasks.estimate.workload import count_plan, estimate, left_of
     from tasks.plan.plan import make_plan
@@ -105,7 +122,8 @@ def run(
     ] = None,
 ) -> None:
     """Run a job, or what is left of it. Exit code 0: all good; 2: some samples failed; 1: nothing came out."""
-    from pipelines.cli.tables import run_tables, show
+    from pipelines.cli.console import show
+    from pipelines.cli.tables import run_tables
     from pipelines.flow.start import run_flow
     from pipelines.jobfile.load import load_job
 
@@ -121,7 +139,8 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
     from manifests.commit import committed
     from manifests.stores.open import open_store
     from manifests.stores.preflight import preflight
-    from pipelines.cli.tables import edits_table, publication_line, show
+    from pipelines.cli.console import show
+    from pipelines.cli.tables import publication_tables
     from pipelines.jobfile.load import load_job
     from tasks.plan.plan import make_plan, record_plan
     from tasks.plan.status import edit_statuses, plan_status
@@ -132,10 +151,10 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
     preflight(store)
     record_plan(store, planned)
     publication = publish_edits(store, planned, committed(store))
-    show(edits_table(edit_statuses(store, planned), f"published in {planned.output}"), publication_line(publication))
+    show(*publication_tables(planned.output, edit_statuses(store, planned), publication))
     share = plan_status(store, planned).edited
     if share.done < share.total:
-        print(f"{share.total - share.done} of {share.total} edits of shards are not edited yet: coral run {job}")
+        print(f"{share.total - share.done} of {share.total} edits of shards are still to do: coral run {job}")
 
 
 @app.command()
@@ -144,7 +163,8 @@ def status(output: Output, as_json: Annotated[bool, typer.Option("--json", help=
     import json
     from dataclasses import asdict
 
-    from pipelines.cli.tables import show, status_tables
+    from pipelines.cli.console import show
+    from pipelines.cli.tables import status_tables
     from pipelines.jobfile.s3_environment import open_output
     from tasks.plan.status import output_status
 
@@ -166,12 +186,15 @@ def gates(
     """Show which gates are in force and what each rejects, or suggest some."""
     import json
 
+    from pipelines.cli.console import show
     from pipelines.cli.gates import as_json as effects_as_json
     from pipelines.cli.gates import gates_table, read_effects, snippet
-    from pipelines.cli.tables import show
     from pipelines.jobfile.s3_environment import open_output
+    from tasks.plan.status import expect_planned
 
-    effects = read_effects(open_output(output), keep if suggest else None, edit)
+    store = open_output(output)
+    expect_planned(store)
+    effects = read_effects(store, keep if suggest else None, edit)
     if as_json:
         print(json.dumps(effects_as_json(effects), indent=1))
     elif suggest:
@@ -190,8 +213,11 @@ def query(
     from manifests.query import query as ask
     from pipelines.cli.tables import write_rows
     from pipelines.jobfile.s3_environment import open_output
+    from tasks.plan.status import expect_planned
 
-    found = ask(open_output(output), sql)
+    store = open_output(output)
+    expect_planned(store)
+    found = ask(store, sql)
     write_rows(found.column_names, found.to_pylist(), form)
 
 
@@ -215,21 +241,21 @@ def export(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
 ) -> None:
     """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
-    from manifests.stores.preflight import preflight
     from pipelines.cli.export import export_lines, parse_size, report_lines
     from pipelines.jobfile.s3_environment import open_output, s3_options
     from tasks.export.export import ExportSpec
     from tasks.export.export import export as export_rows
     from tasks.export.files import FileOptions
+    from tasks.plan.status import expect_planned
 
+    store = open_output(output)
+    expect_planned(store)
     files = FileOptions(kind=to, with_masks=with_masks, max_bytes=parse_size(shard_size), max_samples=max_samples)
     spec = ExportSpec(
         where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
     )
-    destination = open_output(dest)
-    preflight(destination)
     with export_lines() as tell:
-        report = export_rows(open_output(output), destination, spec, tell, s3_options({}))
+        report = export_rows(store, open_output(dest), spec, tell, s3_options({}))
     print(*report_lines(report, dest), sep="\n")
 
 
@@ -256,8 +282,8 @@ def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_
     from pipelines.flow.engines import prepare_engines
 
     prepare_engines()
+    from pipelines.cli.console import show
     from pipelines.cli.plan_tables import forecast_tables
-    from pipelines.cli.tables import show
     from pipelines.flow.progress import shown
     from tasks.estimate.forecast import forecast
     from tasks.estimate.pilot import measure

@@ -35,7 +35,7 @@ def export_lines() -> Iterator[OnFiles]:
         now = time.monotonic()
         if now >= due or done == total:
             due = now + SECONDS_BETWEEN_LINES
-            console.print(f"export: {done}/{total} samples, {now - started:.0f} s", highlight=False)
+            console.print(f"export: {done}/{total} samples, {now - started:.0f} s", highlight=False, soft_wrap=True)
 
     yield tell
 

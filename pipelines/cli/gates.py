@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.table import Table
+from rich.console import RenderableType
 
 from manifests.snapshot import read_snapshot
 from manifests.stores.store import Store
-from pipelines.cli.tables import grid
+from pipelines.cli.console import grid
 from tasks.plan.plan import read_plans
 from tasks.publish.gate_suggestions import GatesEffect, gates_in_force, suggested_gates
 
@@ -47,9 +47,9 @@ def slug_of(edit_id: str) -> str:
     return edit_id.rpartition("-")[0]
 
 
-def gates_table(effects: Sequence[GatesEffect]) -> Table:
+def gates_table(effects: Sequence[GatesEffect]) -> RenderableType:
     """One line per gate in force, and one for an edit without any."""
-    table = grid("gates in force", "edit", "images", "gate", "threshold", "rejects", "alone would")
+    rows: list[tuple[str, ...]] = []
     for effect in effects:
         lines = [
             (gate, f"{threshold:g}", str(effect.first[gate]), str(effect.alone[gate]))
@@ -57,8 +57,9 @@ def gates_table(effects: Sequence[GatesEffect]) -> Table:
         ]
         for number, line in enumerate(lines or [("none", "", "0", "0")]):
             heading = (effect.edit, str(effect.images)) if number == 0 else ("", "")
-            table.add_row(*heading, *line)
-    return table
+            rows.append((*heading, *line))
+    columns = ("edit", "edited", "gate", "threshold", "rejected", "rejected if alone")
+    return grid("gates in force, first to last: a row is rejected by the first that it fails", columns, rows)
 
 
 def snippet(effects: Sequence[GatesEffect], keep: float) -> Iterator[str]:

@@ -7,38 +7,51 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from pipelines.cli.tables import grid
+from pipelines.cli.console import cut, grid
+from pipelines.cli.tables import WORK_COLUMNS, work_cells
 from tasks.estimate.forecast import Forecast, Pace
 from tasks.estimate.workload import Estimate, Load, SampleCounts
 from tasks.plan.plan import Plan
 from tasks.plan.status import WorkStatus
+from tasks.spec.gates import Gates
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[RenderableType]:
     """What a run would do."""
+    yield planned_edits(plan)
     loads = {"shards inverted": estimate.invert, "edits of shards": estimate.edit}
-    table = grid(f"{plan.job['name']}: {plan.output}", "", "all", "done", "to do", "images", "read", "write")
-    table.add_row("shards", f"{len(plan.shards)} ({size_text(sum(shard.size for shard in plan.shards))})")
-    table.add_row("samples", str(estimate.samples))
-    for name, share in status.shares():
-        row = (name, str(share.total), str(share.done), str(share.total - share.done))
-        table.add_row(*row, *_load(loads.get(name, Load())))
-    yield table
+    shards = f"{len(plan.shards)} ({size_text(sum(shard.size for shard in plan.shards))})"
+    rows: list[tuple[str, ...]] = [("shards", shards), ("samples", str(estimate.samples))]
+    rows += [(name, *work_cells(share), *_load(loads.get(name, Load()))) for name, share in status.shares()]
+    columns = ("", *WORK_COLUMNS, "images", "read", "write")
+    yield grid(f"work in {plan.output} (images, read and write: of what is to do)", columns, rows)
     limited = "" if plan.limit_samples is None else f", the first {plan.limit_samples} of the input"
     yield Text(f"samples {estimate.samples_basis}{limited}; bytes to write {estimate.image_basis}", style="dim")
     yield from (Text(line, style="yellow") for line in plan.passed_over)
 
 
+def planned_edits(plan: Plan) -> RenderableType:
+    """What is asked for: the name of each edit in rows, how it is made, how it is judged."""
+    rows = [
+        (edit.edit_id, edit.method, f"{edit.strength:g}", gates_text(plan.rules_of(edit).gates), cut(edit.target))
+        for edit in plan.edits
+    ]
+    return grid(f"edits of the job {plan.job['name']}", ("edit", "method", "strength", "gates", "prompt"), rows)
+
+
+def gates_text(gates: Gates) -> str:
+    """The gates of an edit in the order in which they are asked."""
+    return ", ".join(f"{gate} {threshold:g}" for gate, threshold in gates.active.items()) or "none"
+
+
 def forecast_tables(forecast: Forecast, pace: Pace, counts: SampleCounts) -> Iterator[RenderableType]:
     """How long a run would take, as a pilot says, and how many samples that is for."""
     actors = f"{forecast.actors} actor{'s' * (forecast.actors != 1)}"
-    table = grid(f"by a pilot of {pace.samples} samples, with {actors}", "wave", "time")
-    for wave, hours in forecast.waves.items():
-        table.add_row(wave, hours_text(hours))
-    table.add_row("in all", hours_text(forecast.hours))
-    yield table
+    waves = {**forecast.waves, "in all": forecast.hours}
+    rows = [(wave, hours_text(hours)) for wave, hours in waves.items()]
+    yield grid(f"by a pilot of {pace.samples} samples, with {actors}", ("wave", "time (h:mm:ss)"), rows)
     money = f", {forecast.money}" if forecast.money else ""
     yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {pace_text(pace)}", style="dim")
     yield Text(f"for {counts.total} samples, {counts.basis}", style="dim")

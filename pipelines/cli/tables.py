@@ -7,32 +7,35 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.console import WIDE, cut, grid, one_line, show
 from tasks.spec.gates import BOUNDS
 
 if TYPE_CHECKING:
     from coral_core.bundle.catalog import Bundle
     from pipelines.flow.flow import RunSummary
     from pipelines.report.prefect_task import ReportPlace
-    from tasks.plan.status import EditStatus, OutputStatus
+    from tasks.plan.status import EditStatus, OutputStatus, Share
     from tasks.publish.gc import Leftovers
     from tasks.publish.publish import Publication
     from tasks.run.waves import WaveSummary
 
 TRACEBACKS = 3
-
-
-def show(*what: RenderableType) -> None:
-    """Print to the terminal."""
-    console = Console(highlight=False)
-    for each in what:
-        console.print(each)
+WORKS: Mapping[str, str] = {"invert": "shards", "fit": "editors", "edit": "edits of shards"}
+"""What a wave counts."""
+WORK_COLUMNS = ("all", "done", "to do")
+PICTURED = frozenset({"ok", "rejected"})
+"""Statuses of rows with an edited image."""
+LEGEND = "edited = ok + rejected by a gate"
 
 
 def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
@@ -47,8 +50,7 @@ def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
         yield Text(excluded, style="yellow")
     for wave in summary.waves:
         yield Text(wave_line(wave))
-    yield edits_table(summary.edits, title=f"published in {summary.output}")
-    yield publication_line(summary.publication)
+    yield from publication_tables(summary.output, summary.edits, summary.publication)
     if summary.actor_hours:
         yield Text(f"{summary.actor_hours:.3g} actor hours{f', {summary.cost}' if summary.cost else ''}")
     if summary.left:
@@ -66,40 +68,54 @@ def report_line(report: ReportPlace) -> Text:
     return Text(f"report: {report.address}")
 
 
-def publication_line(publication: Publication) -> Text:
-    """What a publish did, and what readers see now."""
+def publication_tables(output: str, edits: Sequence[EditStatus], publication: Publication) -> Iterator[RenderableType]:
+    """What readers see now, and what a publish did."""
+    yield edits_table(edits, title=f"rows of this job in {output}")
+    yield rows_line(edits, publication.rows, publication.version)
     again = f", {publication.republished} published again" if publication.republished else ""
-    done = f"{publication.published} published{again}"
-    return Text(f"manifest: {publication.rows} rows, snapshot {publication.version}; edits of shards: {done}")
+    yield Text(f"edits of shards: {publication.published} published{again}")
+
+
+def rows_line(edits: Sequence[EditStatus], rows: int, version: int) -> Text:
+    """How many of the rows of an output are those of the job."""
+    own = sum(edit.rows for edit in edits)
+    return Text(f"manifest: {rows} rows of all jobs, {own} of them of this job; snapshot {version}")
 
 
 def wave_line(wave: WaveSummary) -> str:
     """One line per wave."""
     rate = f", {wave.samples / wave.seconds:.1f} img/s" if wave.samples and wave.seconds else ""
     images = f", {wave.samples} images" if wave.samples else ""
-    failures = f", {len(wave.failures)} failed" if wave.failures else ""
-    return f"{wave.wave:<7} {wave.done} done, {wave.reused} reused{failures}{images}, {wave.seconds:.1f} s{rate}"
+    failures = f", {len(wave.failures)} not done" if wave.failures else ""
+    work = f"{wave.done} {WORKS[wave.wave]} done, {wave.reused} reused"
+    return f"{wave.wave:<7} {work}{failures}{images}, {wave.seconds:.1f} s{rate}"
 
 
 def status_tables(status: OutputStatus) -> Iterator[RenderableType]:
     """How far an output is."""
-    table = grid(f"{status.output}, run {status.run_id}", "", "done", "all")
-    for name, share in status.work.shares():
-        table.add_row(name, str(share.done), str(share.total))
-    yield table
-    yield edits_table(status.edits, title=f"manifest: {status.rows} rows, snapshot {status.snapshot}")
+    work = [(name, *work_cells(share)) for name, share in status.work.shares()]
+    yield grid(f"{status.output}: job {status.job}, run {status.run_id}", ("", *WORK_COLUMNS), work)
+    yield edits_table(status.edits, title="rows of this job")
+    yield rows_line(status.edits, status.rows, status.snapshot)
 
 
-def edits_table(edits: Sequence[EditStatus], title: str) -> Table:
-    """Rows of each edit by status, and what was rejected by gate."""
-    statuses = sorted({name for edit in edits for name in edit.counts}, key=lambda name: (name != "ok", name))
+def work_cells(share: Share) -> tuple[str, str, str]:
+    """The cells of WORK_COLUMNS."""
+    return str(share.total), str(share.done), str(share.total - share.done)
+
+
+def edits_table(edits: Sequence[EditStatus], title: str) -> RenderableType:
+    """Rows of each edit: those with an edited image, good or rejected, by which gate, and the others by status."""
+    others = sorted({name for edit in edits for name in edit.counts} - PICTURED)
     gates = [gate for gate in BOUNDS if any(gate in edit.gates for edit in edits)]
-    table = grid(title, "edit", "prompt", *statuses, *gates)
+    columns = ("edit", "rows", "edited", "ok", "rejected", *(f"by {gate}" for gate in gates), *others, "prompt")
+    rows: list[tuple[str | Text, ...]] = []
     for edit in edits:
-        by_status = [str(edit.counts.get(name, 0)) for name in statuses]
-        by_gate = [str(edit.gates.get(name, 0)) for name in gates]
-        table.add_row(edit.edit, edit.prompt, *by_status, *by_gate)
-    return table
+        counts = [edit.counts.get(name, 0) for name in ("ok", "rejected")]
+        by_gate = [edit.gates.get(name, 0) for name in gates]
+        numbers = [edit.rows, edit.edited, *counts, *by_gate, *(edit.counts.get(name, 0) for name in others)]
+        rows.append((edit.edit, *map(str, numbers), cut(edit.prompt)))
+    return grid(f"{title} ({LEGEND})", columns, rows)
 
 
 def leftover_lines(found: Leftovers, deleted: bool) -> Iterator[str]:
@@ -112,25 +128,17 @@ def leftover_lines(found: Leftovers, deleted: bool) -> Iterator[str]:
     yield f"{count}: deleted" if deleted else f"{count}; --delete removes them"
 
 
-def bundle_table(bundle: Bundle) -> Table:
+def bundle_table(bundle: Bundle) -> RenderableType:
     """Size and measured quality of each network, as its file says."""
     from coral_core.bundle.weights import read_header
 
-    table = grid(f"bundle {bundle.name}, {bundle.image_size} px", "part", "MB", "trained", "metrics")
+    rows = []
     for part in bundle.digests:
         path = bundle.path / f"{part}.safetensors"
         header = read_header(path)
         metrics = ", ".join(f"{name} {text(value)}" for name, value in header.metrics.items())
-        table.add_row(part, f"{path.stat().st_size / 1e6:.2f}", f"{header.recipe.get('steps', '?')} steps", metrics)
-    return table
-
-
-def grid(title: str, *columns: str) -> Table:
-    """An empty table; what is no text to the right."""
-    table = Table(title=title, title_justify="left", min_width=len(title), box=None, pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number == 0 or name in ("prompt", "metrics") else "right")
-    return table
+        rows.append((part, f"{path.stat().st_size / 1e6:.2f}", f"{header.recipe.get('steps', '?')} steps", metrics))
+    return grid(f"bundle {bundle.name}, {bundle.image_size} px", ("part", "MB", "trained", "metrics"), rows)
 
 
 def write_rows(
@@ -145,10 +153,33 @@ def write_rows(
         writer.writerow(columns)
         writer.writerows([whole(row[name]) for name in columns] for row in rows)
     else:
-        table = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(text(row[name])) for name in columns))
-        show(table)
+        show(QueryResult(columns, [[row[name] for name in columns] for row in rows]))
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """Rows as a table; on a terminal that is too narrow for it, row by row with a line for each column."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        if Measurement.get(console, options.update(width=WIDE), table).maximum <= options.max_width:
+            yield table
+            return
+        for number, row in enumerate(self.rows, 1):
+            cells = [Text(one_line(text(value)), overflow="fold") for value in row]
+            yield grid(f"row {number}", ("column", "value"), zip(self.columns, cells, strict=True))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for name, values in zip(self.columns, zip(*self.rows, strict=True) if self.rows else repeat(()), strict=False):
+            numbers = all(value is None or isinstance(value, int | float) for value in values)
+            table.add_column(name, justify="right" if numbers else "left")
+        for row in self.rows:
+            table.add_row(*(Text(one_line(text(value))) for value in row))
+        return table
 
 
 def text(value: Any) -> str:

@@ -54,7 +54,8 @@ def check(bundle: Annotated[str, typer.Argument(help="A name of the catalogue or
     """Load every network of a bundle, strictly, and show what its files say of their quality."""
     from coral_core.bundle.catalog import read_bundle
     from coral_core.bundle.models import load_models
-    from pipelines.cli.tables import bundle_table, show
+    from pipelines.cli.console import show
+    from pipelines.cli.tables import bundle_table
 
     load_models(bundle)
     show(bundle_table(read_bundle(bundle)))

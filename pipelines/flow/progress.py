@@ -68,7 +68,7 @@ class Lines:
         over = state.done >= state.total and due < math.inf
         if over or elapsed >= due:
             self._due[state.wave] = math.inf if over else elapsed + SECONDS_BETWEEN_LINES
-            self.console.print(f"{state.wave}: {summary(state, self.clock)}", highlight=False)
+            self.console.print(f"{state.wave}: {summary(state, self.clock)}", highlight=False, soft_wrap=True)
 
 
 class Bars:

@@ -6,27 +6,29 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
+import yaml
+
 from tasks.export.destination import ExportedFile
-from tasks.export.files import SUFFIXES, Kind
+from tasks.export.features import features_of, merged_members
+from tasks.export.files import Kind, file_name
 
 LOADING: Mapping[Kind, str] = {
     "webdataset": """\
 import webdataset
 samples = webdataset.WebDataset("coral-{000000..$last}.tar", shardshuffle=100).shuffle(1000).decode("pil")
 # each has the image ("png", "jpg" or "webp") and "json": the labels, and under "coral" where the image comes from
+# or datasets.load_dataset(FOLDER), also with streaming=True: the folder by its name, for this file declares the types
 """,
     "parquet": """\
 import datasets
-rows = datasets.load_dataset("parquet", data_files="coral-*.parquet", split="train")  # rows[0]["image"] is a PIL image
-# or without pixels: duckdb.sql("SELECT edit, avg(direction) FROM 'coral-*.parquet' GROUP BY edit")
+rows = datasets.load_dataset("parquet", data_files="data/*.parquet", split="train")  # rows[0]["image"] is a PIL image
+# the table as it is: pandas.read_parquet("data"), pyarrow.dataset.dataset("data"), polars.scan_parquet("data/")
+# without pixels: duckdb.sql("SELECT edit, avg(direction) FROM 'data/*.parquet' GROUP BY edit")
 """,
 }
 CARD = """\
 ---
-configs:
-- config_name: default
-  data_files: "coral-*.$suffix"
----
+$settings---
 # $samples edited images
 
 Written by `coral export`. Every image here is synthetic: an edit of a source image, made from a text prompt. Chosen
@@ -50,12 +52,20 @@ $loading```
 def card_of(kind: Kind, where: str, edits: Sequence[Mapping[str, Any]], files: Sequence[ExportedFile]) -> str:
     """The card of an export: `edits` have edit and prompt."""
     return Template(CARD).substitute(
-        suffix=SUFFIXES[kind],
+        settings=yaml.safe_dump(_settings(kind, files), sort_keys=False, allow_unicode=True),
         samples=sum(file.samples for file in files),
         where=where,
         edits="\n".join(f"| {_cell(each['edit'])} | {_cell(each['prompt'])} |" for each in edits),
         loading=Template(LOADING[kind]).substitute(last=f"{len(files) - 1:06d}"),
     )
+
+
+def _settings(kind: Kind, files: Sequence[ExportedFile]) -> dict[str, Any]:
+    """What Hugging Face `datasets` reads: which files, and for tars, which say it nowhere else, what types."""
+    settings: dict[str, Any] = {"configs": [{"config_name": "default", "data_files": file_name(kind, "*")}]}
+    if kind == "webdataset":
+        settings["dataset_info"] = {"features": features_of(merged_members(file.members for file in files))}
+    return settings
 
 
 def _cell(text: str) -> str:

@@ -2,22 +2,25 @@
 
     _export/selection.json    create-only, first: what is being exported
     coral-000000.tar          the files, in order
-    _export/000000.json       create-only, after each file: its size and digest
+    _export/000000.json       create-only, after each file: its size and digest, and the types of its members
     _export.json              create-only, last: everything is there
 
-What is interrupted goes on with the next file, because the same selection gives the same samples in the same order.
-Anything else in the destination is somebody else's, and nothing is written.
+Nothing is written before the first file is ready: an export that is refused leaves nothing. What is interrupted goes on
+with the next file, because the same selection gives the same samples in the same order. Anything else in the
+destination is somebody else's, and nothing is written.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from manifests.stores.preflight import PREFIX as PROBES
+from manifests.stores.preflight import preflight
 from manifests.stores.store import Store
+from tasks.export.features import MemberTypes
 from tasks.export.files import LocalExport
 
 SELECTION = "_export/selection.json"
@@ -34,11 +37,12 @@ class ExportedFile:
     samples: int
     size: int  # bytes
     sha256: str
+    members: MemberTypes = field(default_factory=dict)  # of a tar, until the card declares them
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A destination that is ours: `selection` is what it holds, or is going to hold."""
+    """A destination that is ours, or empty: `selection` is what it holds, or is going to hold."""
 
     store: Store
     selection: Mapping[str, Any]
@@ -52,7 +56,9 @@ class Destination:
 
     def add(self, local: LocalExport, number: int) -> ExportedFile:
         """Upload the file with this number, and note that it is there; the local one is removed."""
-        file = ExportedFile(local.path.name, local.samples, local.size, local.sha256)
+        if number == 0:
+            self._begin()
+        file = ExportedFile(local.name, local.samples, local.size, local.sha256, local.members)
         self.store.put_file(file.name, local.path)
         local.path.unlink()
         if not self.store.put_new(_record(number), _bytes(asdict(file))):
@@ -63,10 +69,17 @@ class Destination:
         """Say that everything is there; the traces of the work go."""
         self.store.put_new("README.md", card.encode())
         samples = sum(file.samples for file in files)
-        listed = {"samples": samples, "selection": self.selection, "files": [asdict(file) for file in files]}
+        listed = {"samples": samples, "selection": self.selection, "files": [_listed(file) for file in files]}
         self.store.put_new(COMPLETE, _bytes(listed))
         for info in list(self.store.list(PROGRESS)):
             self.store.delete(info.key)
+
+    def _begin(self) -> None:
+        """Take the destination. ValueError when somebody else has begun another selection there meanwhile."""
+        if _read(self.store, SELECTION) is None:
+            preflight(self.store)
+            self.store.put_new(SELECTION, _bytes(self.selection))
+        _expect_selection(_read(self.store, SELECTION) or {}, self.selection, "was begun with")
 
     def _expect_same(self, file: ExportedFile, number: int) -> None:
         """Another process exports the same here, and was faster."""
@@ -76,7 +89,7 @@ class Destination:
 
 
 def claim(store: Store, selection: Mapping[str, Any]) -> Destination:
-    """Take a destination for a selection (plain JSON): begin, or go on with what was interrupted.
+    """A destination for a selection (plain JSON): to begin in, or to go on with what was interrupted. Writes nothing.
 
     Errors: ValueError when something else is there already.
     """
@@ -89,9 +102,7 @@ def claim(store: Store, selection: Mapping[str, Any]) -> Destination:
     begun = _read(store, SELECTION)
     if begun is None:
         _expect_nothing(store)
-        if not store.put_new(SELECTION, _bytes(selection)):
-            begun = _read(store, SELECTION)
-    if begun is not None:
+    else:
         _expect_selection(begun, selection, "was begun with")
     return Destination(store, selection, _finished_files(store), complete=False)
 
@@ -137,6 +148,11 @@ def _read(store: Store, key: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise ValueError(f"{key} in the destination was not written by an export; {ELSEWHERE}")
     return found
+
+
+def _listed(file: ExportedFile) -> dict[str, Any]:
+    """What _export.json says of a file."""
+    return {name: value for name, value in asdict(file).items() if name != "members"}
 
 
 def _record(number: int) -> str:

@@ -25,7 +25,7 @@ from tasks.shards.output import scratch_folder
 from tasks.spec.callbacks import ignore
 from tasks.spec.requests import content_id
 
-FORMAT = 2
+FORMAT = 3
 """Of _export.json; raised when the same selection gives other files."""
 GOOD = "status = 'ok'"
 

@@ -10,7 +10,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from typing import Literal, Protocol
 
 from manifests.parquet.schema import PLACEMENT, export_schema
 from manifests.parquet.writer import MIB, PartWriter
+from tasks.export.features import MemberTypes, member_types
+from tasks.export.json_types import JsonType, merged_fields
 from tasks.export.samples import TrainingSample
 
 Kind = Literal["webdataset", "parquet"]
@@ -45,15 +47,18 @@ class LocalExport:
     """A finished file that nobody else sees yet."""
 
     path: Path
+    name: str  # in the destination
     samples: int
     size: int  # bytes
     sha256: str
+    members: MemberTypes = field(default_factory=dict)  # of tars; tables have their schema with them
 
 
 class SampleWriter(Protocol):
     """Writes one file; leaving the block without an exception finishes it."""
 
     size: int  # bytes so far, about
+    members: dict[str, JsonType]  # of the samples so far
 
     def __enter__(self) -> SampleWriter: ...
 
@@ -71,6 +76,7 @@ class TarWriter:
 
     def __init__(self, path: Path, options: FileOptions) -> None:
         self.size = 0
+        self.members: dict[str, JsonType] = {}
         self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115  closed by __exit__
 
     def __enter__(self) -> TarWriter:
@@ -81,6 +87,7 @@ class TarWriter:
 
     def write(self, sample: TrainingSample) -> None:
         """Append the sample's members, sorted by suffix."""
+        self.members = merged_fields(self.members, member_types(sample))
         members = {**sample.texts, sample.suffix: sample.image, "json": _json(sample.labels())}
         if sample.mask is not None:
             members["mask.png"] = sample.mask
@@ -96,6 +103,7 @@ class TableWriter:
 
     def __init__(self, path: Path, options: FileOptions) -> None:
         self.size, self.path = 0, path
+        self.members: dict[str, JsonType] = {}
         self._rows: list[Mapping[str, object]] = []
         self._parts = PartWriter(
             export_schema(options.with_masks),
@@ -133,6 +141,8 @@ class TableWriter:
 
 WRITERS: Mapping[Kind, type[TarWriter] | type[TableWriter]] = {"webdataset": TarWriter, "parquet": TableWriter}
 SUFFIXES: Mapping[Kind, str] = {"webdataset": "tar", "parquet": "parquet"}
+FOLDERS: Mapping[Kind, str] = {"webdataset": "", "parquet": "data/"}
+"""Tables have a folder of their own: pandas, pyarrow and polars read every file of the folder that they are given."""
 
 
 def packed(
@@ -147,12 +157,17 @@ def packed(
         head = next(rest, None)
         if head is None:
             return
-        path = folder / f"coral-{number:06d}.{SUFFIXES[options.kind]}"
-        yield _finished(path, _fill(path, options, chain([head], rest)))
+        yield _filled(folder, file_name(options.kind, f"{number:06d}"), options, chain([head], rest))
 
 
-def _fill(path: Path, options: FileOptions, samples: Iterator[TrainingSample]) -> int:
-    """Write samples until the file is full, or there are none left; how many."""
+def file_name(kind: Kind, number: str) -> str:
+    """The name of a file in the destination; `number` may be a pattern."""
+    return f"{FOLDERS[kind]}coral-{number}.{SUFFIXES[kind]}"
+
+
+def _filled(folder: Path, name: str, options: FileOptions, samples: Iterator[TrainingSample]) -> LocalExport:
+    """Write samples until the file is full, or there are none left."""
+    path = folder / Path(name).name
     with WRITERS[options.kind](path, options) as writer:
         written = 0
         for sample in samples:
@@ -160,13 +175,9 @@ def _fill(path: Path, options: FileOptions, samples: Iterator[TrainingSample]) -
             written += 1
             if writer.size >= options.max_bytes or written == options.max_samples:
                 break
-    return written
-
-
-def _finished(path: Path, samples: int) -> LocalExport:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return LocalExport(path, samples, path.stat().st_size, digest)
+    return LocalExport(path, name, written, path.stat().st_size, digest, writer.members)
 
 
 def _json(content: object) -> bytes:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 MAX_BYTES = 2**20
 """The metadata is in every row of every edit."""
 MAX_DEPTH = 64
+INT64 = range(-(2**63), 2**63)
+LONGEST_INTEGER = len(str(-(2**63)))
+"""Characters of the longest one; JSON has no leading zeros."""
 PROBLEM = "sidecar_error"
 """The key in the metadata that says which sidecar could not be read, and why."""
 
@@ -16,7 +19,7 @@ PROBLEM = "sidecar_error"
 def parse_json(data: bytes) -> dict[str, object]:
     """An object as it is, anything else under the key json. ValueError for what is no JSON, or nested too deeply."""
     try:
-        found = json.loads(data, parse_float=_number, parse_constant=str)
+        found = json.loads(data, parse_float=_float, parse_int=_integer, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from None
     if _is_deeper(found, MAX_DEPTH):
@@ -38,10 +41,16 @@ def to_text(metadata: Mapping[str, object]) -> str:
     return json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
 
 
-def _number(text: str) -> float | str:
+def _float(text: str) -> float | str:
     """What is too large for a float stays text: JSON has no infinity."""
     value = float(text)
     return value if math.isfinite(value) else text
+
+
+def _integer(text: str) -> int | str:
+    """What a signed integer of 64 bits does not hold stays text: Arrow and most other readers have no larger one."""
+    value = int(text) if len(text) <= LONGEST_INTEGER else None
+    return value if value is not None and value in INT64 else text
 
 
 def _is_deeper(value: object, levels: int) -> bool:

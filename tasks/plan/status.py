@@ -15,6 +15,8 @@ from tasks.plan.plan import Plan, read_plans
 from tasks.plan.precedence import RequestPrecedence
 from tasks.shards.refusals import read_refusals
 
+NEVER_PLANNED = "no run was ever planned there; give the output of a job, or run one first"
+
 
 @dataclass(frozen=True)
 class Share:
@@ -35,9 +37,18 @@ class EditStatus:
     gates: dict[str, int] = field(default_factory=dict)  # gate -> rows it rejected
 
     @property
+    def rows(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def edited(self) -> int:
+        """Rows with an edited image, whatever the gates say of it."""
+        return self.counts.get("ok", 0) + self.counts.get("rejected", 0)
+
+    @property
     def bad(self) -> int:
         """Rows without an edited image. What a gate rejected has one, and is no failure."""
-        return sum(self.counts.values()) - self.counts.get("ok", 0) - self.counts.get("rejected", 0)
+        return self.rows - self.edited
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ class WorkStatus:
             ("shards inverted", self.inverted),
             ("editors fitted", self.fitted),
             ("edits of shards", self.edited),
-            ("published", self.published),
+            ("edits of shards published", self.published),
         ]
 
 
@@ -69,10 +80,12 @@ class OutputStatus:
     """What `coral status` says."""
 
     output: str
+    job: str  # the name of the newest plan's
     run_id: str  # of the newest plan
     shards: int
     work: WorkStatus
-    rows: int  # of the manifest, earlier jobs included
+    rows: int  # of the manifest, other jobs included
+    job_rows: int  # of them, those of the newest plan's edits
     snapshot: int  # version
     edits: tuple[EditStatus, ...]
 
@@ -81,17 +94,25 @@ def output_status(store: Store) -> OutputStatus:
     """The state of an output. ValueError if nothing was ever planned there."""
     plan = next(iter(read_plans(store, newest=1)), None)
     if plan is None:
-        raise ValueError("no run was ever planned there; give the output of a job, or run one first")
-    snapshot = read_snapshot(store)
+        raise ValueError(NEVER_PLANNED)
+    snapshot, edits = read_snapshot(store), edit_statuses(store, plan)
     return OutputStatus(
         output=plan.output,
+        job=str(plan.job.get("name", "")),
         run_id=plan.run_id,
         shards=len(plan.shards),
         work=plan_status(store, plan),
         rows=snapshot.rows,
+        job_rows=sum(edit.rows for edit in edits),
         snapshot=snapshot.version,
-        edits=edit_statuses(store, plan),
+        edits=edits,
     )
+
+
+def expect_planned(store: Store) -> None:
+    """ValueError where no run was ever planned: the output is mistyped, and it would look like one without rows."""
+    if not any(store.list("plans/")):
+        raise ValueError(NEVER_PLANNED)
 
 
 def plan_status(store: Store, plan: Plan) -> WorkStatus:

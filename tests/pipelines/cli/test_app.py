@@ -6,14 +6,19 @@ import csv
 import io
 import json
 import time
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from manifests.stores.store import CommitConflict, CommitUnknown
 from pipelines.cli import app
 from pipelines.cli.tables import write_rows
+from pipelines.cli.version import DISTRIBUTION, version
 from tests.processes import Coral
+from tests.terminal import Terminal
 
 
 def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
@@ -32,7 +37,11 @@ def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
         (("run", "nowhere.yaml"), "coral: cannot read the job nowhere.yaml"),
         (("status", "{tmp}"), "coral: no run was ever planned there"),
         (("query", "http://host/out", "SELECT 1"), "coral: cannot open"),
-        (("query", "{tmp}", "DROP TABLE manifest"), "coral: a query is one SELECT"),
+        (("query", "{tmp}/typo", "SELECT count(*) FROM manifest"), "coral: no run was ever planned there"),
+        (("gates", "{tmp}/typo", "--json"), "coral: no run was ever planned there"),
+        (("report", "{tmp}/typo"), "coral: no run was ever planned there"),
+        (("export", "{tmp}/typo", "{tmp}/to"), "coral: no run was ever planned there"),
+        (("gc", "{tmp}/typo", "--delete"), "coral: no run was ever planned there"),
         (("demo-data", "{tmp}/data", "--split", "trian"), "coral: no split 'trian'; choose one of train"),
         (("zoo", "train", "everything"), "coral: no recipe 'everything'; the recipes are"),
         (("zoo", "curve", "everything"), "coral: no recipe 'everything'; the recipes are"),
@@ -44,6 +53,19 @@ def test_what_the_user_has_to_put_right_is_one_line(
 ) -> None:
     printed = coral.run(*(each.format(tmp=tmp_path) for each in arguments), code=1)
     assert printed.startswith(says) and len(printed.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_said_by_a_package_and_by_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = CliRunner().invoke(app.app, ["--version"])
+    assert (said.exit_code, said.output) == (0, f"coral {metadata.version(DISTRIBUTION)}\n")
+
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    declared = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert (DISTRIBUTION, version()) == (declared["name"], declared["version"])
 
 
 @pytest.mark.parametrize("outcome", [CommitConflict, CommitUnknown])
@@ -72,6 +94,18 @@ def test_only_the_table_rounds_numbers(capsys: pytest.CaptureFixture[str]) -> No
     assert (second["key"], float(second["score"])) == ("", large)
     write_rows(columns, rows, "table")
     assert "0.3333 " in capsys.readouterr().out
+
+
+def test_a_query_that_fits_no_terminal_is_shown_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [f"column_{number}" for number in range(30)]
+    rows = [{name: f"{name} of {row} " + "x" * 100 for name in columns} for row in range(2)]
+    terminal = Terminal.of(monkeypatch, width=60)
+    write_rows(columns, rows, "table")
+    assert max(map(len, terminal.lines)) <= 60 and "row 2" in terminal.lines
+    printed = "".join("".join(terminal.lines).split())
+    assert all("".join(row["column_29"].split()) in printed for row in rows)
+    write_rows(["n"], [{"n": 1}], "table")
+    assert terminal.lines[-2:] == ["n", "1"]
 
 
 def test_demo_data_is_the_same_every_time(coral: Coral, tmp_path: Path) -> None:

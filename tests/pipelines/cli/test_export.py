@@ -43,6 +43,21 @@ def test_a_folder_becomes_tars_and_tells_what_it_wrote(tmp_path: Path, make_job:
     assert json.loads((tmp_path / "to" / "_export.json").read_bytes())["selection"]["where"] == "direction > 0.4"
 
 
+def test_a_condition_or_a_query_that_is_wrong_is_said_and_nothing_written(
+    tmp_path: Path, make_job: Callable[..., Any]
+) -> None:
+    write_shards(tmp_path, 1, 2)
+    plan, _ = publish_painted(make_job())
+    for arguments, says in (
+        (("query", plan.output, "DROP TABLE manifest"), "a query is one SELECT"),
+        (("export", plan.output, tmp_path / "to", "--where", "no_such_column"), "by itself is no condition"),
+        (("export", plan.output, tmp_path / "to", "--where", "false"), "no row with an image"),
+    ):
+        result = CliRunner().invoke(app, [str(each) for each in arguments])
+        assert result.exit_code == 1 and says in str(result.exception)
+    assert not (tmp_path / "to").exists()
+
+
 def test_options_may_stand_between_the_output_and_the_destination(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 4)
     plan, _ = publish_painted(make_job())
@@ -77,7 +92,7 @@ def test_everything_may_lie_in_buckets(
     samples = list(webdataset.WebDataset(str(tmp_path / "got.tar"), shardshuffle=False))
     assert {sample["txt"] for sample in samples} == {b"number 0", b"number 1", b"number 100", b"number 101"}
     coral("export", f"{bucket}/out", f"{bucket}/table", "--to", "parquet", "--where", "prompt = 'a smile'")
-    rows = list(read_rows(open_store(f"{bucket}/table", s3), "coral-000000.parquet"))
+    rows = list(read_rows(open_store(f"{bucket}/table", s3), "data/coral-000000.parquet"))
     assert len(rows) == 4
     assert Image.open(io.BytesIO(rows[0]["image"]["bytes"])).size == (16, 16)
 

@@ -55,7 +55,7 @@ def test_a_job_is_published_again_without_workers(
 
     write_shards(tmp_path, 3, 4)
     printed = coral.run("publish", path)
-    assert "edits of shards: 0 published" in printed and "1 of 3 edits of shards are not edited yet" in printed
+    assert "edits of shards: 0 published" in printed and "1 of 3 edits of shards are still to do" in printed
     (shown,) = json.loads(coral.run("gates", job["output"], "--json"))
     assert shown["gates"] == {"min_direction": {"threshold": 1.0, "rejects": 8, "alone": 8}}
     (suggested,) = yaml.safe_load(coral.run("gates", job["output"], "--suggest", "--keep", "0.5"))["edits"]

@@ -115,7 +115,9 @@ def test_the_commands_read_the_output(undisturbed: Place, coral: Coral) -> None:
     assert coral.run("query", undisturbed.output, sql, "--format", "csv").splitlines()[1] == "a smile,24,64.0"
     assert "red hair" in coral.run("query", undisturbed.output, sql)
     assert "coral: the query failed" in coral.run("query", undisturbed.output, "SELECT nothing FROM manifest", code=1)
-    assert ["published", "8", "8", "0"] in [line.split() for line in coral.run("plan", undisturbed.job).splitlines()]
+    assert ["edits", "of", "shards", "published", "8", "8", "0"] in [
+        line.split() for line in coral.run("plan", undisturbed.job).splitlines()
+    ]
 
 
 def test_a_run_ends_with_its_report(undisturbed: Place) -> None:

@@ -15,7 +15,8 @@ from manifests.stores.preflight import PREFIX as PROBES
 from manifests.stores.store import Store
 from tasks.export.destination import Destination, claim
 from tasks.export.export import ExportSpec, export
-from tasks.export.files import FileOptions, LocalExport
+from tasks.export.files import FileOptions, LocalExport, file_name
+from tasks.export.json_types import TEXT
 from tests.painted import contents, publish_painted
 from tests.tars import write_shards
 from tests.tasks.export.exported import TABLE, TARS
@@ -31,7 +32,8 @@ def store(tmp_path: Path) -> Store:
 def local(folder: Path, number: int, content: str = "content") -> LocalExport:
     path = folder / f"coral-{number:06d}.tar"
     path.write_text(content)
-    return LocalExport(path, samples=2, size=len(content), sha256=f"{number}{content}")
+    digest = f"{number}{content}"
+    return LocalExport(path, path.name, samples=2, size=len(content), sha256=digest, members={"txt": TEXT})
 
 
 def begun(store: Store, folder: Path, files: int) -> Destination:
@@ -45,6 +47,7 @@ def test_what_was_begun_is_gone_on_with_after_its_last_file(store: Store, tmp_pa
     begun(store, tmp_path, 2)
     again = claim(store, SELECTION)
     assert (again.complete, again.samples, len(again.files)) == (False, 4, 2)
+    assert [file.members for file in again.files] == [{"txt": TEXT}] * 2
     assert not (tmp_path / "coral-000000.tar").exists()
 
 
@@ -79,6 +82,19 @@ def test_a_file_of_somebody_else_under_our_name_is_refused(store: Store, content
 def test_the_probe_of_a_preflight_is_nobodys(store: Store) -> None:
     store.put_new(f"{PROBES}0123", b"")
     assert claim(store, SELECTION).files == ()
+
+
+def test_what_has_no_file_yet_has_written_nothing(store: Store) -> None:
+    claim(store, SELECTION)
+    assert not any(store.list(""))
+
+
+def test_who_begins_second_with_another_selection_adds_nothing(store: Store, tmp_path: Path) -> None:
+    one, other = claim(store, SELECTION), claim(store, {**SELECTION, "snapshot": 2})
+    one.add(local(tmp_path, 0), 0)
+    with pytest.raises(ValueError, match=r"another selection \(snapshot 1, now 2\)"):
+        other.add(local(tmp_path, 0, "other"), 0)
+    assert store.read("coral-000000.tar") == b"content"
 
 
 def test_two_exports_of_the_same_may_meet_and_of_other_bytes_not(store: Store, tmp_path: Path) -> None:
@@ -117,7 +133,7 @@ def test_an_interrupted_export_goes_on_and_ends_in_the_same_bytes(
     with pytest.raises(OSError, match="full"):
         export(output, Breaking(destination, files=2), spec)
     assert destination.head("_export.json") is None
-    first = destination.head("coral-000000." + options.kind[:3].replace("web", "tar").replace("par", "parquet"))
+    first = destination.head(file_name(options.kind, "000000"))
     report = export(output, destination, spec)
     assert (report.reused, len(report.files)) == (2, 3)
     assert first is not None and destination.head(first.key) == first

@@ -39,7 +39,7 @@ def test_every_good_row_comes_out_once_with_the_bytes_that_were_committed(
     if options.kind == "webdataset":
         found = Counter(sample["png"] for sample in read_tars(tmp_path / "to"))
     else:
-        stored = read_row_group(open_store(tmp_path / "to"), "coral-000000.parquet", 0, ["image"])
+        stored = read_row_group(open_store(tmp_path / "to"), "data/coral-000000.parquet", 0, ["image"])
         found = Counter(row["image"]["bytes"] for row in stored)
     assert found == expected
 
@@ -89,6 +89,20 @@ def test_a_condition_that_cannot_be_followed_is_said(tmp_path: Path, output: Sto
     with pytest.raises(ValueError, match=message):
         for attempt in range(8):  # random() may choose the same number of rows twice
             export(output, open_store(tmp_path / f"to-{attempt}"), ExportSpec(where=where))
+
+
+@pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
+def test_what_is_refused_leaves_nothing(tmp_path: Path, output: Store, options: FileOptions) -> None:
+    """A wrong condition, no rows, the second of two sources gone."""
+    destination = open_store(tmp_path / "to")
+    for where in ("direction >", "false"):
+        with pytest.raises(ValueError, match=r"failed|no row"):
+            export(output, destination, ExportSpec(where=where, files=options))
+    if options.kind == "webdataset":
+        (tmp_path / "in-001.tar").unlink()
+        with pytest.raises(ValueError, match="is gone"):
+            export(output, destination, ExportSpec(files=options))
+    assert not (tmp_path / "to").exists()
 
 
 def test_nothing_published_is_said(tmp_path: Path) -> None:

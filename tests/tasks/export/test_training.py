@@ -27,7 +27,7 @@ def test_datasets_loads_the_table_with_its_pictures(tmp_path: Path, output: Stor
     from datasets import load_dataset
 
     export(output, open_store(tmp_path / "to"), ExportSpec(files=replace(TABLE, max_samples=5)))
-    files = sorted(str(path) for path in (tmp_path / "to").glob("*.parquet"))
+    files = sorted(str(path) for path in (tmp_path / "to" / "data").glob("*.parquet"))
     rows = load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
     assert (len(files), len(rows), len(set(rows["id"]))) == (3, 12, 12)
     first = rows[0]

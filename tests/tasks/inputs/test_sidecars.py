@@ -18,10 +18,20 @@ def test_anything_else_has_a_key(data: bytes) -> None:
     assert parse_json(data) == {"json": json.loads(data)}
 
 
-@pytest.mark.parametrize("data", [b"", b"{oops", b"\xff\xfe\xff", b"[" * 100_000, b"1" * 5000, b'{"a": 1} {"b": 2}'])
+@pytest.mark.parametrize("data", [b"", b"{oops", b"\xff\xfe\xff", b"[" * 100_000, b'{"a": 1} {"b": 2}'])
 def test_what_is_no_json_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not valid JSON"):
         parse_json(data)
+
+
+@pytest.mark.parametrize("text", [str(2**63), str(-(2**63) - 1), str(2**64), "1" * 30, "1" * 5000])
+def test_an_integer_that_64_bits_do_not_hold_is_text(text: str) -> None:
+    assert parse_json(f'{{"id": {text}, "ids": [1, {text}]}}'.encode()) == {"id": text, "ids": [1, text]}
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63 - 1, -(2**63)])
+def test_an_integer_of_64_bits_is_a_number(number: int) -> None:
+    assert parse_json(f'{{"id": {number}}}'.encode()) == {"id": number}
 
 
 def test_what_is_nested_too_deeply_is_refused() -> None:

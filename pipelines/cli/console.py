@@ -1,0 +1,66 @@
+"""Standard output: tables that fit a terminal, and whole lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 1_000_000
+"""Characters of a line that is never wrapped."""
+TEXT_COLUMNS = frozenset({"prompt", "method", "gates", "metrics", "value"})
+"""To the left, as the first column is; numbers are to the right."""
+FLEXIBLE = frozenset({"prompt", "gates", "metrics", "value"})
+"""Columns that become narrower where a terminal is too narrow for all; the others stay whole as long as they can."""
+
+
+def show(*what: RenderableType) -> None:
+    """Print. In a pipe or a file a table has one line per row, every cell whole; on a terminal it has its width.
+
+    Text is never broken into lines here: an address that a terminal itself wraps is copied as one.
+    """
+    if sys.stdout.isatty():
+        _print(Console(highlight=False, markup=False, emoji=False), what)
+    else:
+        print(unwrapped(*what))
+
+
+def unwrapped(*what: RenderableType) -> str:
+    """The same as plain text of any width, without spaces at the ends of lines."""
+    console = Console(file=io.StringIO(), width=WIDE, highlight=False, markup=False, emoji=False, color_system=None)
+    with console.capture() as captured:
+        _print(console, what)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _print(console: Console, what: Sequence[RenderableType]) -> None:
+    """One after the other, with an empty line above each table but the first."""
+    for number, each in enumerate(what):
+        if number and isinstance(each, Group):
+            console.print()
+        console.print(each, soft_wrap=True)
+
+
+def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Group:
+    """A table below its title. Where it is too wide, the flexible columns take more lines, but for cells of cut()."""
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(columns):
+        left = number == 0 or name in TEXT_COLUMNS
+        table.add_column(name, justify="left" if left else "right", no_wrap=name not in FLEXIBLE)
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(title, style="bold"), table)
+
+
+def cut(text: str) -> Text:
+    """Text of any length as one line, which ends in an ellipsis where a terminal is too narrow for it."""
+    return Text(one_line(text), no_wrap=True, overflow="ellipsis")
+
+
+def one_line(text: str) -> str:
+    """The text with spaces for line ends."""
+    return " ".join(text.splitlines())
