@@ -23,6 +23,7 @@ from pipelines.report.timings import Timings, time_spent
 from tasks.artifacts.stored import Artifact
 from tasks.gallery.gallery import Example, load_gallery
 from tasks.gallery.layer_maps import LayerMap
+from tasks.gallery.missing import Missing
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.status import WorkStatus, plan_status, published_requests
 from tasks.spec.gates import BOUNDS, Gates
@@ -62,7 +63,7 @@ class Drawings:
     """What is drawn, by edit id."""
 
     by_edit: Mapping[str, Sequence[Drawn]]
-    layer_maps: Mapping[str, LayerMap]
+    layer_maps: Mapping[str, LayerMap | Missing]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +191,7 @@ def _sections(
     plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Timings
 ) -> Iterator[EditReport]:
     highest = highest_area([each.layers for each in figures.values()])
-    ignore = LayerMap(missing="no drawn sample has an image")
+    no_map = Missing("no sample shown has an image")
     for edit in plan.edits:
         found = figures.get(edit.edit_id, EditFigures())
         yield EditReport(
@@ -198,7 +199,7 @@ def _sections(
             figures=found,
             shares=shares(found.statuses),
             panels=tuple(_panels(found, gates[edit.edit_id].active)),
-            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, ignore), highest),
+            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, no_map), highest),
             drawn=tuple(drawings.by_edit.get(edit.edit_id, ())),
             artifact=spent.fits.get(edit.fit_id),
         )

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from pipelines.report.figures import LayerArea
 from tasks.gallery.layer_maps import LayerActs, LayerMap, Segment, has_regions
+from tasks.gallery.missing import Missing
 from tasks.images.thumbnails import Tile
 
 
@@ -42,12 +43,15 @@ class HeatMap:
     missing: str  # why there are no cells
 
 
-def heat_map(areas: Sequence[LayerArea], found: LayerMap, highest: float) -> HeatMap | None:
+def heat_map(areas: Sequence[LayerArea], found: LayerMap | Missing, highest: float) -> HeatMap | None:
     """The areas of all rows beside what a few samples say. Bars go up to `highest`. None without regions."""
     if not has_regions([area.mean for area in areas]):
         return None
-    rows = tuple(_rows(areas, found, max(highest, 1e-6)))
-    return HeatMap(found.segments, rows, found.samples, found.missing)
+    bars = [_bar(area, max(highest, 1e-6)) for area in areas]
+    if isinstance(found, Missing):
+        return HeatMap((), tuple(_rows((), bars)), 0, found.reason)
+    whole = HeatRow("mask", found.whole.by_segment, found.whole.mask, None)
+    return HeatMap(found.segments, (*_rows(found.layers, bars), whole), found.samples, "")
 
 
 def highest_area(edits: Sequence[Sequence[LayerArea]]) -> float:
@@ -56,21 +60,18 @@ def highest_area(edits: Sequence[Sequence[LayerArea]]) -> float:
     return max((area.late for areas in regional for area in areas), default=1.0)
 
 
-def layer_sizes(count: int) -> list[int | str]:
-    """Px of each convolution layer of a StyleGAN2: one at 4, two at every size above; blank for another structure."""
-    return [4 * 2 ** ((index + 1) // 2) if count % 2 else "" for index in range(count)]
+def layer_sizes(count: int) -> list[int | None]:
+    """Px of each convolution layer of a StyleGAN2: one at 4, two at every size above; None for another structure."""
+    return [4 * 2 ** ((index + 1) // 2) if count % 2 else None for index in range(count)]
 
 
-def _rows(areas: Sequence[LayerArea], found: LayerMap, highest: float) -> Iterator[HeatRow]:
-    for area, layer, size in zip_longest(areas, found.layers, layer_sizes(len(areas))):
-        bar = None if area is None else _bar(area, highest)
-        yield HeatRow(str(size if layer is None else layer.size), *_seen(layer), bar)
-    if found.whole is not None:
-        yield HeatRow("mask", *_seen(found.whole), None)
-
-
-def _seen(layer: LayerActs | None) -> tuple[tuple[float, ...], Tile]:
-    return ((), Tile()) if layer is None else (layer.by_segment, layer.mask)
+def _rows(layers: Sequence[LayerActs], bars: Sequence[Bar]) -> Iterator[HeatRow]:
+    """One per convolution layer; without cells and mask where only its area is known."""
+    for layer, bar, size in zip_longest(layers, bars, layer_sizes(len(bars))):
+        if layer is None:
+            yield HeatRow("" if size is None else str(size), (), Tile(), bar)
+        else:
+            yield HeatRow(str(layer.size), layer.by_segment, layer.mask, bar)
 
 
 def _bar(area: LayerArea, highest: float) -> Bar:

@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from manifests.parquet.row_places import place_of
 from manifests.stores.store import Store
 from tasks.gallery.layer_maps import LayerMap, LayerMaps
-from tasks.gallery.missing import reason_of
-from tasks.gallery.reconstructions import Found, Reconstructions
-from tasks.gallery.source_images import FoundSource, SourceReader
+from tasks.gallery.missing import Missing
+from tasks.gallery.reconstructions import Reconstructions
+from tasks.gallery.source_images import Source, SourceReader
 from tasks.gallery.stored_latents import Row, StoredLatents, name_of
-from tasks.gallery.stored_rows import rows_or_reasons
+from tasks.gallery.stored_rows import rows_or_missing
 from tasks.images.decode import pixels_of
 from tasks.images.thumbnails import SIDE, Tile, difference, shrunk, tile_of
 from tasks.plan.plan import Plan
@@ -40,7 +42,7 @@ class Gallery:
     """Chosen rows with their pictures."""
 
     examples: tuple[Example, ...]
-    layer_maps: Mapping[str, LayerMap]  # by edit id, of edits with regions: where its layers act on average
+    layer_maps: Mapping[str, LayerMap | Missing]  # by edit id, of edits with regions: where its layers act on average
 
 
 def load_gallery(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
@@ -58,44 +60,56 @@ def load_gallery(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
     return Gallery(tuple(examples), maps.of(chosen, sources, latents.of(again)))
 
 
-def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[Found, Found]]:
+def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[np.ndarray | Missing, np.ndarray | Missing]]:
     """Edit and mask of each row at the size of tiles."""
     places = [place_of(row) for row in rows]
-    stored = rows_or_reasons(store, {place for place in places if place}, ("image", "mask"))
+    stored = rows_or_missing(store, {place for place in places if place}, ("image", "mask"))
     return [_shrunk(row, stored[place] if place else {}) for row, place in zip(rows, places, strict=True)]
 
 
-def _shrunk(row: Row, stored: Mapping[str, Any] | str) -> tuple[Found, Found]:
-    if isinstance(stored, str):
+def _shrunk(row: Row, stored: Mapping[str, Any] | Missing) -> tuple[np.ndarray | Missing, np.ndarray | Missing]:
+    if isinstance(stored, Missing):
         return stored, stored
     if not stored or stored["image"] is None:
-        nothing = row["reason"] or "there is no edited image"
+        nothing = Missing(row["reason"] or "there is no edited image")
         return nothing, nothing
     try:
         edit, mask = (shrunk(pixels_of(stored[column]["bytes"]), SIDE) for column in ("image", "mask"))
     except Exception as error:
-        return reason_of(error), reason_of(error)
+        return Missing.because(error), Missing.because(error)
     return edit, mask
 
 
-def _side(inversions: Reconstructions, edits: Sequence[tuple[Found, Found]]) -> int:
+def _side(inversions: Reconstructions, edits: Sequence[tuple[np.ndarray | Missing, np.ndarray | Missing]]) -> int:
     """Px a side of a square: the generator's, or where that is not at hand a stored edit's."""
-    if not isinstance(inversions.generator, str):
+    if not isinstance(inversions.generator, Missing):
         return inversions.generator.image_size
-    return next((len(edit) for edit, _ in edits if not isinstance(edit, str)), SIDE)
+    return next((len(edit) for edit, _ in edits if not isinstance(edit, Missing)), SIDE)
 
 
-def _example(row: Row, source: FoundSource, inversion: Found, edit: Found, mask: Found) -> Example:
-    seen = source if isinstance(source, str) else source.tile_HWC
-    pictures = {"source": seen, "inversion": inversion, "edit": edit, "mask": mask, "difference": _apart(seen, edit)}
+def _example(
+    row: Row,
+    source: Source | Missing,
+    inversion: np.ndarray | Missing,
+    edit: np.ndarray | Missing,
+    mask: np.ndarray | Missing,
+) -> Example:
+    seen = source if isinstance(source, Missing) else source.tile_HWC
+    pictures = {
+        "source": seen,
+        "inversion": inversion,
+        "edit": edit,
+        "mask": mask,
+        "difference": _difference(seen, edit),
+    }
     return Example(row=row, **{name: _tile(found) for name, found in pictures.items()})
 
 
-def _apart(source: Found, edit: Found) -> Found:
-    if isinstance(source, str) or isinstance(edit, str) or source.shape != edit.shape:
-        return "it takes a source and an edit of one size"
+def _difference(source: np.ndarray | Missing, edit: np.ndarray | Missing) -> np.ndarray | Missing:
+    if isinstance(source, Missing) or isinstance(edit, Missing) or source.shape != edit.shape:
+        return Missing("it takes a source and an edit of one size")
     return difference(source, edit)
 
 
-def _tile(found: Found) -> Tile:
-    return Tile(missing=found) if isinstance(found, str) else tile_of(found)
+def _tile(found: np.ndarray | Missing) -> Tile:
+    return Tile(missing=found.reason) if isinstance(found, Missing) else tile_of(found)

@@ -22,9 +22,9 @@ from coral_core.inversion import restore
 from coral_core.types import Inversion, Masks
 from manifests.stores.store import Store
 from tasks.artifacts.loaded import Fitted, load_editor
-from tasks.gallery.missing import reason_of
-from tasks.gallery.source_images import FoundSource
-from tasks.gallery.stored_latents import Latents, Name, Row, name_of
+from tasks.gallery.missing import Missing
+from tasks.gallery.source_images import Source
+from tasks.gallery.stored_latents import Name, Row, name_of
 from tasks.images.tensors import mask_tensor_of, tensor_of, to_levels
 from tasks.images.thumbnails import Tile, tile_of
 from tasks.plan.plan import Plan
@@ -60,13 +60,12 @@ class LayerActs:
 
 @dataclass(frozen=True)
 class LayerMap:
-    """Where one edit acts, or why that is not known."""
+    """Where one edit acts."""
 
-    segments: tuple[Segment, ...] = ()  # those that occur
-    layers: tuple[LayerActs, ...] = ()  # coarse to fine
-    whole: LayerActs | None = None  # the edit's own mask, which the layers' are joined in
-    samples: int = 0
-    missing: str = ""
+    segments: tuple[Segment, ...]  # those that occur
+    layers: tuple[LayerActs, ...]  # coarse to fine
+    whole: LayerActs  # the edit's own mask, which the layers' are joined in
+    samples: int
 
 
 def has_regions(layer_areas: Sequence[float]) -> bool:
@@ -81,12 +80,12 @@ class LayerMaps:
         self.store, self.plan = store, plan
 
     @cached_property
-    def models(self) -> Models | str:
+    def models(self) -> Models | Missing:
         """The plan's networks, or why they are not at hand."""
         try:
             return load_models(self.plan.bundle)
         except Exception as error:
-            return reason_of(error)
+            return Missing.because(error)
 
     def choose(self, rows: Iterable[Row]) -> dict[str, list[Row]]:
         """By edit id the rows to look at: the first of each edit that chooses where it acts."""
@@ -97,36 +96,44 @@ class LayerMaps:
         return {edit: own[: self._most()] for edit, own in found.items()}
 
     def of(
-        self, rows: Mapping[str, Sequence[Row]], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
-    ) -> dict[str, LayerMap]:
+        self,
+        rows: Mapping[str, Sequence[Row]],
+        sources: Mapping[Name, Source | Missing],
+        latents: Mapping[Name, np.ndarray | Missing],
+    ) -> dict[str, LayerMap | Missing]:
         """The map of each edit, from its rows."""
         edits = {edit.edit_id: edit for edit in self.plan.edits}
         return {name: self._map(edits[name], own, sources, latents) for name, own in rows.items()}
 
     def _most(self) -> int:
-        if isinstance(self.models, str):
+        if isinstance(self.models, Missing):
             return SAMPLES
         return max(1, min(SAMPLES, MAX_PIXELS // self.models.image_size**2))
 
     def _map(
-        self, edit: EditSpec, rows: Sequence[Row], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
-    ) -> LayerMap:
-        if isinstance(self.models, str):
-            return LayerMap(missing=self.models)
+        self,
+        edit: EditSpec,
+        rows: Sequence[Row],
+        sources: Mapping[Name, Source | Missing],
+        latents: Mapping[Name, np.ndarray | Missing],
+    ) -> LayerMap | Missing:
+        if isinstance(self.models, Missing):
+            return self.models
         if spec(edit.method).scope is FitScope.IMAGE:
-            return LayerMap(missing=f"{edit.method} searches every edit again, which a report does not wait for")
+            return Missing(f"{edit.method} searches every edit again, which a report does not wait for")
         reads = {*RESTORE_READS, *spec(edit.method).edit_reads}  # another judge of the scores changes no mask
         others = sorted(part for part in reads if self.models.digests.get(part) != edit.digests[part])
         if others:
-            return LayerMap(missing=f"bundle {self.models.name} has another {', '.join(others)} than this run")
+            return Missing(f"bundle {self.models.name} has another {', '.join(others)} than this run")
         found = [_Sample.of(row, sources[name_of(row)], latents[name_of(row)], edit.mask) for row in rows]
         samples = [each for each in found if isinstance(each, _Sample)]
+        reasons = [each for each in found if isinstance(each, Missing)]
         if not samples:
-            return LayerMap(missing=str(found[0]))
+            return reasons[0]
         try:
             return _mapped(edit, load_editor(self.store, edit, self.models), samples, self.models)
         except Exception as error:
-            return LayerMap(missing=reason_of(error))
+            return Missing.because(error)
 
 
 @dataclass(frozen=True)
@@ -139,17 +146,19 @@ class _Sample:
     user_HW: np.ndarray | None = None  # its own mask, where the edit asks for one
 
     @classmethod
-    def of(cls, row: Row, source: FoundSource, ws_LD: Latents, mask: str) -> _Sample | str:
+    def of(cls, row: Row, source: Source | Missing, ws_LD: np.ndarray | Missing, mask: str) -> _Sample | Missing:
         """Or what is missing."""
-        if isinstance(source, str):
+        if isinstance(source, Missing):
             return source
-        if isinstance(ws_LD, str):
+        if isinstance(ws_LD, Missing):
             return ws_LD
         assert source.square_HWC is not None, "the square of a chosen sample was not kept"
         if not mask:
             return cls(row["source_sha256"], source.square_HWC, ws_LD)
         user_mask = source.user_masks[mask]
-        return user_mask.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, user_mask.levels_HW)
+        if user_mask.reason:
+            return Missing(user_mask.reason)
+        return cls(row["source_sha256"], source.square_HWC, ws_LD, user_mask.levels_HW)
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,14 @@ import torch
 from coral_core.bundle.catalog import read_bundle
 from coral_core.bundle.models import load_network
 from coral_core.nets.stylegan2 import Generator
-from tasks.gallery.missing import reason_of
-from tasks.gallery.stored_latents import Latents, Name, Row, StoredLatents, name_of
+from tasks.gallery.missing import Missing
+from tasks.gallery.stored_latents import Name, Row, StoredLatents, name_of
 from tasks.images.tensors import to_pixels
 from tasks.plan.plan import Plan
 
 MAX_PIXELS = 2**26
 """Of all reconstructions together; on a CPU the ones beyond would keep somebody waiting."""
 BATCH = 8
-
-Found = np.ndarray | str
-"""uint8 pixels, or why there are none."""
 
 
 class Reconstructions:
@@ -31,39 +28,43 @@ class Reconstructions:
         self.latents, self.plan = latents, plan
 
     @cached_property
-    def generator(self) -> Generator | str:
+    def generator(self) -> Generator | Missing:
         """The plan's generator, or why it is not at hand."""
         try:
             bundle = read_bundle(self.plan.bundle)
             if bundle.digests["generator"] != self.plan.digests["generator"]:
-                return f"the generator of bundle {bundle.name} is not the one of this run"
+                return Missing(f"the generator of bundle {bundle.name} is not the one of this run")
             network = load_network(bundle.path / "generator.safetensors", "generator")
         except Exception as error:
-            return reason_of(error)
+            return Missing.because(error)
         assert isinstance(network, Generator)
         return network
 
-    def of(self, rows: Iterable[Row]) -> dict[Name, Found]:
+    def of(self, rows: Iterable[Row]) -> dict[Name, np.ndarray | Missing]:
         """The reconstructions of the sources of manifest rows. The first rows matter most."""
         wanted = {name_of(row): row for row in rows}
-        if isinstance(self.generator, str):
+        if isinstance(self.generator, Missing):
             return dict.fromkeys(wanted, self.generator)
-        found: dict[Name, Found] = dict.fromkeys(wanted, "the page has enough of them")
+        found: dict[Name, np.ndarray | Missing] = dict.fromkeys(wanted, _too_many())
         most = max(1, MAX_PIXELS // self.generator.image_size**2)
         latents = self.latents.of(list(wanted.values())[:most])
         return found | _rendered(self.generator, latents)
 
 
-def _rendered(generator: Generator, latents: Mapping[Name, Latents]) -> dict[Name, Found]:
+def _too_many() -> Missing:
+    return Missing(f"not rendered: the inversions of one page have at most {MAX_PIXELS / 1e6:.2g} million pixels")
+
+
+def _rendered(generator: Generator, latents: Mapping[Name, np.ndarray | Missing]) -> dict[Name, np.ndarray | Missing]:
     """One picture or reason per name."""
     shape = (generator.num_ws, generator.w_dim)
-    found: dict[Name, Found] = {}
+    found: dict[Name, np.ndarray | Missing] = {}
     fitting: dict[Name, np.ndarray] = {}
     for name, ws_LD in latents.items():
-        if isinstance(ws_LD, str):
+        if isinstance(ws_LD, Missing):
             found[name] = ws_LD
         elif ws_LD.shape != shape:
-            found[name] = f"its stored latents are {ws_LD.shape}, and the generator takes {shape}"
+            found[name] = Missing(f"its stored latents are {ws_LD.shape}, and the generator takes {shape}")
         else:
             fitting[name] = ws_LD
     names = list(fitting)
@@ -73,10 +74,10 @@ def _rendered(generator: Generator, latents: Mapping[Name, Latents]) -> dict[Nam
 
 
 @torch.no_grad()
-def _render(generator: Generator, latents: Sequence[np.ndarray]) -> Sequence[Found]:
+def _render(generator: Generator, latents: Sequence[np.ndarray]) -> Sequence[np.ndarray | Missing]:
     """A batch of latents of the generator's shape as pictures."""
     try:
         ws_BLD = torch.from_numpy(np.stack(latents))
         return list(to_pixels(generator.render(generator.styles(ws_BLD))))
     except Exception as error:
-        return [reason_of(error)] * len(latents)
+        return [Missing.because(error)] * len(latents)

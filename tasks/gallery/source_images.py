@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tasks.gallery.missing import reason_of
+from tasks.gallery.missing import Missing
 from tasks.gallery.stored_latents import Name, Row, name_of
 from tasks.images.decode import Picture, UserMask
 from tasks.images.thumbnails import SIDE, shrunk
@@ -41,10 +41,6 @@ class Source:
     user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # the same: the users' masks, by suffix
 
 
-FoundSource = Source | str
-"""Or why there is none."""
-
-
 @dataclass(frozen=True)
 class SourceReader:
     """Reads the sources of a plan's rows, as far as they can be had."""
@@ -53,28 +49,28 @@ class SourceReader:
     size: int  # px a side of squares
     keep: Collection[Name] = ()  # whose squares are kept
 
-    def read(self, rows: Iterable[Row]) -> dict[Name, FoundSource]:
+    def read(self, rows: Iterable[Row]) -> dict[Name, Source | Missing]:
         """The sources of the rows, shard by shard."""
         shards = {shard.uri: shard for shard in self.plan.shards}
         by_shard: defaultdict[str, dict[Name, Row]] = defaultdict(dict)
         for row in rows:
             by_shard[row["source_uri"]][name_of(row)] = row
-        found: dict[Name, FoundSource] = {}
+        found: dict[Name, Source | Missing] = {}
         budget = MAX_FETCHED
         for uri, wanted in sorted(by_shard.items(), key=lambda each: -len(each[1])):
             shard = shards.get(uri)
             remote = shard.size if shard is not None and shard.etag else 0
             if shard is None:
-                found |= dict.fromkeys(wanted, "its shard is not one of this run")
+                found |= dict.fromkeys(wanted, Missing("its shard is not one of this run"))
             elif remote > budget:
-                found |= dict.fromkeys(wanted, f"not downloaded: its shard has {shard.size / 1e6:.0f} MB")
+                found |= dict.fromkeys(wanted, Missing(f"not downloaded: its shard has {shard.size / 1e6:.0f} MB"))
             else:
                 found |= self._from_shard(shard, wanted)
                 budget -= remote
         return found
 
-    def _from_shard(self, shard: Shard, wanted: Mapping[Name, Row]) -> dict[Name, FoundSource]:
-        found: dict[Name, FoundSource] = {}
+    def _from_shard(self, shard: Shard, wanted: Mapping[Name, Row]) -> dict[Name, Source | Missing]:
+        found: dict[Name, Source | Missing] = {}
         try:
             with local_copy(shard) as path, path.open("rb") as file:
                 members = _members(read_archive(path))
@@ -83,7 +79,7 @@ class SourceReader:
                     sample = Sample(row["key"]) if place is None else self._sample(file, *place, kept)
                     found[name] = self._decoded(sample, row, kept)
         except Exception as error:
-            return dict.fromkeys(wanted, reason_of(error))
+            return dict.fromkeys(wanted, Missing.because(error))
         return found
 
     def _sample(self, file: BinaryIO, group: Group, member: Member, kept: bool) -> Sample:
@@ -92,15 +88,15 @@ class SourceReader:
         masks = {suffix: read_mask(file, group, member.name, suffix) for suffix in wanted}
         return Sample(group.key, image=read_member(file, member), masks=masks)
 
-    def _decoded(self, sample: Sample, row: Row, kept: bool) -> FoundSource:
+    def _decoded(self, sample: Sample, row: Row, kept: bool) -> Source | Missing:
         """The image as the edits show it: the square that the generator saw, or the whole source."""
         if hashlib.sha256(sample.image).hexdigest() != row["source_sha256"]:
-            return row["reason"] or "the tar does not hold this image any more"
+            return Missing(row["reason"] or "the tar does not hold this image any more")
         geometry = self.plan.invert.geometry
         size = row["height"] or self.size if geometry.fit == "refuse" else self.size
         item = decoded(Item(sample), geometry, size, geometry.output)
         if item.picture is None:
-            return item.sample.reason
+            return Missing(item.sample.reason)
         tile_HWC = shrunk(np.asarray(SEEN[geometry.output](item.picture)), SIDE)
         if not kept:
             return Source(tile_HWC)

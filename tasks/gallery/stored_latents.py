@@ -12,16 +12,14 @@ from manifests.parquet.reader import open_parquet
 from manifests.parquet.row_places import RowPlace, place_of
 from manifests.parquet.schema import ws_shape
 from manifests.stores.store import Store
-from tasks.gallery.missing import reason_of
-from tasks.gallery.stored_rows import ordinal, place_at, rows_or_reasons
+from tasks.gallery.missing import Missing
+from tasks.gallery.stored_rows import ordinal, place_at, rows_or_missing
 
 Row = Mapping[str, Any]
 """Of the manifest, all columns."""
 Name = tuple[str, str]
 """Shard and key of a source."""
-Latents = np.ndarray | str
-"""float32 [L, D], or why there are none."""
-NO_INVERSION = "it has no stored inversion"
+NO_INVERSION = Missing("it has no stored inversion")
 
 
 def name_of(row: Row) -> Name:
@@ -34,11 +32,11 @@ class StoredLatents:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._found: dict[Name, Latents] = {}
+        self._found: dict[Name, np.ndarray | Missing] = {}
         self._records: dict[str, CommitRecord | None] = {}
-        self._shapes: dict[str, tuple[int, int] | str] = {}
+        self._shapes: dict[str, tuple[int, int] | Missing] = {}
 
-    def of(self, rows: Iterable[Row]) -> dict[Name, Latents]:
+    def of(self, rows: Iterable[Row]) -> dict[Name, np.ndarray | Missing]:
         """The latents of the rows' sources."""
         wanted = {name_of(row): row for row in rows}
         self._read({name: row for name, row in wanted.items() if name not in self._found})
@@ -46,11 +44,11 @@ class StoredLatents:
 
     def _read(self, wanted: Mapping[Name, Row]) -> None:
         places = {name: self._place(row) for name, row in wanted.items()}
-        rows = rows_or_reasons(self.store, (place for place in places.values() if isinstance(place, RowPlace)), ("ws",))
+        rows = rows_or_missing(self.store, (place for place in places.values() if isinstance(place, RowPlace)), ("ws",))
         for name, place in places.items():
-            self._found[name] = place if isinstance(place, str) else _shaped(rows[place], self._shape(place.key))
+            self._found[name] = place if isinstance(place, Missing) else _shaped(rows[place], self._shape(place.key))
 
-    def _place(self, row: Row) -> RowPlace | str:
+    def _place(self, row: Row) -> RowPlace | Missing:
         """Where the row's latents lie: rows of an edit and of its inversion are both in the order of the shard."""
         try:
             place, record = place_of(row), self._record(row["request_id"])
@@ -59,17 +57,17 @@ class StoredLatents:
             inversion = self._record(str(record.info["inversion"]))
             found = None if inversion is None else place_at(inversion, ordinal(record, place))
         except Exception as error:
-            return reason_of(error)
+            return Missing.because(error)
         return NO_INVERSION if found is None else found
 
-    def _shape(self, key: str) -> tuple[int, int] | str:
+    def _shape(self, key: str) -> tuple[int, int] | Missing:
         """[L, D] of all latents in an object, or why it does not say."""
         if key not in self._shapes:
             try:
                 with open_parquet(self.store, key) as file:
                     self._shapes[key] = ws_shape(file.schema_arrow)
             except Exception as error:
-                self._shapes[key] = reason_of(error)
+                self._shapes[key] = Missing.because(error)
         return self._shapes[key]
 
     def _record(self, request_id: str) -> CommitRecord | None:
@@ -78,15 +76,15 @@ class StoredLatents:
         return self._records[request_id]
 
 
-def _shaped(row: Mapping[str, Any] | str, shape: tuple[int, int] | str) -> Latents:
+def _shaped(row: Mapping[str, Any] | Missing, shape: tuple[int, int] | Missing) -> np.ndarray | Missing:
     """The latents in one row of an inversion."""
-    if isinstance(row, str):
+    if isinstance(row, Missing):
         return row
-    if isinstance(shape, str):
+    if isinstance(shape, Missing):
         return shape
     if row["ws"] is None:
         return NO_INVERSION
     ws_N = np.array(row["ws"], np.float32)
     if ws_N.size != shape[0] * shape[1]:
-        return f"its stored latents are {ws_N.size} numbers and not {shape[0]} x {shape[1]}"
+        return Missing(f"its stored latents are {ws_N.size} numbers and not {shape[0]} x {shape[1]}")
     return ws_N.reshape(shape)

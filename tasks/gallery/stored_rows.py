@@ -9,22 +9,22 @@ from typing import Any
 from manifests.commit import CommitRecord
 from manifests.parquet.row_places import RowPlace, rows_at
 from manifests.stores.store import Store
-from tasks.gallery.missing import reason_of
+from tasks.gallery.missing import Missing
 
 
-def rows_or_reasons(
+def rows_or_missing(
     store: Store, places: Iterable[RowPlace], columns: Sequence[str]
-) -> dict[RowPlace, dict[str, Any] | str]:
+) -> dict[RowPlace, dict[str, Any] | Missing]:
     """As rows_at; an object that cannot be read is no error, but the reason at each of its places."""
     by_object: defaultdict[str, list[RowPlace]] = defaultdict(list)
     for place in places:
         by_object[place.key].append(place)
-    found: dict[RowPlace, dict[str, Any] | str] = {}
+    found: dict[RowPlace, dict[str, Any] | Missing] = {}
     for own in by_object.values():
         try:
             found |= dict(rows_at(store, own, columns))
         except Exception as error:
-            found |= dict.fromkeys(own, reason_of(error))
+            found |= dict.fromkeys(own, Missing.because(error))
     return found
 
 

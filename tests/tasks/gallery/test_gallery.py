@@ -11,6 +11,8 @@ import pytest
 from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.gallery.gallery import load_gallery
+from tasks.gallery.layer_maps import LayerMap
+from tasks.gallery.missing import Missing
 from tasks.images.decode import pixels_of
 from tasks.images.thumbnails import GAIN
 from tasks.spec.geometry import Geometry
@@ -73,7 +75,7 @@ def test_what_is_not_at_hand_is_a_box_and_not_the_end(
     for example in (each for each in gallery.examples if each.row["status"] == "ok"):
         assert example.source.data and example.edit.missing and example.mask.missing and example.difference.missing
         assert "lacks generator.safetensors" in example.inversion.missing
-    assert all("lacks" in found.missing for found in gallery.layer_maps.values())
+    assert all(isinstance(each, Missing) and "lacks" in each.reason for each in gallery.layer_maps.values())
 
 
 def test_edits_with_regions_have_maps_of_their_layers(
@@ -84,4 +86,4 @@ def test_edits_with_regions_have_maps_of_their_layers(
     maps = load_gallery(store, plan, rows).layer_maps
     assert set(maps) == {red.edit_id}
     found = maps[red.edit_id]
-    assert not found.missing and found.samples == len(SIZES)
+    assert isinstance(found, LayerMap) and found.samples == len(SIZES)
