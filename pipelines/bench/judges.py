@@ -38,8 +38,8 @@ def load_judges(folder: Path, device: torch.device) -> Judges:
 
 def find_judges(folder: Path) -> dict[str, Path]:
     """Where each judge lies. A folder that has one of its own never borrows the other."""
-    for place in (folder, BUNDLES["portraits"]):
-        files = {name: place / f"{name}.safetensors" for name in (FIRST, SECOND)}
+    for candidate in (folder, BUNDLES["portraits"]):
+        files = {name: candidate / f"{name}.safetensors" for name in (FIRST, SECOND)}
         found = {name: path for name, path in files.items() if path.is_file()}
         if FIRST in found:
             return found

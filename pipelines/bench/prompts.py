@@ -64,12 +64,12 @@ def read_prompts(name_or_path: str) -> tuple[BenchPrompt, ...]:
     try:
         prompts = TypeAdapter(tuple[BenchPrompt, ...]).validate_python(content)
     except ValidationError as error:
-        problems = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+        problems = [f"{_location(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise ValueError("\n".join(f"{path}: {problem}" for problem in problems)) from None
     return _distinct(prompts, path)
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _location(loc: tuple[int | str, ...]) -> str:
     entry, *rest = loc or ("a list of prompts is wanted",)
     return ".".join([f"prompt {entry + 1}" if isinstance(entry, int) else entry, *map(str, rest)])
 

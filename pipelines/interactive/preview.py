@@ -18,7 +18,7 @@ from coral_core.editors import EDITORS, FitScope
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from pipelines.jobfile.job import Job
-from pipelines.report.charts import Ladder, ladder
+from pipelines.report.charts import StrengthChart, strength_chart
 from pipelines.report.page import render
 from pipelines.report.score_labels import SCORES, Score
 from tasks.artifacts.loaded import load_editor
@@ -66,7 +66,7 @@ class StrengthCurve:
     """One score of an edit, by strength."""
 
     score: Score
-    chart: Ladder
+    chart: StrengthChart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +93,14 @@ class EditPreview:
     @property
     def curves(self) -> list[StrengthCurve]:
         """How every score that strength changes goes with it."""
-        return [StrengthCurve(score, self._ladder(name)) for name, score in SWEPT.items() if self.samples]
+        return [StrengthCurve(score, self._strength_chart(name)) for name, score in SWEPT.items() if self.samples]
 
-    def _ladder(self, name: str) -> Ladder:
+    def _strength_chart(self, name: str) -> StrengthChart:
         by_strength = {
             strength.value: [sample.cells[index].scores[name] for sample in self.samples]
             for index, strength in enumerate(self.strengths)
         }
-        return ladder(by_strength, {gate: each for gate, each in self.gates.items() if BOUNDS[gate].score == name})
+        return strength_chart(by_strength, {gate: each for gate, each in self.gates.items() if BOUNDS[gate].score == name})
 
 
 def preview(job: Job, options: PreviewOptions, tell: Tell) -> str:

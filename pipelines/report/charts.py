@@ -59,7 +59,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Ladder:
+class StrengthChart:
     """A score at several strengths: the points of all samples, and a line through their medians."""
 
     points: tuple[Point, ...]
@@ -81,16 +81,16 @@ def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
             base -= height
             if count:
                 boxes.append(Box(index * step + 0.5, base, step - 1, height, kind, f"{count} {kind}"))
-    places = {gate: _place(histogram, threshold) for gate, threshold in gates.items()}
+    x_of = {gate: _x(histogram, threshold) for gate, threshold in gates.items()}
     shades = [
         Box(x, 0, WIDTH - x, HEIGHT, "out") if BOUNDS[gate].upper else Box(0, 0, x, HEIGHT, "out")
-        for gate, x in places.items()
+        for gate, x in x_of.items()
     ]
-    lines = [Mark(x, f"{gate} {gates[gate]:g}", _anchor(x)) for gate, x in places.items()]
+    lines = [Mark(x, f"{gate} {gates[gate]:g}", _anchor(x)) for gate, x in x_of.items()]
     return Chart(tuple(boxes), _ticks(histogram), tuple(lines), shades=tuple(shades))
 
 
-def ladder(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> Ladder:
+def strength_chart(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> StrengthChart:
     """The values of a score by strength, each strength at its place, and what gates ask of them."""
     everything = [*gates.values(), *(value for each in values.values() for value in each)]
     low, high = min(everything), max(everything)
@@ -100,13 +100,13 @@ def ladder(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) 
         return 4 + (HEIGHT - 8) * (high - value) / span
 
     step = (WIDTH - MARGIN) / len(values)
-    places = {strength: MARGIN + (index + 0.5) * step for index, strength in enumerate(values)}
-    return Ladder(
-        points=tuple(Point(places[at], level(each), f"{each:.4g}") for at, own in values.items() for each in own),
+    x_of = {strength: MARGIN + (index + 0.5) * step for index, strength in enumerate(values)}
+    return StrengthChart(
+        points=tuple(Point(x_of[at], level(each), f"{each:.4g}") for at, own in values.items() for each in own),
         medians=tuple(
-            Point(places[at], level(median(own)), f"median {median(own):.4g}") for at, own in values.items() if own
+            Point(x_of[at], level(median(own)), f"median {median(own):.4g}") for at, own in values.items() if own
         ),
-        ticks=tuple(Mark(x, f"{strength:g}") for strength, x in places.items()),
+        ticks=tuple(Mark(x, f"{strength:g}") for strength, x in x_of.items()),
         ends=(low, high),
         gates=tuple(Point(MARGIN, level(threshold), f"{gate} {threshold:g}") for gate, threshold in gates.items()),
     )
@@ -132,13 +132,13 @@ def _ticks(histogram: Histogram) -> tuple[Mark, ...]:
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw)
     first = math.ceil(histogram.low / step - 1e-9)
     last = math.floor(histogram.high / step + 1e-9)
-    marks = [Mark(_place(histogram, index * step), f"{round(index * step, 9):g}") for index in range(first, last + 1)]
+    marks = [Mark(_x(histogram, index * step), f"{round(index * step, 9):g}") for index in range(first, last + 1)]
     if max(len(mark.label) for mark in marks) > LONG:
         marks = [marks[0], marks[-1]]
     return tuple(replace(mark, anchor=_anchor(mark.x)) for mark in marks)
 
 
-def _place(histogram: Histogram, value: float) -> float:
+def _x(histogram: Histogram, value: float) -> float:
     share = (value - histogram.low) / (histogram.high - histogram.low)
     return min(WIDTH, max(0.0, share * WIDTH))
 

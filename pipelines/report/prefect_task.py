@@ -17,7 +17,7 @@ log = logging.getLogger("coral.report")
 
 
 @dataclass(frozen=True)
-class ReportPlace:
+class ReportAddress:
     """Where the page of a run is, or why there is none."""
 
     address: str = ""
@@ -25,7 +25,7 @@ class ReportPlace:
 
 
 @task(name="report", **QUIET)
-def write_report(run: Run, record: RunRecord) -> ReportPlace:
+def write_report(run: Run, record: RunRecord) -> ReportAddress:
     """Write record and page. All they are about is published by now: whatever fails here is no failure of the run."""
     store, plan = run.store, run.plan
     try:
@@ -33,5 +33,5 @@ def write_report(run: Run, record: RunRecord) -> ReportPlace:
         key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record)).encode())
     except Exception as error:
         log.warning("no report", exc_info=True)
-        return ReportPlace(problem=f"{type(error).__name__}: {error}")
-    return ReportPlace(address=address_of(plan.output, key))
+        return ReportAddress(problem=f"{type(error).__name__}: {error}")
+    return ReportAddress(address=address_of(plan.output, key))

@@ -15,7 +15,7 @@ from pipelines.jobfile.job import Job
 from pipelines.report.report_files import RECORD, get, put
 from tasks.run.waves import Failure, WaveSummary
 
-UNPLANNED = ("resources", "deadlines", "max_hours")
+RUN_SECTIONS = ("resources", "deadlines", "max_hours")
 """Sections of a job that change no result, and are in no plan for that reason."""
 
 
@@ -35,7 +35,7 @@ class RunRecord:
             waves=tuple(waves),
             actor_hours=actor_hours,
             cost=job.price().of(actor_hours),
-            settings=job.model_dump(mode="json", include=set(UNPLANNED)),
+            settings=job.model_dump(mode="json", include=set(RUN_SECTIONS)),
         )
 
     @property
@@ -50,7 +50,7 @@ class RunRecord:
 
     def to_json(self) -> bytes:
         """Without tracebacks, which tell of folders and people."""
-        return json.dumps(asdict(replace(self, waves=tuple(map(_told, self.waves)))), indent=1).encode()
+        return json.dumps(asdict(replace(self, waves=tuple(map(_without_tracebacks, self.waves)))), indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> RunRecord:
@@ -77,5 +77,5 @@ def read_record(store: Store, run_id: str) -> RunRecord | None:
         raise ValueError(f"{error}; remove reports/{run_id}/{RECORD}, and the page is made without it") from error
 
 
-def _told(wave: WaveSummary) -> WaveSummary:
+def _without_tracebacks(wave: WaveSummary) -> WaveSummary:
     return replace(wave, failures=[replace(failure, traceback="") for failure in wave.failures])

@@ -75,8 +75,8 @@ class SourceReader:
             with local_copy(shard) as path, path.open("rb") as file:
                 members = _members(read_archive(path))
                 for name, row in wanted.items():
-                    place, kept = members.get(row["source_member"]), name in self.keep
-                    sample = Sample(row["key"]) if place is None else self._sample(file, *place, kept)
+                    member, kept = members.get(row["source_member"]), name in self.keep
+                    sample = Sample(row["key"]) if member is None else self._sample(file, *member, kept)
                     found[name] = self._decoded(sample, row, kept)
         except Exception as error:
             return dict.fromkeys(wanted, Missing.because(error))

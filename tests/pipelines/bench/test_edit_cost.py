@@ -78,8 +78,8 @@ def test_methods_that_serve_any_prompt_may_be_timed() -> None:
 def test_the_command_prints_a_line_and_writes_the_numbers(config: QualityConfig, tmp_path: Path) -> None:
     entries = [prompt.model_dump() for prompt in PROMPTS]
     (prompts := tmp_path / "mine.yaml").write_text(json.dumps(entries))
-    places = ["--bundle", config.bundle, "--folder", str(config.folder), "--json", str(tmp_path / "e.json")]
-    options = ["--prompts", str(prompts), "--images", "3", "--count", "2", *places]
+    paths = ["--bundle", config.bundle, "--folder", str(config.folder), "--json", str(tmp_path / "e.json")]
+    options = ["--prompts", str(prompts), "--images", "3", "--count", "2", *paths]
     result = CliRunner().invoke(bench_app, ["edits", *options], catch_exceptions=False)
     assert result.exit_code == 0
     assert f"{BASE}: {BATCH} images, 2 prompts each in " in result.stdout and SLOW in result.stdout

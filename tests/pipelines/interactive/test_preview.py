@@ -85,7 +85,7 @@ def test_every_edit_is_summed_up_by_the_medians_of_its_scores(job: Job, monkeypa
         for index, strength in enumerate(edit.strengths):
             values = sorted(sample.cells[index].scores["direction"] for sample in edit.samples)
             assert strength.medians["direction"] == values[1]
-        (outside,) = [climb.chart for climb in edit.curves if climb.score.column == "outside"]
+        (outside,) = [curve.chart for curve in edit.curves if curve.score.column == "outside"]
         assert len(outside.points) == 3 * 4 and [gate.title for gate in outside.gates] == ["max_outside 0"]
 
 

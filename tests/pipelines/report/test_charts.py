@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.report.charts import HEIGHT, MARGIN, WIDTH, histogram_chart, ladder, shares
+from pipelines.report.charts import HEIGHT, MARGIN, WIDTH, histogram_chart, strength_chart, shares
 from pipelines.report.figures import Histogram
 
 
@@ -33,8 +33,8 @@ def test_ticks_are_few_short_and_in_their_place(low: float, high: float) -> None
         assert len(tick.label) <= 6
 
 
-def test_a_ladder_shows_every_sample_and_the_medians_by_strength() -> None:
-    drawn = ladder({0.5: [0.0, 0.1, 0.2], 1.0: [0.1, 0.3, 1.0]}, {"min_direction": 0.5})
+def test_a_strength_chart_shows_every_sample_and_the_medians_by_strength() -> None:
+    drawn = strength_chart({0.5: [0.0, 0.1, 0.2], 1.0: [0.1, 0.3, 1.0]}, {"min_direction": 0.5})
     assert drawn.ends == (0.0, 1.0) and len(drawn.points) == 6
     assert [tick.label for tick in drawn.ticks] == ["0.5", "1"]
     assert [point.x for point in drawn.medians] == [tick.x for tick in drawn.ticks]
@@ -45,7 +45,7 @@ def test_a_ladder_shows_every_sample_and_the_medians_by_strength() -> None:
 
 
 def test_a_score_that_is_the_same_everywhere_is_a_level_line() -> None:
-    drawn = ladder({1.0: [1.0, 1.0], 2.0: [1.0, 1.0]}, {})
+    drawn = strength_chart({1.0: [1.0, 1.0], 2.0: [1.0, 1.0]}, {})
     assert len({point.y for point in (*drawn.points, *drawn.medians)}) == 1
 
 

@@ -31,7 +31,7 @@ def run_over(tmp_path: Path, make_job: Any, run_job: Any, geometry: Geometry) ->
 
 @pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
 @pytest.mark.parametrize("output", ["generator", "source"])
-def test_source_edit_and_difference_show_the_same_place(
+def test_source_edit_and_difference_show_the_same_pixels(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any], fit: Any, output: Any
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit=fit, output=output))
