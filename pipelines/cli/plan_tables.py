@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipelines.cli.tables import grid
-from tasks.estimate.forecast import Forecast, Pace
+from tasks.estimate.forecast import ActorTimes, Forecast
 from tasks.estimate.workload import Estimate, Load, SampleCounts
 from tasks.plan.plan import Plan
 from tasks.plan.status import WorkStatus
@@ -30,27 +30,27 @@ def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[
     yield Text(f"samples {estimate.samples_basis}{limited}; bytes to write {estimate.image_basis}", style="dim")
 
 
-def forecast_tables(forecast: Forecast, pace: Pace, counts: SampleCounts) -> Iterator[RenderableType]:
+def forecast_tables(forecast: Forecast, times: ActorTimes, counts: SampleCounts) -> Iterator[RenderableType]:
     """How long a run would take, as a pilot says, and how many samples that is for."""
     actors = f"{forecast.actors} actor{'s' * (forecast.actors != 1)}"
-    table = grid(f"by a pilot of {pace.samples} samples, with {actors}", "wave", "time")
+    table = grid(f"by a pilot of {times.samples} samples, with {actors}", "wave", "time")
     for wave, hours in forecast.waves.items():
         table.add_row(wave, hours_text(hours))
     table.add_row("in all", hours_text(forecast.hours))
     yield table
     money = f", {forecast.money}" if forecast.money else ""
-    yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {pace_text(pace)}", style="dim")
+    yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {times_text(times)}", style="dim")
     yield Text(f"for {counts.total} samples, {counts.basis}", style="dim")
 
 
-def pace_text(pace: Pace) -> str:
+def times_text(times: ActorTimes) -> str:
     """What an image takes on one actor, in milliseconds, and what a shard takes besides, in seconds."""
-    edits = sum(pace.edits.values()) / len(pace.edits) if pace.edits else 0.0
-    invert, restore = (each.shard + each.byte * pace.size for each in (pace.invert, pace.restore))
+    edits = sum(times.edits.values()) / len(times.edits) if times.edits else 0.0
+    invert, restore = (each.per_shard + each.per_byte * times.size for each in (times.invert, times.restore))
     return (
-        f"{1000 * pace.invert.image:.3g} ms to invert an image, {1000 * pace.restore.image:.3g} ms to restore it "
-        f"and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s to edit "
-        f"a shard of {size_text(pace.size)}, and {pace.start:.2g} s to start"
+        f"{1000 * times.invert.per_image:.3g} ms to invert an image, {1000 * times.restore.per_image:.3g} ms to "
+        f"restore it and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s "
+        f"to edit a shard of {size_text(times.size)}, and {times.start:.2g} s to start"
     )
 
 
