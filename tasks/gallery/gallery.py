@@ -1,7 +1,7 @@
-"""Some published rows with their pictures, read back from where they lie: source, inversion, edit, mask, difference.
+"""Some published rows with their pictures: source, inversion, edit, mask, difference.
 
-Only what is shown is read: the row groups of the chosen rows and their members of the source tars. A picture that
-cannot be had is replaced by the reason; nothing here fails because a tar was moved or a bundle is not at hand.
+Only the row groups of the chosen rows and their members of the source tars are read. A picture that cannot be read or
+made is replaced by the reason; a missing tar or bundle is no error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Example:
     """One published row and its pictures."""
 
     row: Row
-    source: Tile  # in the geometry of the edit
+    source: Tile  # with the geometry of the edit
     inversion: Tile
     edit: Tile
     mask: Tile
@@ -42,26 +42,26 @@ class Gallery:
     """Chosen rows with their pictures."""
 
     examples: tuple[Example, ...]
-    layer_maps: Mapping[str, LayerMap | Missing]  # by edit id, of edits with regions: where its layers act on average
+    layer_maps: Mapping[str, LayerMap | Missing]  # by edit id, of edits with regions: their mean layer masks
 
 
 def load_gallery(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
-    """The rows (of the manifest, all columns) with their pictures, in the order given: the first matter most."""
+    """Manifest rows (all columns) with their pictures, in their order. Limits drop pictures of the last rows."""
     edits, latents, maps = stored_pixels(store, rows), StoredLatents(store), LayerMaps(store, plan)
     inversions = Reconstructions(latents, plan)
     chosen = maps.choose(rows)
     again = [row for own in chosen.values() for row in own]
     sources = SourceReader(plan, _side(inversions, edits), frozenset(map(name_of, again))).read(rows)
-    drawn = inversions.of(rows)
+    reconstructions = inversions.of(rows)
     examples = (
-        _example(row, sources[name_of(row)], drawn[name_of(row)], *pixels)
+        _example(row, sources[name_of(row)], reconstructions[name_of(row)], *pixels)
         for row, pixels in zip(rows, edits, strict=True)
     )
     return Gallery(tuple(examples), maps.of(chosen, sources, latents.of(again)))
 
 
 def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[np.ndarray | Missing, np.ndarray | Missing]]:
-    """Edit and mask of each row at the size of tiles."""
+    """Edit and mask of each row, uint8 [H,W,3] and [H,W], at most SIDE px a side."""
     places = [place_of(row) for row in rows]
     stored = rows_or_missing(store, {place for place in places if place}, ("image", "mask"))
     return [_shrunk(row, stored[place] if place else {}) for row, place in zip(rows, places, strict=True)]
@@ -81,7 +81,7 @@ def _shrunk(row: Row, stored: Mapping[str, Any] | Missing) -> tuple[np.ndarray |
 
 
 def _side(inversions: Reconstructions, edits: Sequence[tuple[np.ndarray | Missing, np.ndarray | Missing]]) -> int:
-    """Px a side of a square: the generator's, or where that is not at hand a stored edit's."""
+    """Px a side of the square that the generator gets; of a stored edit if the generator is missing."""
     if not isinstance(inversions.generator, Missing):
         return inversions.generator.image_size
     return next((len(edit) for edit, _ in edits if not isinstance(edit, Missing)), SIDE)
@@ -107,7 +107,7 @@ def _example(
 
 def _difference(source: np.ndarray | Missing, edit: np.ndarray | Missing) -> np.ndarray | Missing:
     if isinstance(source, Missing) or isinstance(edit, Missing) or source.shape != edit.shape:
-        return Missing("it takes a source and an edit of one size")
+        return Missing("a difference needs a source and an edit of the same size")
     return difference(source, edit)
 
 

@@ -1,4 +1,4 @@
-"""What the generator makes of stored latents: the inversions as pictures."""
+"""Reconstructions: images that the generator renders from stored latents."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tasks.images.tensors import to_pixels
 from tasks.plan.plan import Plan
 
 MAX_PIXELS = 2**26
-"""Of all reconstructions together; on a CPU the ones beyond would keep somebody waiting."""
+"""Largest number of pixels of all reconstructions together, because rendering on a CPU is slow."""
 BATCH = 8
 
 
 class Reconstructions:
-    """The stored inversions of a plan. Of its bundle only the generator is loaded, on the CPU."""
+    """Renders the stored inversions of a plan. Of its bundle, only the generator is loaded, on the CPU."""
 
     def __init__(self, latents: StoredLatents, plan: Plan) -> None:
         self.latents, self.plan = latents, plan
 
     @cached_property
     def generator(self) -> Generator | Missing:
-        """The plan's generator, or why it is not at hand."""
+        """The plan's generator; Missing if the bundle has another one or cannot be read."""
         try:
             bundle = read_bundle(self.plan.bundle)
             if bundle.digests["generator"] != self.plan.digests["generator"]:
@@ -41,7 +41,7 @@ class Reconstructions:
         return network
 
     def of(self, rows: Iterable[Row]) -> dict[Name, np.ndarray | Missing]:
-        """The reconstructions of the sources of manifest rows. The first rows matter most."""
+        """Reconstructions of the rows' sources, uint8 [H,W,3]. Only the first rows are rendered, up to MAX_PIXELS."""
         wanted = {name_of(row): row for row in rows}
         if isinstance(self.generator, Missing):
             return dict.fromkeys(wanted, self.generator)
@@ -56,7 +56,7 @@ def _too_many() -> Missing:
 
 
 def _rendered(generator: Generator, latents: Mapping[Name, np.ndarray | Missing]) -> dict[Name, np.ndarray | Missing]:
-    """One picture or reason per name."""
+    """One image, uint8 [H,W,3], or reason per name."""
     shape = (generator.num_ws, generator.w_dim)
     found: dict[Name, np.ndarray | Missing] = {}
     fitting: dict[Name, np.ndarray] = {}
@@ -75,7 +75,7 @@ def _rendered(generator: Generator, latents: Mapping[Name, np.ndarray | Missing]
 
 @torch.no_grad()
 def _render(generator: Generator, latents: Sequence[np.ndarray]) -> Sequence[np.ndarray | Missing]:
-    """A batch of latents of the generator's shape as pictures."""
+    """Images, uint8 [H,W,3], from latents [L,D]. An error is the reason for all of them."""
     try:
         ws_BLD = torch.from_numpy(np.stack(latents))
         return list(to_pixels(generator.render(generator.styles(ws_BLD))))

@@ -1,4 +1,4 @@
-"""The stored latents of published samples, found through the commits of an edit and of its inversion."""
+"""The stored latents of published samples, located by the commits of an edit and of its inversion."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tasks.gallery.missing import Missing
 from tasks.gallery.stored_rows import ordinal, place_at, rows_or_missing
 
 Row = Mapping[str, Any]
-"""Of the manifest, all columns."""
+"""A row of the manifest, with all columns."""
 Name = tuple[str, str]
 """Shard and key of a source."""
 NO_INVERSION = Missing("it has no stored inversion")
 
 
 def name_of(row: Row) -> Name:
-    """Which source a row is about."""
+    """The source of a row."""
     return row["source_uri"], row["key"]
 
 
 class StoredLatents:
-    """Read once each, however often they are asked for."""
+    """Reads latents; those of each source once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -37,7 +37,7 @@ class StoredLatents:
         self._shapes: dict[str, tuple[int, int] | Missing] = {}
 
     def of(self, rows: Iterable[Row]) -> dict[Name, np.ndarray | Missing]:
-        """The latents of the rows' sources."""
+        """The latents of the rows' sources, float32 [L,D]."""
         wanted = {name_of(row): row for row in rows}
         self._read({name: row for name, row in wanted.items() if name not in self._found})
         return {name: self._found[name] for name in wanted}
@@ -49,7 +49,7 @@ class StoredLatents:
             self._found[name] = place if isinstance(place, Missing) else _shaped(rows[place], self._shape(place.key))
 
     def _place(self, row: Row) -> RowPlace | Missing:
-        """Where the row's latents lie: rows of an edit and of its inversion are both in the order of the shard."""
+        """The row with its latents; rows of an edit and of its inversion have the same order, that of the shard."""
         try:
             place, record = place_of(row), self._record(row["request_id"])
             if place is None or record is None:
@@ -61,7 +61,7 @@ class StoredLatents:
         return NO_INVERSION if found is None else found
 
     def _shape(self, key: str) -> tuple[int, int] | Missing:
-        """[L, D] of all latents in an object, or why it does not say."""
+        """[L, D] of all latents in an object, from its schema."""
         if key not in self._shapes:
             try:
                 with open_parquet(self.store, key) as file:
@@ -77,7 +77,7 @@ class StoredLatents:
 
 
 def _shaped(row: Mapping[str, Any] | Missing, shape: tuple[int, int] | Missing) -> np.ndarray | Missing:
-    """The latents in one row of an inversion."""
+    """The latents in one row of an inversion, float32 [L,D]."""
     if isinstance(row, Missing):
         return row
     if isinstance(shape, Missing):
@@ -86,5 +86,5 @@ def _shaped(row: Mapping[str, Any] | Missing, shape: tuple[int, int] | Missing) 
         return NO_INVERSION
     ws_N = np.array(row["ws"], np.float32)
     if ws_N.size != shape[0] * shape[1]:
-        return Missing(f"its stored latents are {ws_N.size} numbers and not {shape[0]} x {shape[1]}")
+        return Missing(f"its stored latents are {ws_N.size} numbers, not {shape[0]} x {shape[1]}")
     return ws_N.reshape(shape)

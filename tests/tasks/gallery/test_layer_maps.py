@@ -26,7 +26,7 @@ SAMPLES = 6
 
 def test_a_segment_has_the_mean_of_the_mask_over_its_own_pixels() -> None:
     labels_BHW = torch.zeros(2, 8, 8, dtype=torch.int64)
-    labels_BHW[0, :, 4:] = 1  # the second sample has no segment 1, and nobody has segment 2
+    labels_BHW[0, :, 4:] = 1  # the second sample has no segment 1, and no sample has segment 2
     mask_B1HW = torch.zeros(2, 1, 8, 8)
     mask_B1HW[0, :, :, 4:6] = 1.0
     mask_B1HW[1] = 0.25
@@ -40,7 +40,7 @@ def test_a_segment_has_the_mean_of_the_mask_over_its_own_pixels() -> None:
 
 def test_a_pixel_of_a_coarse_mask_counts_by_the_area_a_segment_has_in_it() -> None:
     labels_BHW = torch.ones(1, 8, 8, dtype=torch.int64)
-    labels_BHW[:, :, 0] = 0  # a quarter of the left pixels of a mask of 2 px
+    labels_BHW[:, :, 0] = 0  # a quarter of the two left pixels of a 2 px mask
     mask_B1HW = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 2)
     value_BMK, _ = by_segment((mask_B1HW,), labels_BHW, 2)
     assert value_BMK[0, 0].tolist() == pytest.approx([1.0, 3 / 7])
@@ -68,9 +68,9 @@ def mapped_or_missing(store: Any, plan: Any, rows: Any) -> dict[str, LayerMap | 
     return maps.of(chosen, sources, StoredLatents(store).of(rows))
 
 
-def test_layers_take_of_the_segments_together_what_their_stored_areas_say(finished: Any, models: Models) -> None:
+def test_the_masks_of_layers_have_their_stored_areas(finished: Any, models: Models) -> None:
     store, plan, rows = finished
-    (found,) = mapped(store, plan, rows).values()  # the other edit takes the whole image
+    (found,) = mapped(store, plan, rows).values()  # the other edit has no regions
     assert found.samples == SAMPLES
     assert [layer.size for layer in found.layers] == list(models.generator.conv_sizes)
     own = [row for row in rows if row["edit"] == plan.edits[0].edit_id]
@@ -84,7 +84,7 @@ def test_layers_take_of_the_segments_together_what_their_stored_areas_say(finish
     assert all(0 <= layer.by_segment[position] <= 1 for layer in (*found.layers, found.whole))
 
 
-def test_batches_and_limits_change_how_much_is_looked_at_and_nothing_else(
+def test_batches_do_not_change_maps_and_limits_only_their_number_of_samples(
     finished: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, plan, rows = finished
@@ -98,7 +98,7 @@ def test_batches_and_limits_change_how_much_is_looked_at_and_nothing_else(
     assert few.samples == 2
 
 
-def test_what_an_edit_lacks_is_said_in_its_place(finished: Any, tmp_path: Path) -> None:
+def test_a_missing_input_of_an_edit_is_its_reason(finished: Any, tmp_path: Path) -> None:
     store, plan, rows = finished
     edit = plan.edits[0]
 
@@ -116,7 +116,7 @@ def test_what_an_edit_lacks_is_said_in_its_place(finished: Any, tmp_path: Path) 
     judged = replace(edit, digests={**edit.digests, "identity": "another"})
     renamed = [{**row, "edit": judged.edit_id} for row in rows if row["edit"] == edit.edit_id]
     (found,) = mapped(store, replace(plan, edits=(judged,)), renamed).values()
-    assert found.layers  # what only scores read changes no mask
+    assert found.layers  # networks that only scores read do not change masks
     assert missing(replace(plan, shards=())) == "its shard is not one of this run"
     for path in (tmp_path / "out" / "editors").iterdir():
         path.unlink()
@@ -139,7 +139,7 @@ def test_masks_and_limits_hold_for_the_maps_too(tmp_path: Path, make_job: Any, r
     store = open_store(plan.output)
     rows = query(store, "SELECT * FROM manifest ORDER BY edit, key").to_pylist()
     maps = mapped(store, plan, rows)
-    assert maps.keys() == {edit.edit_id for edit in plan.edits}  # under a mask every edit has regions
+    assert maps.keys() == {edit.edit_id for edit in plan.edits}  # with a user mask every edit has regions
     for edit in plan.edits:
         own = [row for row in rows if row["edit"] == edit.edit_id and row["status"] == "ok"]
         found = maps[edit.edit_id]

@@ -51,7 +51,7 @@ def test_latents_of_another_shape_are_a_reason_and_the_others_are_drawn(finished
     assert all(isinstance(each, np.ndarray) and each.shape == (64, 64, 3) for each in found.values())
 
 
-def test_a_generator_that_breaks_on_every_sample_leaves_boxes(finished: Any) -> None:
+def test_a_generator_that_fails_on_every_sample_gives_reasons(finished: Any) -> None:
     store, plan, rows = finished
     drawing = Reconstructions(StoredLatents(store), plan)
     assert not isinstance(drawing.generator, Missing)
@@ -59,7 +59,7 @@ def test_a_generator_that_breaks_on_every_sample_leaves_boxes(finished: Any) -> 
     assert set(drawing.of(rows).values()) == {Missing("KeyError: 'layer'")}
 
 
-def test_a_page_has_no_more_of_them_than_it_can_wait_for(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_has_a_largest_number_of_pixels_of_inversions(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store, plan, rows = finished
     monkeypatch.setattr(reconstructions, "MAX_PIXELS", 2 * 64**2)
     found = list(Reconstructions(StoredLatents(store), plan).of(rows).values())
