@@ -1,4 +1,4 @@
-"""Where the lines of the small charts lie. Coordinates are those of the SVG's viewBox, y downwards."""
+"""Coordinates of the small charts, in units of the SVG viewBox, with y pointing down."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipelines.report.figures import Histogram
 from tasks.spec.gates import BOUNDS
 
 WIDTH, HEIGHT = 240.0, 72.0
-"""Of the drawing without its labels."""
+"""Size of a chart without its labels."""
 MARGIN = 38.0
-"""Of its width, for labels of the upright axis where there is one."""
+"""Part of the width for the labels of the y axis, in charts with a y axis."""
 LONG = 5
-"""Characters of a label beyond which there is room for two of them only."""
+"""If a tick label is longer than this many characters, only the first and the last tick are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class Box:
     y: float
     width: float
     height: float
-    kind: str  # class of its colour
+    kind: str  # CSS class, which sets the colour
     title: str = ""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line or a label at a place."""
+    """A vertical line or a label at x."""
 
     x: float
     label: str
-    anchor: str = "middle"  # start, middle or end of the label is there
+    anchor: str = "middle"  # text-anchor of the label: start, middle or end
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing."""
+    """A histogram."""
 
     boxes: tuple[Box, ...]
     ticks: tuple[Mark, ...]
@@ -51,7 +51,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Point:
-    """A value of one sample, or of them in the middle."""
+    """The value of one sample, or the median of all samples."""
 
     x: float
     y: float
@@ -60,17 +60,17 @@ class Point:
 
 @dataclass(frozen=True)
 class StrengthChart:
-    """A score at several strengths: the points of all samples, and a line through their medians."""
+    """A score at several strengths: a point for each sample, and a line through the medians."""
 
     points: tuple[Point, ...]
     medians: tuple[Point, ...]
     ticks: tuple[Mark, ...]  # the strengths
     ends: tuple[float, float]  # values at the bottom and at the top
-    gates: tuple[Point, ...]  # thresholds; y is theirs
+    gates: tuple[Point, ...]  # y of the thresholds
 
 
 def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
-    """Bars of what passed with what was rejected on top; a line for each gate, and a shade over what it turns away."""
+    """Stacked bars of passed and rejected rows; for each gate a line and a shaded area over the values it rejects."""
     bins = len(histogram.passed)
     step, tallest = WIDTH / bins, max(1, *map(sum, zip(histogram.passed, histogram.rejected, strict=True)))
     boxes = []
@@ -91,7 +91,7 @@ def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
 
 
 def strength_chart(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> StrengthChart:
-    """The values of a score by strength, each strength at its place, and what gates ask of them."""
+    """Chart of the values of a score by strength, at equal distances in x, with the thresholds of its gates."""
     everything = [*gates.values(), *(value for each in values.values() for value in each)]
     low, high = min(everything), max(everything)
     span = (high - low) or 1.0
@@ -113,7 +113,7 @@ def strength_chart(values: Mapping[float, Sequence[float]], gates: Mapping[str, 
 
 
 def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
-    """The counts side by side as one bar of the chart's width."""
+    """One bar of width WIDTH, divided in proportion to the counts by status: ok, rejected, then the others."""
     total, x = max(1, sum(counts.values())), 0.0
     boxes = []
     for name, count in sorted(counts.items(), key=lambda each: (each[0] != "ok", each[0] != "rejected")):
@@ -125,7 +125,7 @@ def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
 
 
 def _ticks(histogram: Histogram) -> tuple[Mark, ...]:
-    """About four short numbers."""
+    """About four ticks at multiples of 1, 2, 2.5 or 5 times a power of ten."""
     span = histogram.high - histogram.low
     raw = span / 4
     unit = 10.0 ** math.floor(math.log10(raw))
@@ -144,5 +144,5 @@ def _x(histogram: Histogram, value: float) -> float:
 
 
 def _anchor(x: float) -> str:
-    """Labels stay inside the drawing."""
+    """Text anchor that keeps a label inside the chart."""
     return "start" if x < 0.08 * WIDTH else "end" if x > 0.92 * WIDTH else "middle"

@@ -1,4 +1,4 @@
-"""The last step of a run: its page, put beside what it is about."""
+"""The last step of a run: its report, written into the output of the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("coral.report")
 
 @dataclass(frozen=True)
 class ReportAddress:
-    """Where the page of a run is, or why there is none."""
+    """The address of the page of a run, or the reason why there is none."""
 
     address: str = ""
     problem: str = ""
@@ -26,7 +26,7 @@ class ReportAddress:
 
 @task(name="report", **QUIET)
 def write_report(run: Run, record: RunRecord) -> ReportAddress:
-    """Write record and page. All they are about is published by now: whatever fails here is no failure of the run."""
+    """Write record and page. The edits are published before this step, so an error here does not fail the run."""
     store, plan = run.store, run.plan
     try:
         put_record(store, plan.run_id, record)

@@ -26,7 +26,7 @@ BROKEN = RunRecord(
 
 @dataclass
 class Ended:
-    """What of a run is left when its waves are over."""
+    """The part of a run that the report reads."""
 
     store: Store
     plan: Plan
@@ -44,10 +44,10 @@ def test_a_report_that_fails_says_so_and_fails_nothing_else(published: Published
     (tmp_path / "snapshots" / "LATEST.json").write_text("damaged")
     written = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
     assert written == ReportAddress(problem=written.problem) and "not a snapshot" in written.problem
-    assert read_record(open_store(tmp_path), published.plan.run_id) == BROKEN  # a later report can say it
+    assert read_record(open_store(tmp_path), published.plan.run_id) == BROKEN  # for a later report
 
 
-def test_an_error_that_nobody_thought_of_fails_nothing_else_either(published: Published, tmp_path: Path) -> None:
+def test_an_unexpected_error_does_not_fail_the_run_either(published: Published, tmp_path: Path) -> None:
     part = ManifestPart("manifest/part-x.parquet", 1, (next(published.plan.edit_requests())[0].id,), rules="{}")
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "LATEST.json").write_bytes(Snapshot(1, (part,)).to_json())
@@ -65,7 +65,7 @@ def test_the_command_writes_into_the_output_or_to_a_file(published: Published, t
     assert not list(Path(published.plan.output).glob("**/*.partial"))
 
 
-def test_the_command_says_again_what_only_the_run_knew(published: Published, tmp_path: Path) -> None:
+def test_the_command_shows_the_record_of_the_run_again(published: Published, tmp_path: Path) -> None:
     plan = replace(published.plan, run_id="20200101T000000-again")
     record_plan(published.store, plan)
     first = Path(write_report.fn(Ended(published.store, plan), BROKEN).address).read_text()
