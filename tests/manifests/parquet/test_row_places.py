@@ -10,7 +10,8 @@ import pytest
 from manifests.commit import CommitRecord, ObjectRef
 from manifests.parquet.row_places import RowPlace, place_of, rows_at
 from manifests.stores.local import LocalStore
-from tasks.gallery.stored_rows import ordinal, place_at, rows_or_reasons
+from tasks.gallery.missing import Missing
+from tasks.gallery.stored_rows import ordinal, place_at, rows_or_missing
 
 
 def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,9 +35,10 @@ def test_one_object_that_cannot_be_read_takes_no_other_with_it(tmp_path: Path) -
     pq.write_table(pa.table({"n": range(4)}), tmp_path / "good.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1 no")
     good, damaged, gone = (RowPlace(f"{name}.parquet", 0, 2) for name in ("good", "damaged", "gone"))
-    found = rows_or_reasons(LocalStore(tmp_path), [good, damaged, gone], ("n",))
+    found = rows_or_missing(LocalStore(tmp_path), [good, damaged, gone], ("n",))
     assert found[good] == {"n": 2}
-    assert isinstance(found[damaged], str) and "gone.parquet" in str(found[gone])
+    assert isinstance(found[damaged], Missing)
+    assert isinstance(found[gone], Missing) and "gone.parquet" in found[gone].reason
 
 
 def record(prefix: str, *row_groups: tuple[int, ...]) -> CommitRecord:
