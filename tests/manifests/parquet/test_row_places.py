@@ -54,7 +54,7 @@ def test_a_row_and_its_number_lead_to_each_other() -> None:
     found: list[Any] = [place_at(inversion, number) for number in range(10)]
     assert found[:3] == [RowPlace("inversions/0", 0, 0), RowPlace("inversions/0", 1, 0), RowPlace("inversions/0", 1, 1)]
     assert found[7:] == [RowPlace("inversions/1", 0, 0), RowPlace("inversions/1", 0, 1), None]
-    with pytest.raises(ValueError, match="publish again"):
+    with pytest.raises(ValueError, match="publish the job again"):
         ordinal(edit, RowPlace("data/9", 0, 0))
 
 
