@@ -15,7 +15,7 @@ from coral_core.editors import EDITORS
 from coral_core.types import Prompt
 from coral_core.zoo.measure.ground_truth import success_rate
 from manifests.stores.open import open_store
-from pipelines.bench.cases import Cases, Choice, cases_of, photographs
+from pipelines.bench.cases import Cases, SceneSelection, cases_of, select_scenes
 from pipelines.bench.fits import edit_spec, fits_behind
 from pipelines.bench.judges import load_judges
 from pipelines.bench.outcome import edit_cases
@@ -59,7 +59,7 @@ def networks() -> Models:
 @pytest.fixture(scope="module")
 def cases(networks: Models) -> Cases:
     """Photos of scenes without sunglasses."""
-    found = cases_of(*photographs(networks, Choice(split="dev", scenes=12)), SUNGLASSES.wants, SCENES)
+    found = cases_of(*select_scenes(networks, SceneSelection(split="dev", scenes=12)), SUNGLASSES.wants, SCENES)
     assert found is not None and len(found.scenes) == SCENES
     return found
 

@@ -1,1 +1,1 @@
-"""The benchmark: every method and every network against ground truth. Nothing of it is on the path of a run."""
+"""The benchmark: every method and every network measured against ground truth. A run imports none of it."""

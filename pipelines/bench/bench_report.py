@@ -1,4 +1,4 @@
-"""The benchmark as a folder: one Markdown page and a picture per prompt."""
+"""The benchmark report: a folder with one Markdown page and a picture per prompt."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from pipelines.bench.table import page
 
 
 def write_report(config: QualityConfig, name: str, methods: Sequence[str], records: Sequence[Record]) -> Path:
-    """Write or replace the report of these prompts and scenes; returns its page."""
-    choice = config.choice
-    folder = config.folder / "reports" / f"{name}-{choice.split}-{choice.scenes}-{choice.seed}"
+    """Write or replace the report of these prompts and scenes. Returns the path of its page."""
+    selection = config.selection
+    folder = config.folder / "reports" / f"{name}-{selection.split}-{selection.scenes}-{selection.seed}"
     pictures = write_grids(folder, open_store(str(config.folder)), records)
     notes = [
-        f"Bundle {config.bundle}; {choice.scenes} candidate scenes of the {choice.split} range, seed {choice.seed}.",
+        f"Bundle {config.bundle}; {selection.scenes} candidate scenes of the {selection.split} range, "
+        f"seed {selection.seed}.",
         f"Columns of the pictures: {columns_line(methods)}.",
     ]
     if all(record.figures["success_second"] is None for record in records):

@@ -1,4 +1,4 @@
-"""What an edit is tried on: rendered scenes that went through a JPEG file and the encoder, as a user's photos do."""
+"""Test cases of an edit: rendered scenes, encoded as JPEG and inverted by the encoder, like photos of a user."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from tasks.images.tensors import tensor_of
 from tasks.spec.geometry import Geometry
 
 BATCH = 16
+"""Scenes per batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which scenes; position, tilt and light are those of each scene."""
+class SceneSelection:
+    """Which scenes are used. Position, tilt and light belong to each scene."""
 
-    split: str = "dev"  # range of seeds
-    scenes: int = 32  # candidates; of each edit's, those are scored that it applies to
-    seed: int = 0  # of the draw
+    split: str = "dev"  # range of seeds: a key of SPLITS
+    scenes: int = 32  # candidates; each edit is scored on those that it applies to
+    seed: int = 0  # of the random selection
 
     def seeds(self) -> list[int]:
-        """The seeds of the scenes, distinct. ValueError for what does not exist."""
+        """The seeds of the scenes, distinct. ValueError for an unknown split or an impossible number of scenes."""
         if self.split not in SPLITS:
             raise ValueError(f"no split {self.split!r}; choose one of {', '.join(SPLITS)}")
         if not 1 <= self.scenes <= len(SPLITS[self.split]):
-            raise ValueError(f"{self.scenes} scenes; give 1 to {len(SPLITS[self.split])}")
+            raise ValueError(f"scenes is {self.scenes}; give 1 to {len(SPLITS[self.split])}")
         return random.Random(f"bench:{self.seed}").sample(SPLITS[self.split], self.scenes)
 
 
@@ -45,13 +46,13 @@ class Cases:
 
     scenes: tuple[Scene, ...]
     wants: Values
-    answers_NHWC: np.ndarray  # uint8; the exact answers
-    regions_NHW: np.ndarray  # bool; where they differ from the exact sources
-    inversion: Inversion  # of the photos
+    answers_NHWC: np.ndarray  # uint8; the exact answer of each scene
+    regions_NHW: np.ndarray  # bool; where the answers differ from the rendered scenes
+    inversion: Inversion  # of the decoded JPEG files
 
 
-def photograph(models: Models, scenes: Sequence[Scene]) -> Inversion:
-    """The scenes as decoded JPEG files, inverted; keys are the seeds."""
+def invert_scenes(models: Models, scenes: Sequence[Scene]) -> Inversion:
+    """Render the scenes, encode and decode them as JPEG, and invert them; keys are the seeds."""
     size = models.image_size
     files = [encode(scene.image(size), "jpeg") for scene in scenes]
     image_NCHW = tensor_of([decode(data, Geometry(), size).pixels_HWC for data in files]).to(models.device)
@@ -60,15 +61,15 @@ def photograph(models: Models, scenes: Sequence[Scene]) -> Inversion:
     return concat_inversions([invert(models, keys[i : i + BATCH], image_NCHW[i : i + BATCH]) for i in starts])
 
 
-def photographs(models: Models, choice: Choice) -> tuple[tuple[Scene, ...], Inversion]:
-    """The chosen scenes and the inversions of their photos."""
-    scenes = tuple(sample(seed) for seed in choice.seeds())
-    return scenes, photograph(models, scenes)
+def select_scenes(models: Models, selection: SceneSelection) -> tuple[tuple[Scene, ...], Inversion]:
+    """The selected scenes, and the inversions of their JPEG files."""
+    scenes = tuple(sample(seed) for seed in selection.seeds())
+    return scenes, invert_scenes(models, scenes)
 
 
-def cases_of(scenes: Sequence[Scene], photos: Inversion, wants: Values, most: int | None = None) -> Cases | None:
-    """Those of the scenes that the edit applies to, the first `most` of them; None when there is none."""
-    size = photos.image_BCHW.shape[-1]
+def cases_of(scenes: Sequence[Scene], inversion: Inversion, wants: Values, most: int | None = None) -> Cases | None:
+    """The first `most` scenes that the edit applies to; None if it applies to none of them."""
+    size = inversion.image_BCHW.shape[-1]
     index = [i for i, scene in enumerate(scenes) if is_case(scene, wants, size)][:most]
     if not index:
         return None
@@ -76,11 +77,11 @@ def cases_of(scenes: Sequence[Scene], photos: Inversion, wants: Values, most: in
     sources_NHWC = np.stack([scene.image(size) for scene in chosen])
     answers_NHWC = np.stack([answer_of(scene, wants).image(size) for scene in chosen])
     regions_NHW = true_region(sources_NHWC, answers_NHWC)
-    return Cases(chosen, wants, answers_NHWC, regions_NHW, take(photos, torch.tensor(index)))
+    return Cases(chosen, wants, answers_NHWC, regions_NHW, take(inversion, torch.tensor(index)))
 
 
 def batches(inversion: Inversion, models: Models, taps: bool) -> list[Inversion]:
-    """At most BATCH samples each, with the encoder's feature maps where they are asked for."""
+    """The samples in batches of at most BATCH, with the encoder's feature maps if `taps`."""
     parts = [take(inversion, slice(i, i + BATCH)) for i in range(0, len(inversion.keys), BATCH)]
     if not taps:
         return parts

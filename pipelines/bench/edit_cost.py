@@ -1,8 +1,9 @@
-"""`coral bench edits`: what an edit costs when many prompts share one pass of the encoder.
+"""`coral bench edits`: the time of edits when many prompts share one pass of the encoder.
 
-Two clocks in one process, batch by batch in turn, so that other work on the machine disturbs both alike: the encoder
-once and the generator once per prompt, which is the least that edits through a generator take; and the edits
-themselves, encoder included. Then StyleCLIP's optimisation, whose every image searches its edit, on a few.
+Two times are measured in one process, alternating after every batch, so that other load on the machine affects both
+equally: one pass of the encoder and one pass of the generator per prompt, which is the lower bound for edits through a
+generator; and the edits themselves, encoder included. Then StyleCLIP's optimisation, which searches every edit of every
+image, is timed on a few images.
 """
 
 from __future__ import annotations
@@ -28,37 +29,38 @@ from tasks.worker.fit import fit_editor
 
 SLOW = "styleclip-optimization"
 BATCH = 16
+"""Images per batch."""
 SEARCHED = 16
-"""Images whose edits are searched, for one prompt."""
+"""Images of the optimisation, with one prompt."""
 
 
 @dataclass(frozen=True)
 class EditCost:
-    """Seconds for all images and prompts, unless they say otherwise."""
+    """Measured seconds, for all images and prompts together unless noted."""
 
     method: str
     images: int
     prompts: int
-    passes_seconds: float  # the encoder once per image, the generator once per edit
+    passes_seconds: float  # one encoder pass per image and one generator pass per edit
     edit_seconds: float
-    search_seconds: float  # for one edit of one image by the optimisation
+    search_seconds: float  # of the optimisation for one edit of one image
 
     @property
     def ratio(self) -> float:
-        """Edits against bare passes."""
+        """Time of the edits over the time of the passes."""
         return self.edit_seconds / self.passes_seconds
 
     @property
     def gain(self) -> float:
-        """How many edits are made while the optimisation makes one."""
+        """Number of edits in the time of one edit by the optimisation."""
         return self.search_seconds * self.images * self.prompts / self.edit_seconds
 
 
 def check_method(name: str) -> str:
-    """A method that serves any prompt with one artifact. ValueError names those that do."""
+    """Return the name of a method whose one artifact serves all prompts. ValueError for other methods."""
     able = [row.name for row in EDITORS.values() if row.scope is FitScope.DOMAIN]
     if spec(name).name not in able:
-        raise ValueError(f"{name} is fitted per prompt or image; choose of {', '.join(able)}")
+        raise ValueError(f"{name} is fitted per prompt or image; choose one of {', '.join(able)}")
     return name
 
 
@@ -66,13 +68,13 @@ def check_method(name: str) -> str:
 def measure_edits(
     bench: Bench, method: str, prompts: Sequence[BenchPrompt], images: int, count: int, on_done: OnDone
 ) -> EditCost:
-    """`images` generator samples, each edited to `count` prompts, the given ones again and again."""
+    """Time `images` generator samples, each edited with `count` prompts; the given prompts are repeated."""
     editor = _editor(bench, method, prompts[0])
     wanted = [prompts[index % len(prompts)].prompt for index in range(count)]
     started, passes, edits = time.monotonic(), 0.0, 0.0
     for first in range(0, images, BATCH):
         batch = generator_samples(bench.models, BATCH, seed=first)
-        if first == 0:  # warm up, and let methods choose what they choose once per prompt
+        if first == 0:  # warm up, and let methods compute what they compute once per prompt
             _passes(bench, batch, wanted)
             _edits(bench, editor, batch, wanted)
         passes += _seconds(bench, _passes, bench, batch, wanted)

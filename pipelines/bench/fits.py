@@ -1,4 +1,4 @@
-"""The fit and the edit behind a line of the benchmark, as a job would ask for them: default options, strength 1."""
+"""The fits and the edit of one line of the benchmark, as in a job with default options and strength 1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.spec.requests import EditSpec, FitRequest
 
 
 def fits_behind(bundle: Bundle, method: str, prompt: BenchPrompt) -> tuple[FitRequest, ...]:
-    """The fits behind a method's edits of a prompt, with the method's default options; its own is the last."""
+    """The fits that a method needs for a prompt, bases first; the method's own fit is the last one."""
     if method in BASELINES:
         return ()
     return fits_of(spec(method), spec(method).resolve({}), prompt.prompt, bundle)
 
 
 def edit_spec(method: str, prompt: BenchPrompt, fits: Sequence[FitRequest]) -> EditSpec:
-    """What a job would ask for."""
+    """The edit of a prompt by a method."""
     return EditSpec(
         slug=prompt.id,
         target=prompt.target,

@@ -1,4 +1,4 @@
-"""A picture per prompt: one row per scene; photo, inversion and answer, then each method's output and mask."""
+"""One picture per prompt, with a row per scene: photo, inversion, answer, then output and mask of each method."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tasks.images.contact_sheet import contact_sheet
 from tasks.images.encode import encode
 
 ZOOM = 2
+"""Factor by which pictures are enlarged."""
 
 
 def write_grids(folder: Path, store: Store, records: Sequence[Record]) -> dict[str, str]:
@@ -30,13 +31,13 @@ def write_grids(folder: Path, store: Store, records: Sequence[Record]) -> dict[s
 
 
 def read_pictures(store: Store, key: str) -> dict[str, np.ndarray]:
-    """What `quality.pictures` stored."""
+    """The arrays that method_quality.pictures stored."""
     with np.load(io.BytesIO(store.read(key)), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
 def tiles(shown: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[np.ndarray]]:
-    """One row per scene. `shown` maps methods, in the order of the columns, to their pictures."""
+    """One row of pictures per scene. `shown`: method -> its arrays, in the order of the columns."""
     first = shown["inversion"]
     columns = [first["photo"], first["output"], first["answer"]]
     for method, arrays in shown.items():
@@ -46,5 +47,5 @@ def tiles(shown: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[np.ndarray
 
 
 def columns_line(methods: Sequence[str]) -> str:
-    """What the columns show."""
+    """The content of the columns, for the report."""
     return ", ".join(["photo", "inversion", "exact answer", *(f"{method} and its mask" for method in methods)])

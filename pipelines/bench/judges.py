@@ -1,4 +1,4 @@
-"""The two judges of a bundle: the second one is optional, its figures are null without it."""
+"""The two judges of a bundle. The second one is optional; its figures are null without it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FIRST, SECOND = "judge", "judge2"
 
 @dataclass(frozen=True)
 class Judges:
-    """Who reads the outputs."""
+    """The networks that read attribute values from images."""
 
     first: Judge
     second: SecondJudge | None
-    digests: Mapping[str, str]  # of those that are there
+    digests: Mapping[str, str]  # by name, of the judges that exist
 
 
 def load_judges(folder: Path, device: torch.device) -> Judges:
-    """The judges in a bundle's folder, else the shipped ones. ValueError without a first judge."""
+    """The judges in a bundle's folder, else those of the bundle portraits. ValueError without a first judge."""
     files = find_judges(folder)
     if FIRST not in files:
         raise ValueError(f"there is no {FIRST}.safetensors in {folder}; train it with `coral zoo train {FIRST}`")
@@ -37,9 +37,9 @@ def load_judges(folder: Path, device: torch.device) -> Judges:
 
 
 def find_judges(folder: Path) -> dict[str, Path]:
-    """Where each judge lies. A folder that has one of its own never borrows the other."""
-    for place in (folder, BUNDLES["portraits"]):
-        files = {name: place / f"{name}.safetensors" for name in (FIRST, SECOND)}
+    """Name -> path of each judge. Both come from the same folder, the first one with a first judge."""
+    for candidate in (folder, BUNDLES["portraits"]):
+        files = {name: candidate / f"{name}.safetensors" for name in (FIRST, SECOND)}
         found = {name: path for name, path in files.items() if path.is_file()}
         if FIRST in found:
             return found

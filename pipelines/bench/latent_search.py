@@ -1,4 +1,4 @@
-"""Moving latents by gradients: how good an inversion can get, and what CLIP alone can do."""
+"""Optimisation of latents: to measure how good an inversion can become, and what CLIP guidance alone reaches."""
 
 from __future__ import annotations
 
@@ -18,41 +18,40 @@ GUIDE_RATE = 0.05
 """Adam's learning rates, in standard deviations of w."""
 
 
-def refined(models: Models, inversion: Inversion, unit_D: Tensor, steps: int) -> Tensor:
-    """The best images after some steps on the squared error from the encoder's latents. [B,3,H,W]."""
+def refined(models: Models, inversion: Inversion, std_D: Tensor, steps: int) -> Tensor:
+    """Images after `steps` steps that minimise the squared error, from the encoder's latents. [B,3,H,W], -1 to 1."""
     return _moved(
         models,
         inversion,
-        unit_D * REFINE_RATE,
+        std_D * REFINE_RATE,
         steps,
         lambda image_BCHW: 100 * (image_BCHW - inversion.image_BCHW).square().mean((1, 2, 3)),
     )
 
 
-def guided(models: Models, inversion: Inversion, prompt: Prompt, unit_D: Tensor, steps: int) -> Tensor:
-    """Images after some steps towards the target text in CLIP, with no other loss. [B,3,H,W]."""
+def guided(models: Models, inversion: Inversion, prompt: Prompt, std_D: Tensor, steps: int) -> Tensor:
+    """Images after `steps` steps that minimise the CLIP distance to the target text only. [B,3,H,W], -1 to 1."""
     text_1E = models.clip.text([prompt.target])
     return _moved(
         models,
         inversion,
-        unit_D * GUIDE_RATE,
+        std_D * GUIDE_RATE,
         steps,
         lambda image_BCHW: clip_distance(models.clip.image(image_BCHW), text_1E),
     )
 
 
-def unit_of(inversion: Inversion) -> Tensor:
-    """Standard deviation of w over a set, [D]. ValueError for a single sample, which has none."""
+def latent_std(inversion: Inversion) -> Tensor:
+    """Standard deviation of w over a set, [D]. ValueError for fewer than two samples."""
     if len(inversion.keys) < 2:
-        raise ValueError("one sample has no spread; give two scenes or more")
+        raise ValueError("the standard deviation needs two samples or more; give more scenes")
     return inversion.ws_BLD.var(0).mean(0).sqrt()
 
 
 def _moved(
     models: Models, inversion: Inversion, rate_D: Tensor, steps: int, loss_B: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Adam on W+ with the networks in bfloat16, the last image in full precision; samples do not influence each
-    other."""
+    """Adam on W+. The networks run in bfloat16, the last image in float32; samples do not influence each other."""
     generator = models.generator
     delta_BLD = torch.zeros_like(inversion.ws_BLD, requires_grad=True)
     optimiser = torch.optim.Adam([delta_BLD], lr=1.0, betas=BETAS)

@@ -1,7 +1,7 @@
-"""`coral bench quality`: every method against the exact answers.
+"""`coral bench quality`: every method compared with the exact answers.
 
-Two waves of independent work, fits and records. Both are stored under the id of everything that changes them, so a
-benchmark that was killed goes on where it was, and a fit serves every choice of scenes.
+Two waves of independent works, fits and records. Both are stored under ids that contain everything that changes them,
+so a benchmark that was killed continues where it stopped, and a fit is used for all selections of scenes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from coral_core.types import Inversion
 from coral_core.zoo.portraits.domain import Scene
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
-from pipelines.bench.cases import Cases, Choice, cases_of, photographs
+from pipelines.bench.cases import Cases, SceneSelection, cases_of, select_scenes
 from pipelines.bench.fits import edit_spec, fits_behind
 from pipelines.bench.judges import Judges, load_judges
 from pipelines.bench.outcome import BASELINES, Outcome, edit_cases, figures_of, outcome_of
@@ -38,24 +38,24 @@ from tasks.spec.requests import EDIT_VERSION, FitRequest, content_id
 from tasks.worker.fit import fit_editor
 
 RECORD_VERSION = 2
-"""Raised when the measuring changes its figures."""
+"""Increase it when the code changes figures."""
 SHOWN = 6
-"""Scenes kept as pictures."""
+"""Scenes whose pictures are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """Where and with what to measure; the same in every worker."""
+    """Bundle, device, folder and scenes of a benchmark; the same in every worker."""
 
     bundle: str = "portraits"
     device: str = "cpu"
     folder: Path = Path("runs/bench")  # fits, records and reports
-    choice: Choice = field(default_factory=Choice)
+    selection: SceneSelection = field(default_factory=SceneSelection)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What one process measures with."""
+    """The loaded networks, judges and scenes of one process."""
 
     config: QualityConfig
     bundle: Bundle
@@ -63,15 +63,15 @@ class Bench:
     judges: Judges
     store: Store
     scenes: tuple[Scene, ...]
-    photos: Inversion
+    inversion: Inversion  # of the scenes
 
     @cached_property
-    def photos_digest(self) -> str:
-        """Of the pixels, so that another renderer or encoder makes other records."""
-        return hashlib.sha256(to_pixels(self.photos.image_BCHW).tobytes()).hexdigest()
+    def images_digest(self) -> str:
+        """sha256 of the pixels, so that another renderer or image encoder gives other records."""
+        return hashlib.sha256(to_pixels(self.inversion.image_BCHW).tobytes()).hexdigest()
 
     def record(self, method: str, prompt: BenchPrompt) -> Record:
-        """The stored record, or a new one."""
+        """The stored record; it is measured and stored first if there is none."""
         content = self._content(method, prompt)
         key = f"records/{content_id(content)}"
         if self.store.head(f"{key}.json") is None:
@@ -81,7 +81,7 @@ class Bench:
         return Record(method, prompt.id, prompt.kind, stored["n"], stored["figures"], stored["pictures"])
 
     def _content(self, method: str, prompt: BenchPrompt) -> dict[str, object]:
-        """Everything that changes a record."""
+        """Everything that changes a record; hashed into its id."""
         fits = fits_behind(self.bundle, method, prompt)
         return {
             "version": [RECORD_VERSION, EDIT_VERSION],
@@ -89,13 +89,13 @@ class Bench:
             "options": {} if method in BASELINES else dict(spec(method).resolve({})),
             "fit": fits[-1].id if fits else None,
             "prompt": prompt.model_dump(exclude={"id", "kind"}),
-            "photos": self.photos_digest,
+            "photos": self.images_digest,
             "digests": {"bundle": self.bundle.digest, **self.judges.digests},
         }
 
     def _measure(self, method: str, prompt: BenchPrompt, key: str) -> None:
-        """Pictures first: the record says that they are there."""
-        cases = cases_of(self.scenes, self.photos, prompt.wants)
+        """Store the pictures, then the record that names them."""
+        cases = cases_of(self.scenes, self.inversion, prompt.wants)
         if cases is None:
             self._save(key, 0, dict.fromkeys(FIGURES), "")
             return
@@ -119,12 +119,12 @@ class Bench:
 
 @lru_cache(maxsize=1)
 def open_bench(config: QualityConfig) -> Bench:
-    """Load everything once per process."""
+    """Load networks, judges and scenes; once per process."""
     bundle = read_bundle(config.bundle)
     models = load_models(config.bundle, config.device)
     judges = load_judges(bundle.path, models.device)
-    scenes, photos = photographs(models, config.choice)
-    return Bench(config, bundle, models, judges, open_store(str(config.folder)), scenes, photos)
+    scenes, inversion = select_scenes(models, config.selection)
+    return Bench(config, bundle, models, judges, open_store(str(config.folder)), scenes, inversion)
 
 
 def measure_quality(
@@ -134,7 +134,7 @@ def measure_quality(
     workers: int,
     on_done: OnDone,
 ) -> list[Record]:
-    """One record per (method, prompt), the baselines' first and last."""
+    """One record per (method, prompt), with the baselines inversion first and answer last."""
     bundle, store = read_bundle(config.bundle), open_store(str(config.folder))
     wanted = [fits_behind(bundle, method, prompt) for method in methods for prompt in prompts]
     for fits in ([chain[:-1] for chain in wanted], [chain[-1:] for chain in wanted]):  # bases first
@@ -150,12 +150,12 @@ def measure_quality(
 
 
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """The methods asked for, all of them when none is. ValueError for an unknown one."""
+    """The given methods, all methods if none is given. ValueError for an unknown one."""
     return tuple(spec(name).name for name in dict.fromkeys(names)) or tuple(EDITORS)
 
 
 def pictures(outcome: Outcome, cases: Cases) -> bytes:
-    """The first scenes as arrays of a npz file: photo, answer, output, mask; uint8 [n,H,W,3], the mask [n,H,W]."""
+    """The first SHOWN scenes as an npz file: photo, answer, output, uint8 [n,H,W,3], and mask, uint8 [n,H,W]."""
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,

@@ -1,6 +1,6 @@
-"""A picture for each kind of embedded network, for the eye that figures cannot replace.
+"""A picture for each kind of embedded network, in addition to its figures.
 
-What the network makes of held-out scenes or, where that is no picture, what it learns from.
+It shows outputs of the network for held-out scenes or, for a network without image output, its training data.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from coral_core.types import Inversion, Prompt, SampleRng
 from coral_core.zoo.portraits.domain import SEGMENTS, SPLITS, Scene, sample
 from coral_core.zoo.recipes.augment import degrade
 from coral_core.zoo.recipes.identity import render_views
-from pipelines.bench.latent_search import guided, refined, unit_of
+from pipelines.bench.latent_search import guided, latent_std, refined
 from tasks.images.contact_sheet import contact_sheet
 from tasks.images.encode import encode
 from tasks.images.tensors import tensor_of, to_pixels
 
 COLUMNS, ZOOM = 8, 2
-POOL = 512  # scenes among which neighbours are looked for
+POOL = 512  # scenes in which nearest neighbours are searched
 GUIDE_STEPS, REFINE_STEPS = 100, 50
 GUIDED_TO = ("a person with pink hair", "a person wearing a top hat", "a person who is smiling")
 
@@ -32,7 +32,7 @@ Rows = Sequence[Sequence[np.ndarray]]
 
 
 def write_gallery(bundle: str, folder: Path) -> Iterator[Path]:
-    """One PNG per kind of network; a file is there when its path is yielded."""
+    """Write one PNG per kind of network. Each path is yielded after its file is written."""
     models = load_models(bundle)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows_of in NETWORKS.items():
@@ -47,29 +47,29 @@ def scenes(count: int = COLUMNS) -> list[Scene]:
 
 
 def inverted(models: Models, count: int) -> Inversion:
-    """Of the first held-out scenes."""
+    """Inversions of the first held-out scenes."""
     images = tensor_of([scene.image(models.image_size) for scene in scenes(count)])
     return invert(models, [""] * count, images)
 
 
 @torch.no_grad()
 def of_generator(models: Models) -> Rows:
-    """Samples."""
+    """Random samples."""
     rng = SampleRng(tuple(f"sample-{index}" for index in range(4 * COLUMNS)))
     images = models.generator.render(models.generator.styles(models.generator.map(rng.randn(models.generator.z_dim))))
     return rows(to_pixels(images.clamp(-1, 1)))
 
 
 def of_encoder(models: Models) -> Rows:
-    """Renders, their inversions, the inversions after optimisation."""
+    """Rendered scenes, their inversions, and the inversions after optimisation."""
     found = inverted(models, COLUMNS)
-    best = refined(models, found, unit_of(found), REFINE_STEPS)
+    best = refined(models, found, latent_std(found), REFINE_STEPS)
     return [list(to_pixels(images)) for images in (found.image_BCHW, found.recon_BCHW, best)]
 
 
 @torch.no_grad()
 def of_segmenter(models: Models) -> Rows:
-    """Renders, the true segments if the network knows the same ones, the segments found."""
+    """Rendered scenes, their true segments if the network has the same segments, and the predicted segments."""
     images, labels = zip(*(scene.render(models.image_size) for scene in scenes()), strict=True)
     found = models.segmenter(tensor_of(images)).argmax(1).numpy()
     hues = np.array([colorsys.hsv_to_rgb(k / 12, 0.7, 0.9) for k in range(12)])
@@ -79,15 +79,15 @@ def of_segmenter(models: Models) -> Rows:
 
 
 def of_clip(models: Models) -> Rows:
-    """Inversions, then what moving W+ towards a text alone makes of them, a row per text."""
+    """Inversions, then the results of CLIP guidance alone, one row per text."""
     found = inverted(models, COLUMNS)
-    moved = (guided(models, found, Prompt(text), unit_of(found), GUIDE_STEPS) for text in GUIDED_TO)
+    moved = (guided(models, found, Prompt(text), latent_std(found), GUIDE_STEPS) for text in GUIDED_TO)
     return [list(to_pixels(images)) for images in (found.recon_BCHW, *moved)]
 
 
 @torch.no_grad()
 def of_perceptual(models: Models) -> Rows:
-    """A render, then those nearest to it among many, a row per render."""
+    """A rendered scene, then its nearest neighbours of POOL scenes, one row per scene."""
     pixels = np.stack([scene.image(models.image_size) for scene in scenes(POOL)])
     features = torch.cat([layer.flatten(1) for layer in models.perceptual(tensor_of(list(pixels)))], dim=1)
     nearest = torch.cdist(features[:3], features).argsort(1)[:, :COLUMNS]
@@ -95,20 +95,20 @@ def of_perceptual(models: Models) -> Rows:
 
 
 def of_identity(models: Models) -> Rows:
-    """What the network learns to be the same person, a row per person."""
+    """Training images that the network must map to the same person, one row per person."""
     size = models.image_size
     views = [render_views(seed)[:, :size, :size] for seed in SPLITS["dev"][:4]]
     return [list(view) for view in views]
 
 
 def of_judge(models: Models) -> Rows:
-    """Renders, and such renders as both judges learn from."""
+    """Rendered scenes, and the degraded ones that both judges are trained with."""
     images = tensor_of([scene.image(models.image_size) for scene in scenes()])
     return [list(to_pixels(part)) for part in (images, degrade(images, np.random.default_rng(0)))]
 
 
 def rows(pixels_NHWC: np.ndarray) -> Rows:
-    """In lines of eight."""
+    """The images in rows of COLUMNS."""
     return [list(pixels_NHWC[start : start + COLUMNS]) for start in range(0, len(pixels_NHWC), COLUMNS)]
 
 

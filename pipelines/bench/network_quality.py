@@ -1,4 +1,4 @@
-"""`coral bench models`: how good every network of a bundle is, on scenes none of them was trained on."""
+"""`coral bench models`: the quality of every network of a bundle, on scenes that no network was trained with."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ from coral_core.zoo.recipes.autoencoder import psnr
 from coral_core.zoo.recipes.classifiers import mean_iou
 from coral_core.zoo.recipes.identity import load_views, verification_auc
 from coral_core.zoo.recipes.language import retrieval, zero_shot
-from pipelines.bench.cases import Choice, cases_of, photographs
+from pipelines.bench.cases import SceneSelection, cases_of, select_scenes
 from pipelines.bench.judges import Judges, load_judges
-from pipelines.bench.latent_search import guided, refined, unit_of
+from pipelines.bench.latent_search import guided, latent_std, refined
 from pipelines.bench.prompts import read_prompts
 from pipelines.bench.visible_spread import frequencies, ratios, visible_values
 from tasks.images.tensors import tensor_of
 
 Figures = dict[str, float | None]
 BATCH = 64
+"""Images per batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsConfig:
-    """What to measure, and how closely; sizes below the defaults are for tests."""
+    """The bundle, and sizes of the measurement; smaller sizes than the defaults are for tests."""
 
     bundle: str = "portraits"
     device: str = "cpu"
     folder: Path = Path("runs/bench")  # rendered scenes
     scenes: int = 1024  # held-out renders
-    samples: int = 4096  # of the generator, and renders to compare them with
+    samples: int = 4096  # of the generator, and of rendered scenes to compare with
     persons: int = 256  # of identity verification
     refined: int = 64  # scenes inverted with optimisation
     refine_steps: int = 50
@@ -55,7 +56,7 @@ class ModelsConfig:
 
 @dataclass(frozen=True)
 class Subject:
-    """A loaded bundle, its judges, and scenes to try them on."""
+    """A loaded bundle, its judges, and held-out scenes."""
 
     config: ModelsConfig
     bundle: Bundle
@@ -69,7 +70,7 @@ class Subject:
         return self.corpus.take(slice(0, count or self.config.scenes)).to(self.models.device)
 
     def inverted(self, image_NCHW: Tensor) -> Inversion:
-        """One pass of the encoder."""
+        """The inversions of images, one pass of the encoder."""
         parts = [invert(self.models, [""] * len(part), part) for part in image_NCHW.split(BATCH)]
         return concat_inversions(parts)
 
@@ -77,7 +78,7 @@ class Subject:
 def measure_models(
     config: ModelsConfig, on_done: Callable[[str, float], None] = lambda name, seconds: None
 ) -> dict[str, Figures]:
-    """One object per network, one named number per figure; null where a network is not there."""
+    """Network -> figure -> value; None for a network that the bundle lacks."""
     subject = open_subject(config)
     found: dict[str, Figures] = {}
     for name, measure in NETWORKS.items():
@@ -88,7 +89,7 @@ def measure_models(
 
 
 def open_subject(config: ModelsConfig) -> Subject:
-    """Load the bundle, timed, and render the scenes."""
+    """Load the bundle, measure the time of that, and render the scenes."""
     bundle = read_bundle(config.bundle)
     started = time.perf_counter()
     models = load_models(config.bundle, config.device)
@@ -100,18 +101,18 @@ def open_subject(config: ModelsConfig) -> Subject:
 
 
 def of_bundle(subject: Subject) -> Figures:
-    """Size of all weight files in 10^6 bytes, and seconds to load."""
+    """Size of all weight files in 10^6 bytes, and seconds to load them."""
     size = sum(path.stat().st_size for path in subject.bundle.path.glob("*.safetensors"))
     return {"megabytes": size / 1e6, "load_seconds": subject.load_seconds}
 
 
 def of_judge(subject: Subject) -> Figures:
-    """Accuracy where the attribute has at least 6 visible pixels."""
+    """Accuracy over the scenes in which an attribute has at least 6 visible pixels."""
     return _legible_accuracy(subject, subject.judges.first)
 
 
 def of_second_judge(subject: Subject) -> Figures:
-    """The same; null without a second judge."""
+    """Accuracy as for the first judge; None without a second judge."""
     if subject.judges.second is None:
         return {"accuracy_mean": None, "accuracy_worst": None}
     return _legible_accuracy(subject, subject.judges.second)
@@ -133,19 +134,19 @@ def of_clip_words(subject: Subject) -> Figures:
 
 
 def of_clip(subject: Subject) -> Figures:
-    """Words, and what moving along CLIP's gradients alone makes of dev scenes."""
+    """The figures of of_clip_words, and the success of CLIP guidance alone on dev scenes."""
     return {**of_clip_words(subject), **_guidance(subject)}
 
 
 def _guidance(subject: Subject) -> Figures:
-    """Judged success of guidance per dev prompt, and the mean over the prompts that apply to any scene."""
-    scenes, photos = photographs(subject.models, Choice(scenes=subject.config.guided))
-    unit_D = unit_of(photos)
+    """Judged success of guidance per dev prompt, and the mean over the prompts that apply to at least one scene."""
+    scenes, inversion = select_scenes(subject.models, SceneSelection(scenes=subject.config.guided))
+    std_D = latent_std(inversion)
     found: dict[str, float] = {}
     for prompt in read_prompts("dev"):
-        cases = cases_of(scenes, photos, prompt.wants, most=subject.config.guided_cases)
+        cases = cases_of(scenes, inversion, prompt.wants, most=subject.config.guided_cases)
         if cases is not None:
-            image_NCHW = guided(subject.models, cases.inversion, prompt.prompt, unit_D, subject.config.guide_steps)
+            image_NCHW = guided(subject.models, cases.inversion, prompt.prompt, std_D, subject.config.guide_steps)
             reads = subject.judges.first.read(image_NCHW)
             found[prompt.id] = sum(succeeded(read, prompt.wants) for read in reads) / len(reads)
     return summary("guidance", found)
@@ -153,8 +154,10 @@ def _guidance(subject: Subject) -> Figures:
 
 @torch.no_grad()
 def of_generator(subject: Subject) -> Figures:
-    """Judged frequencies against those of renders, judged as well, because a judge guesses at hair that a hat hides;
-    precision and recall in judge features."""
+    """Ratios of judged attribute frequencies, and precision and recall in judge features.
+
+    The frequencies of rendered scenes are judged too, because a judge can only guess hair under a hat.
+    """
     judge, count = subject.judges.first, subject.config.samples
     made_NCHW = generated(subject.models, count)
     real_NCHW = subject.scenes(count).image_BCHW
@@ -175,11 +178,11 @@ def generated(models: Models, count: int) -> Tensor:
 
 
 def of_encoder(subject: Subject) -> Figures:
-    """PSNR [dB] of inversions, the same after optimisation, and the visible attributes that survive inversion."""
+    """PSNR [dB] of inversions, before and after optimisation, and the share of visible attributes that are kept."""
     batch = subject.scenes()
     found = subject.inverted(batch.image_BCHW)
     few = subject.inverted(batch.image_BCHW[: subject.config.refined])
-    best_NCHW = refined(subject.models, few, unit_of(found), subject.config.refine_steps)
+    best_NCHW = refined(subject.models, few, latent_std(found), subject.config.refine_steps)
     reads = subject.judges.first.read(found.recon_BCHW)
     kept = summary("kept", accuracy(reads, batch.values_BA, batch.visible_BA.cpu().numpy()))
     return {
@@ -191,7 +194,7 @@ def of_encoder(subject: Subject) -> Figures:
 
 @torch.no_grad()
 def of_segmenter(subject: Subject) -> Figures:
-    """Intersection over union per segment, null for a network with other segments."""
+    """Intersection over union per segment; None for a network with other segments."""
     if tuple(subject.models.segmenter.segments) != SEGMENTS:
         return {"mean_iou": None}
     batch = subject.scenes()
@@ -202,7 +205,7 @@ def of_segmenter(subject: Subject) -> Figures:
 
 @torch.no_grad()
 def of_identity(subject: Subject) -> Figures:
-    """Area under the ROC curve: one face on two occasions against two faces."""
+    """Area under the ROC curve, for pairs of views of the same person and of different persons."""
     views_PVHWC = load_views("dev", subject.config.persons, subject.config.folder / "corpus")
     first, second = (tensor_of(list(np.array(views_PVHWC[:, view]))).to(subject.models.device) for view in range(2))
     cosine_PP = subject.models.identity(first) @ subject.models.identity(second).T
@@ -210,7 +213,7 @@ def of_identity(subject: Subject) -> Figures:
 
 
 def accuracy(reads: list[dict[str, str]], values_NA: Tensor, counted_NA: np.ndarray) -> dict[str, float]:
-    """Share of right readings per attribute, over the samples that count; attributes without any are left out."""
+    """Share of correct values per attribute, over the samples in counted_NA; attributes without any are left out."""
     truth = values_NA.tolist()
     found = {}
     for a, name in enumerate(ATTRIBUTES):
@@ -221,7 +224,7 @@ def accuracy(reads: list[dict[str, str]], values_NA: Tensor, counted_NA: np.ndar
 
 
 def summary(figure: str, parts: Mapping[str, float]) -> Figures:
-    """Mean, worst and every part of a figure."""
+    """Mean, minimum and all parts of a figure."""
     if not parts:
         return {f"{figure}_mean": None, f"{figure}_worst": None}
     mean = sum(parts.values()) / len(parts)
@@ -239,11 +242,11 @@ NETWORKS: Mapping[str, Callable[[Subject], Figures]] = {
     "segmenter": of_segmenter,
     "identity": of_identity,
 }
-"""What is measured of each network."""
+"""Network -> its measurement."""
 
 
 def lines(found: Mapping[str, Figures]) -> Iterator[tuple[str, str, float | None]]:
-    """(network, figure, value) without the parts of a figure."""
+    """(network, figure, value) of all figures, without their parts."""
     for network, figures in found.items():
         for figure, value in figures.items():
             if ":" not in figure:

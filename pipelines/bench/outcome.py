@@ -1,4 +1,4 @@
-"""What one method did to the cases of one prompt, and the figures that follow."""
+"""The result of one method on the cases of one prompt, and its figures."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from tasks.images.tensors import tensor_of, to_levels, to_pixels
 
 @dataclass(frozen=True)
 class Outcome:
-    """N edited scenes as a user gets them."""
+    """N edited scenes, and their scores."""
 
-    raw_NHWC: np.ndarray  # uint8; as the editor gave it, inversion error and all
-    output_NHWC: np.ndarray  # uint8; composited from the source under the mask
+    raw_NHWC: np.ndarray  # uint8; output of the editor, with the inversion error
+    output_NHWC: np.ndarray  # uint8; composited onto the source by the mask, as a user gets it
     mask_NHW: np.ndarray  # uint8 levels
     identity: float
     direction: float
-    images_per_second: float | None  # editing and compositing, warm
+    images_per_second: float | None  # editing and compositing, after a warm-up
 
 
 def inverted(cases: Cases) -> Edit:
-    """The lower end: no edit at all, only what inversion does to an image."""
+    """The lower baseline: no edit, only the inversion."""
     return _constant(cases.inversion.recon_BCHW, torch.ones_like(cases.inversion.recon_BCHW[:, :1]))
 
 
 def answered(cases: Cases) -> Edit:
-    """The upper end: the exact answer in the true region, the reconstruction elsewhere."""
+    """The upper baseline: the exact answer in the true region, the reconstruction elsewhere."""
     recon_BCHW = cases.inversion.recon_BCHW
     mask_B1HW = torch.from_numpy(cases.regions_NHW)[:, None].to(recon_BCHW)
     answer_BCHW = tensor_of(list(cases.answers_NHWC)).to(recon_BCHW)
@@ -49,11 +49,11 @@ def answered(cases: Cases) -> Edit:
 
 
 BASELINES: Mapping[str, Callable[[Cases], Edit]] = {"inversion": inverted, "answer": answered}
-"""What marks both ends of every figure."""
+"""The lower and the upper baseline of every figure."""
 
 
 def edit_cases(editor: Editor, method: EditorSpec, cases: Cases, prompt: Prompt, models: Models) -> Outcome:
-    """Edit all cases, and measure how long that takes."""
+    """Edit all cases, and measure the images per second."""
     parts = batches(cases.inversion, models, "encoder" in method.edit_reads)
     editor.edit(parts[0], [prompt] * len(parts[0].keys))
     synchronise(models.device)
@@ -81,7 +81,7 @@ def outcome_of(raw: Edit, cases: Cases, prompt: Prompt, models: Models, speed: f
 
 
 def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: float | None) -> Figures:
-    """Every figure of FIGURES."""
+    """All figures that FIGURES names."""
     photos_NHWC = to_pixels(cases.inversion.image_BCHW)
     recon_NHWC = to_pixels(cases.inversion.recon_BCHW)
     output_NCHW = tensor_of(list(outcome.output_NHWC)).to(cases.inversion.image_BCHW.device)
@@ -106,7 +106,7 @@ def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: floa
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for an accelerator, so that a clock reads work and not its launch."""
+    """Wait until an accelerator has finished, so that its work is timed and not only its launch."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -116,7 +116,7 @@ def _constant(image_BCHW: torch.Tensor, mask_B1HW: torch.Tensor) -> Edit:
 
 
 def _joined(edits: list[Edit]) -> Edit:
-    """Several edits as one batch; the layers' masks are dropped because they live in their own batch only."""
+    """Several edits as one batch, without the layers' masks, which are not needed."""
     return Edit(
         torch.cat([edit.image_BCHW for edit in edits]),
         torch.cat([edit.mask_B1HW for edit in edits]),

@@ -1,4 +1,4 @@
-"""Prompt files of the benchmark: a sentence, and the attribute values that make its exact answer."""
+"""Prompt files of the benchmark: texts, and the attribute values of their exact answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHIPPED: Mapping[str, Path] = {
     name: Path(__file__).parents[1] / "prompts" / f"prompts-{name}.yaml"
     for name in ("dev", "dev-wide", "test", "reworded")
 }
-"""dev and dev-wide to iterate on, test to report and never to tune on; reworded is test in other sentences."""
+"""dev and dev-wide are for development, test is for reported figures only; reworded is test with other texts."""
 
 
 class BenchPrompt(Section):
@@ -30,7 +30,7 @@ class BenchPrompt(Section):
     kind: Kind
     source: Annotated[str, Field(min_length=1)]
     target: Annotated[str, Field(min_length=1)]
-    wants: Annotated[dict[str, str], Field(min_length=1)]  # the exact answer of the edit
+    wants: Annotated[dict[str, str], Field(min_length=1)]  # attribute -> value in the exact answer
 
     @property
     def prompt(self) -> Prompt:
@@ -40,7 +40,7 @@ class BenchPrompt(Section):
     @classmethod
     def _names_files(cls, given: str) -> str:
         if not SLUG.fullmatch(given):
-            raise ValueError(f"{given!r} is no id; give lower-case letters, digits, - and _, 63 at most")
+            raise ValueError(f"{given!r} is no id; give at most 63 lower-case letters, digits, - and _")
         return given
 
     @field_validator("wants")
@@ -51,7 +51,7 @@ class BenchPrompt(Section):
 
 
 def read_prompts(name_or_path: str) -> tuple[BenchPrompt, ...]:
-    """The prompts of a shipped file ("dev", "test") or of the user's own. ValueError, a line per problem."""
+    """The prompts of a shipped file (a key of SHIPPED) or of a path. ValueError with one line per problem."""
     path = SHIPPED.get(name_or_path) or Path(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -64,19 +64,21 @@ def read_prompts(name_or_path: str) -> tuple[BenchPrompt, ...]:
     try:
         prompts = TypeAdapter(tuple[BenchPrompt, ...]).validate_python(content)
     except ValidationError as error:
-        problems = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+        problems = [f"{_location(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
         raise ValueError("\n".join(f"{path}: {problem}" for problem in problems)) from None
     return _distinct(prompts, path)
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
-    entry, *rest = loc or ("a list of prompts is wanted",)
+def _location(loc: tuple[int | str, ...]) -> str:
+    entry, *rest = loc or ("the file must be a list of prompts",)
     return ".".join([f"prompt {entry + 1}" if isinstance(entry, int) else entry, *map(str, rest)])
 
 
 def _distinct(prompts: tuple[BenchPrompt, ...], path: Path) -> tuple[BenchPrompt, ...]:
     ids = [prompt.id for prompt in prompts]
     twice = sorted({each for each in ids if ids.count(each) > 1})
-    if twice or not prompts:
-        raise ValueError(f"{path}: {f'the ids {twice} occur more than once' if twice else 'there is no prompt in it'}")
+    if twice:
+        raise ValueError(f"{path}: the ids {twice} occur more than once; give each prompt an id of its own")
+    if not prompts:
+        raise ValueError(f"{path} has no prompts; give at least one")
     return prompts

@@ -1,4 +1,4 @@
-"""The lines of the benchmark: one per method and prompt, and their means."""
+"""The records of the benchmark: one per method and prompt, and their means."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FIGURES = (
     "fit_seconds",
     "images_per_second",
 )
-"""The figures of a record, in the order of its table; beside them stands n, the number of scenes."""
+"""The figures of a record, in the order of the table, which also has n, the number of scenes."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One line of the benchmark."""
+    """The figures of one method for one prompt, or their mean over prompts."""
 
     method: str
     prompt: str  # its id, or "kind:add", or "mean"
@@ -37,13 +37,13 @@ class Record:
     pictures: str = ""  # key of the stored pictures
 
     def to_json(self) -> dict[str, Any]:
-        """Flat, as --json has it."""
+        """A flat dict, as in the file of --json."""
         named = {"method": self.method, "prompt": self.prompt, "kind": self.kind}
         return {**named, **{name: self.figures[name] for name in FIGURES}, "n": self.n}
 
 
 def means(records: Sequence[Record]) -> Iterator[Record]:
-    """The records, then per method one per kind and one over all prompts, each prompt counting once."""
+    """The records, then for each method the means per kind and over all prompts, which all have the same weight."""
     yield from records
     for method in dict.fromkeys(record.method for record in records):
         own = [record for record in records if record.method == method]

@@ -24,7 +24,7 @@ HEADINGS: Mapping[str, str] = {
 
 
 def page(title: str, notes: str, records: Sequence[Record], pictures: Mapping[str, str]) -> str:
-    """The means over all prompts and over each kind, then every prompt with its picture (prompt id -> file)."""
+    """The means over all prompts and over each kind, then every prompt. `pictures`: prompt id -> file name."""
     parts = [f"# {title}", notes]
     for name in dict.fromkeys(["mean", *sorted(_names(records), key=lambda name: not name.startswith("kind:"))]):
         parts += [f"## {name}", table(records, name)]
@@ -38,7 +38,7 @@ def _names(records: Sequence[Record]) -> list[str]:
 
 
 def table(records: Sequence[Record], prompt: str) -> str:
-    """One row per method."""
+    """A Markdown table with one row per method."""
     rows = [record for record in records if record.prompt == prompt]
     lines = [_line(["method", *HEADINGS.values(), "n"]), _line(["---", *["---:"] * (len(FIGURES) + 1)])]
     return "\n".join(
@@ -47,7 +47,7 @@ def table(records: Sequence[Record], prompt: str) -> str:
 
 
 def cell(value: float | None) -> str:
-    """Three digits; a dash where there is nothing."""
+    """Three significant digits; a dash for None."""
     return "–" if value is None else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 

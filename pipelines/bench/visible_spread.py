@@ -1,4 +1,4 @@
-"""How often each attribute value occurs in a set of portraits, among those that show the attribute at all."""
+"""Frequency of each attribute value in a set of portraits, among the portraits that show the attribute."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES
 from coral_core.zoo.portraits.domain import Scene, sample
 
 Frequencies = Mapping[tuple[str, str], float]
-"""(attribute, value) -> share of the portraits that show the attribute."""
+"""(attribute, value) -> share of the portraits that show the attribute, 0 to 1."""
 
 
 def visible_values(portraits: Iterable[Values]) -> Iterator[tuple[str, str]]:
-    """The attributes of each portrait that can be seen when all its values are as given (or judged)."""
+    """The (attribute, value) pairs of each portrait that are visible in a scene with these values."""
     some: Scene = sample(0)
     for values in portraits:
         shown = answer_of(some, values).visible()
@@ -22,7 +22,7 @@ def visible_values(portraits: Iterable[Values]) -> Iterator[tuple[str, str]]:
 
 
 def frequencies(seen: Iterable[tuple[str, str]]) -> Frequencies:
-    """Relative within each attribute; every value of the lexicon has one."""
+    """Frequencies relative within each attribute, for all values of the lexicon."""
     counts = Counter(seen)
     totals = {name: sum(counts[name, value] for value in VALUES[a]) for a, name in enumerate(ATTRIBUTES)}
     return {
@@ -33,8 +33,10 @@ def frequencies(seen: Iterable[tuple[str, str]]) -> Frequencies:
 
 
 def ratios(made: Frequencies, domain: Frequencies, least: float = 1e-3) -> dict[str, float]:
-    """Per attribute: the worst factor, 1 or more, between a value's two frequencies, of which none counts as less than
-    `least`."""
+    """Per attribute the largest factor, at least 1, between the two frequencies of a value.
+
+    Frequencies below `least` count as `least`.
+    """
     worst: dict[str, float] = {}
     for name, value in domain:
         found, wanted = max(made[name, value], least), max(domain[name, value], least)

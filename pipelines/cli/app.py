@@ -16,7 +16,7 @@ from pipelines.cli.zoo import zoo_app
 
 if TYPE_CHECKING:
     from pipelines.jobfile.job import Job
-    from tasks.estimate.workload import Left, SampleCounts
+    from tasks.estimate.workload import PendingWork, SampleCounts
     from tasks.plan.plan import Plan
 
 app = typer.Typer(
@@ -100,16 +100,16 @@ def plan(
     from pipelines.cli.console import show
     from pipelines.cli.plan_tables import plan_tables
     from pipelines.jobfile.load import load_job
-    from tasks.estimate.workload import count_plan, estimate, left_of
+    from tasks.estimate.workload import count_plan, estimate, pending_work
     from tasks.plan.plan import make_plan
     from tasks.plan.status import plan_status
 
     wanted = load_job(job)
     planned = make_plan(wanted.spec(), limit_samples)
     store = open_store(planned.output, planned.s3)
-    left, counts = left_of(store, planned), count_plan(store, planned)
+    left, counts = pending_work(store, planned), count_plan(store, planned)
     show(*plan_tables(planned, plan_status(store, planned), estimate(store, planned, left, counts)))
-    if measure and not left.nothing:
+    if measure and not left.is_empty:
         show_forecast(wanted, planned, left, counts, pilot_samples)
 
 
@@ -277,7 +277,7 @@ def gc(
     print(*leftover_lines(found, delete), sep="\n")
 
 
-def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_samples: int) -> None:
+def show_forecast(job: Job, plan: Plan, left: PendingWork, counts: SampleCounts, pilot_samples: int) -> None:
     """Time a pilot, and say how long all that is left will take."""
     from pipelines.flow.engines import prepare_engines
 
@@ -290,5 +290,5 @@ def show_forecast(job: Job, plan: Plan, left: Left, counts: SampleCounts, pilot_
 
     with shown("lines") as on_progress:
         found = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
-    counts = counts.learned(found.counted)
-    show(*forecast_tables(forecast(left, counts, found.pace, found.actors, job.price()), found.pace, counts))
+    counts = counts.with_counts(found.counted)
+    show(*forecast_tables(forecast(left, counts, found.times, found.actors, job.price()), found.times, counts))

@@ -32,10 +32,10 @@ def models(
     from pipelines.bench.network_quality import ModelsConfig, lines, measure_models
     from pipelines.bench.table import cell
 
-    def tell(name: str, seconds: float) -> None:
+    def print_seconds(name: str, seconds: float) -> None:
         print(f"{name}: {seconds:.0f} s", file=sys.stderr, flush=True)
 
-    found = measure_models(ModelsConfig(bundle=bundle, device=device, folder=folder), tell)
+    found = measure_models(ModelsConfig(bundle=bundle, device=device, folder=folder), print_seconds)
     for network, figure, value in lines(found):
         print(f"{network:<10} {figure:<22} {cell(value)}")
     _save(json_file, found)
@@ -56,7 +56,7 @@ def quality(
 ) -> None:
     """Measure every method on every prompt against the exact answers. Stopped, it goes on where it was."""
     from pipelines.bench.bench_report import write_report
-    from pipelines.bench.cases import Choice
+    from pipelines.bench.cases import SceneSelection
     from pipelines.bench.method_quality import QualityConfig, check_methods, measure_quality
     from pipelines.bench.prompts import read_prompts
     from pipelines.bench.records import means
@@ -65,9 +65,9 @@ def quality(
 
     chosen = check_methods([name.strip() for name in methods.split(",") if name.strip()])
     wanted = read_prompts(prompts)
-    choice = Choice(split=split, scenes=scenes, seed=seed)
-    config = QualityConfig(bundle=bundle, device=device, folder=folder, choice=choice)
-    records = list(means(measure_quality(config, chosen, wanted, workers or default_workers(device), _tell)))
+    selection = SceneSelection(split=split, scenes=scenes, seed=seed)
+    config = QualityConfig(bundle=bundle, device=device, folder=folder, selection=selection)
+    records = list(means(measure_quality(config, chosen, wanted, workers or default_workers(device), _print_progress)))
     page = write_report(config, Path(prompts).stem, chosen, records)
     print(table(records, "mean"))
     print(f"\nall prompts, with pictures: {page}")
@@ -94,7 +94,7 @@ def edits(
 
     chosen, wanted = check_method(method), read_prompts(prompts)
     bench = open_bench(QualityConfig(bundle=bundle, device=device, folder=folder))
-    cost = measure_edits(bench, chosen, wanted, images, count, _tell)
+    cost = measure_edits(bench, chosen, wanted, images, count, _print_progress)
     print(
         f"{cost.method}: {cost.images} images, {cost.prompts} prompts each in {cost.edit_seconds:.1f} s, "
         f"{cost.ratio:.2f} times the bare passes ({cost.passes_seconds:.1f} s); "
@@ -117,24 +117,24 @@ def fits(
     """Time the fits: seconds a step, beside those of the plain loop, and seconds until edits are judged good."""
     from dataclasses import asdict
 
-    from pipelines.bench.cases import Choice
+    from pipelines.bench.cases import SceneSelection
     from pipelines.bench.fit_cost import fit_methods, measure_fits
     from pipelines.bench.method_quality import QualityConfig
     from pipelines.bench.prompts import read_prompts
     from pipelines.bench.table import cell
 
     chosen = [name.strip() for name in methods.split(",") if name.strip()] or list(fit_methods())
-    config = QualityConfig(bundle=bundle, device=device, folder=folder, choice=Choice(scenes=scenes))
-    found = [asdict(cost) for cost in measure_fits(config, chosen, read_prompts(prompts), workers, _tell)]
+    config = QualityConfig(bundle=bundle, device=device, folder=folder, selection=SceneSelection(scenes=scenes))
+    found = [asdict(cost) for cost in measure_fits(config, chosen, read_prompts(prompts), workers, _print_progress)]
     for row in found:
         print(f"{row['method']:<26}", *(f"{name} {cell(value)}" for name, value in row.items() if name != "method"))
     _save(json_file, found)
 
 
-def _tell(done: Done) -> None:
+def _print_progress(done: Done) -> None:
     left = done.seconds / done.count * (done.total - done.count)
-    place = f"{done.count}/{done.total}, {done.seconds:.0f} s, about {left:.0f} s left"
-    print(f"{place}: {done.label}", file=sys.stderr, flush=True)
+    progress = f"{done.count}/{done.total}, {done.seconds:.0f} s, about {left:.0f} s left"
+    print(f"{progress}: {done.label}", file=sys.stderr, flush=True)
 
 
 def _save(path: Path | None, content: Any) -> None:

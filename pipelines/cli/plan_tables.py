@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipelines.cli.console import cut, grid
 from pipelines.cli.tables import WORK_COLUMNS, work_cells
-from tasks.estimate.forecast import Forecast, Pace
+from tasks.estimate.forecast import ActorTimes, Forecast
 from tasks.estimate.workload import Estimate, Load, SampleCounts
 from tasks.plan.plan import Plan
 from tasks.plan.status import WorkStatus
@@ -46,25 +46,25 @@ def gates_text(gates: Gates) -> str:
     return ", ".join(f"{gate} {threshold:g}" for gate, threshold in gates.active.items()) or "none"
 
 
-def forecast_tables(forecast: Forecast, pace: Pace, counts: SampleCounts) -> Iterator[RenderableType]:
+def forecast_tables(forecast: Forecast, times: ActorTimes, counts: SampleCounts) -> Iterator[RenderableType]:
     """How long a run would take, as a pilot says, and how many samples that is for."""
     actors = f"{forecast.actors} actor{'s' * (forecast.actors != 1)}"
     waves = {**forecast.waves, "in all": forecast.hours}
     rows = [(wave, hours_text(hours)) for wave, hours in waves.items()]
-    yield grid(f"by a pilot of {pace.samples} samples, with {actors}", ("wave", "time (h:mm:ss)"), rows)
+    yield grid(f"by a pilot of {times.samples} samples, with {actors}", ("wave", "time (h:mm:ss)"), rows)
     money = f", {forecast.money}" if forecast.money else ""
-    yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {pace_text(pace)}", style="dim")
+    yield Text(f"{forecast.actor_hours:.3g} actor hours{money}; one actor takes {times_text(times)}", style="dim")
     yield Text(f"for {counts.total} samples, {counts.basis}", style="dim")
 
 
-def pace_text(pace: Pace) -> str:
+def times_text(times: ActorTimes) -> str:
     """What an image takes on one actor, in milliseconds, and what a shard takes besides, in seconds."""
-    edits = sum(pace.edits.values()) / len(pace.edits) if pace.edits else 0.0
-    invert, restore = (each.shard + each.byte * pace.size for each in (pace.invert, pace.restore))
+    edits = sum(times.edits.values()) / len(times.edits) if times.edits else 0.0
+    invert, restore = (each.per_shard + each.per_byte * times.size for each in (times.invert, times.restore))
     return (
-        f"{1000 * pace.invert.image:.3g} ms to invert an image, {1000 * pace.restore.image:.3g} ms to restore it "
-        f"and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s to edit "
-        f"a shard of {size_text(pace.size)}, and {pace.start:.2g} s to start"
+        f"{1000 * times.invert.per_image:.3g} ms to invert an image, {1000 * times.restore.per_image:.3g} ms to "
+        f"restore it and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s "
+        f"to edit a shard of {size_text(times.size)}, and {times.start:.2g} s to start"
     )
 
 

@@ -23,7 +23,7 @@ from tasks.spec.gates import BOUNDS
 if TYPE_CHECKING:
     from coral_core.bundle.catalog import Bundle
     from pipelines.flow.flow import RunSummary
-    from pipelines.report.prefect_task import ReportPlace
+    from pipelines.report.prefect_task import ReportAddress
     from tasks.plan.status import EditStatus, OutputStatus, Share
     from tasks.publish.gc import Leftovers
     from tasks.publish.publish import Publication
@@ -61,7 +61,7 @@ def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
     yield report_line(summary.report)
 
 
-def report_line(report: ReportPlace) -> Text:
+def report_line(report: ReportAddress) -> Text:
     """Where the page is."""
     if report.problem:
         return Text(f"no report: {report.problem}", style="red")

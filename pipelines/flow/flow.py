@@ -9,7 +9,7 @@ from prefect import flow
 
 from pipelines.flow.progress import Style, shown
 from pipelines.jobfile.job import Job
-from pipelines.report.prefect_task import ReportPlace, write_report
+from pipelines.report.prefect_task import ReportAddress, write_report
 from pipelines.report.run_record import RunRecord
 from tasks.cluster.time_limit import TimeLimit
 from tasks.plan.retry import Retryable
@@ -33,7 +33,7 @@ class RunSummary:
     actor_hours: float  # that actors were ready
     cost: str  # of them; empty without a price
     excluded: tuple[str, ...]  # devices and hosts that were taken out of the run, each with the reason
-    report: ReportPlace
+    report: ReportAddress
 
     @property
     def left(self) -> int:

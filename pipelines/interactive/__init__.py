@@ -1,1 +1,1 @@
-"""Trying things in this process before a run: preview, one image."""
+"""Commands that work in this process, before a run: preview, and edit of one image."""

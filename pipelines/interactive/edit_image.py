@@ -1,4 +1,4 @@
-"""`coral edit`: one image and one sentence, now. A run of a single sample, for trying prompts and methods."""
+"""`coral edit`: edits one image with one text. It is a run with a single sample, to try prompts and methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from manifests.commit import read_commit
 from manifests.parquet.reader import read_rows
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
-from pipelines.interactive.preview import Tell, telling_now_and_then
+from pipelines.interactive.preview import OnMessage, fit_messages
 from pipelines.jobfile.job import Job
 from pipelines.jobfile.load import parse_job
 from pipelines.jobfile.s3_environment import open_output
@@ -28,7 +28,7 @@ from tasks.worker.invert import invert_shard
 
 @dataclass(frozen=True, kw_only=True)
 class OneEdit:
-    """What to do to which image."""
+    """An image, and how to edit it."""
 
     image: Path
     text: str
@@ -36,24 +36,24 @@ class OneEdit:
     method: str = "clipinverter"
     options: Mapping[str, object] = field(default_factory=dict)
     strength: float = 1.0
-    reference: str | None = None  # address of an image to resemble
-    output: str = "generator"  # size of the result: the generator's or the source's
+    reference: str | None = None  # address of an image that the result should resemble
+    output: str = "generator"  # "generator" or "source": the size of the result
     bundle: str = "portraits"
     device: str = "cpu"
-    editors: str | None = None  # output whose fitted editors are used and added to; None: they are thrown away
+    editors: str | None = None  # output with fitted editors, to which new ones are added; None: new ones are deleted
 
 
 @dataclass(frozen=True)
 class EditedImage:
-    """PNG files, and the row that a run would write."""
+    """The result: PNG files, and the row that a run would write."""
 
     image: bytes
     mask: bytes
     row: Mapping[str, Any]
 
 
-def edit_image(wanted: OneEdit, tell: Tell) -> EditedImage:
-    """Fit what the method needs, and edit. ValueError for what a job would refuse, and for an image that is none."""
+def edit_image(wanted: OneEdit, on_message: OnMessage) -> EditedImage:
+    """Fit what the method needs, and edit. ValueError for settings that a job refuses, and for an unreadable image."""
     with tempfile.TemporaryDirectory(prefix="coral-edit-") as folder:
         plan = make_plan(_job(wanted, Path(folder)).spec())
         store = open_store(plan.output)
@@ -63,16 +63,16 @@ def edit_image(wanted: OneEdit, tell: Tell) -> EditedImage:
         invert_shard(inversion, models, store)
         _row(wanted, store, inversion.id)
         for fit in plan.fits:
-            fit_editor(fit, models, editors, telling_now_and_then(tell))
+            fit_editor(fit, models, editors, fit_messages(on_message))
         edit_shard([edit], Editors(editors, models), models, store)
         row = _row(wanted, store, edit.id)
     return EditedImage(row["image"]["bytes"], row["mask"]["bytes"], row)
 
 
 def _row(wanted: OneEdit, store: Store, request_id: str) -> Mapping[str, Any]:
-    """What became of the image. ValueError with the reason where that is nothing."""
+    """The only row of a committed request. ValueError with status and reason unless its status is ok."""
     record = read_commit(store, request_id)
-    assert record is not None, "what was done is committed"
+    assert record is not None, "a completed request is committed"
     (row,) = read_rows(store, record.objects[0].key)
     if row["status"] != "ok":
         raise ValueError(f"{wanted.image}: {row['status']}: {row['reason']}")
@@ -80,10 +80,10 @@ def _row(wanted: OneEdit, store: Store, request_id: str) -> Mapping[str, Any]:
 
 
 def _job(wanted: OneEdit, folder: Path) -> Job:
-    """A job whose input is a tar with the image."""
+    """A job whose input is a tar with the image. ValueError for a file that is no image or cannot be read."""
     suffix = wanted.image.suffix.lower().removeprefix(".")
     if suffix not in IMAGE_SUFFIXES:
-        raise ValueError(f"{wanted.image} is no image by its name; give one of {', '.join(IMAGE_SUFFIXES)}")
+        raise ValueError(f"{wanted.image} has no suffix of an image; give one of {', '.join(IMAGE_SUFFIXES)}")
     try:
         data = wanted.image.read_bytes()
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The report of a run: one page, made from what is published, that needs nothing but a browser."""
+"""The report of a run: one HTML page, made from published rows, that loads nothing else."""

@@ -1,4 +1,4 @@
-"""Where the lines of the small charts lie. Coordinates are those of the SVG's viewBox, y downwards."""
+"""Coordinates of the small charts, in units of the SVG viewBox, with y pointing down."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipelines.report.figures import Histogram
 from tasks.spec.gates import BOUNDS
 
 WIDTH, HEIGHT = 240.0, 72.0
-"""Of the drawing without its labels."""
+"""Size of a chart without its labels."""
 MARGIN = 38.0
-"""Of its width, for labels of the upright axis where there is one."""
+"""Part of the width for the labels of the y axis, in charts with a y axis."""
 LONG = 5
-"""Characters of a label beyond which there is room for two of them only."""
+"""If a tick label is longer than this many characters, only the first and the last tick are kept."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class Box:
     y: float
     width: float
     height: float
-    kind: str  # class of its colour
+    kind: str  # CSS class, which sets the colour
     title: str = ""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line or a label at a place."""
+    """A vertical line or a label at x."""
 
     x: float
     label: str
-    anchor: str = "middle"  # start, middle or end of the label is there
+    anchor: str = "middle"  # text-anchor of the label: start, middle or end
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One drawing."""
+    """A histogram."""
 
     boxes: tuple[Box, ...]
     ticks: tuple[Mark, ...]
@@ -51,7 +51,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Point:
-    """A value of one sample, or of them in the middle."""
+    """The value of one sample, or the median of all samples."""
 
     x: float
     y: float
@@ -59,18 +59,18 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """A score at several strengths: the points of all samples, and a line through their medians."""
+class StrengthChart:
+    """A score at several strengths: a point for each sample, and a line through the medians."""
 
     points: tuple[Point, ...]
     medians: tuple[Point, ...]
     ticks: tuple[Mark, ...]  # the strengths
     ends: tuple[float, float]  # values at the bottom and at the top
-    gates: tuple[Point, ...]  # thresholds; y is theirs
+    gates: tuple[Point, ...]  # y of the thresholds
 
 
 def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
-    """Bars of what passed with what was rejected on top; a line for each gate, and a shade over what it turns away."""
+    """Stacked bars of passed and rejected rows; for each gate a line and a shaded area over the values it rejects."""
     bins = len(histogram.passed)
     step, tallest = WIDTH / bins, max(1, *map(sum, zip(histogram.passed, histogram.rejected, strict=True)))
     boxes = []
@@ -81,17 +81,17 @@ def histogram_chart(histogram: Histogram, gates: Mapping[str, float]) -> Chart:
             base -= height
             if count:
                 boxes.append(Box(index * step + 0.5, base, step - 1, height, kind, f"{count} {kind}"))
-    places = {gate: _place(histogram, threshold) for gate, threshold in gates.items()}
+    x_of = {gate: _x(histogram, threshold) for gate, threshold in gates.items()}
     shades = [
         Box(x, 0, WIDTH - x, HEIGHT, "out") if BOUNDS[gate].upper else Box(0, 0, x, HEIGHT, "out")
-        for gate, x in places.items()
+        for gate, x in x_of.items()
     ]
-    lines = [Mark(x, f"{gate} {gates[gate]:g}", _anchor(x)) for gate, x in places.items()]
+    lines = [Mark(x, f"{gate} {gates[gate]:g}", _anchor(x)) for gate, x in x_of.items()]
     return Chart(tuple(boxes), _ticks(histogram), tuple(lines), shades=tuple(shades))
 
 
-def ladder(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> Ladder:
-    """The values of a score by strength, each strength at its place, and what gates ask of them."""
+def strength_chart(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) -> StrengthChart:
+    """Chart of the values of a score by strength, at equal distances in x, with the thresholds of its gates."""
     everything = [*gates.values(), *(value for each in values.values() for value in each)]
     low, high = min(everything), max(everything)
     span = (high - low) or 1.0
@@ -100,20 +100,20 @@ def ladder(values: Mapping[float, Sequence[float]], gates: Mapping[str, float]) 
         return 4 + (HEIGHT - 8) * (high - value) / span
 
     step = (WIDTH - MARGIN) / len(values)
-    places = {strength: MARGIN + (index + 0.5) * step for index, strength in enumerate(values)}
-    return Ladder(
-        points=tuple(Point(places[at], level(each), f"{each:.4g}") for at, own in values.items() for each in own),
+    x_of = {strength: MARGIN + (index + 0.5) * step for index, strength in enumerate(values)}
+    return StrengthChart(
+        points=tuple(Point(x_of[at], level(each), f"{each:.4g}") for at, own in values.items() for each in own),
         medians=tuple(
-            Point(places[at], level(median(own)), f"median {median(own):.4g}") for at, own in values.items() if own
+            Point(x_of[at], level(median(own)), f"median {median(own):.4g}") for at, own in values.items() if own
         ),
-        ticks=tuple(Mark(x, f"{strength:g}") for strength, x in places.items()),
+        ticks=tuple(Mark(x, f"{strength:g}") for strength, x in x_of.items()),
         ends=(low, high),
         gates=tuple(Point(MARGIN, level(threshold), f"{gate} {threshold:g}") for gate, threshold in gates.items()),
     )
 
 
 def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
-    """The counts side by side as one bar of the chart's width."""
+    """One bar of width WIDTH, divided in proportion to the counts by status: ok, rejected, then the others."""
     total, x = max(1, sum(counts.values())), 0.0
     boxes = []
     for name, count in sorted(counts.items(), key=lambda each: (each[0] != "ok", each[0] != "rejected")):
@@ -125,24 +125,24 @@ def shares(counts: Mapping[str, int]) -> tuple[Box, ...]:
 
 
 def _ticks(histogram: Histogram) -> tuple[Mark, ...]:
-    """About four short numbers."""
+    """About four ticks at multiples of 1, 2, 2.5 or 5 times a power of ten."""
     span = histogram.high - histogram.low
     raw = span / 4
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw)
     first = math.ceil(histogram.low / step - 1e-9)
     last = math.floor(histogram.high / step + 1e-9)
-    marks = [Mark(_place(histogram, index * step), f"{round(index * step, 9):g}") for index in range(first, last + 1)]
+    marks = [Mark(_x(histogram, index * step), f"{round(index * step, 9):g}") for index in range(first, last + 1)]
     if max(len(mark.label) for mark in marks) > LONG:
         marks = [marks[0], marks[-1]]
     return tuple(replace(mark, anchor=_anchor(mark.x)) for mark in marks)
 
 
-def _place(histogram: Histogram, value: float) -> float:
+def _x(histogram: Histogram, value: float) -> float:
     share = (value - histogram.low) / (histogram.high - histogram.low)
     return min(WIDTH, max(0.0, share * WIDTH))
 
 
 def _anchor(x: float) -> str:
-    """Labels stay inside the drawing."""
+    """Text anchor that keeps a label inside the chart."""
     return "start" if x < 0.08 * WIDTH else "end" if x > 0.92 * WIDTH else "middle"

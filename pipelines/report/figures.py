@@ -1,4 +1,4 @@
-"""The numbers of a report, from a few passes over the published rows that keep only sums."""
+"""The numbers of a report, from a few SQL aggregations over the published rows."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from pipelines.report.score_labels import SCORES
 
 BINS = 36
 NARROW = 1e-3
-"""A histogram is at least so wide: smaller differences of scores mean nothing."""
+"""Smallest width of a histogram in units of the score, because smaller differences are not significant."""
 REASONS = 60
-"""Different reasons that a page lists, the most frequent ones."""
+"""Largest number of different reasons on a page; the most frequent ones are listed."""
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """The values of one score of one edit."""
+    """Minimum, maximum and quantiles of one score of one edit."""
 
     low: float
-    early: float  # twentieth
+    p5: float  # 5 % of the values are lower
     median: float
-    late: float  # nineteen twentieths
+    p95: float
     high: float
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Rows by value in equal bins from low to high; the same ends for all edits, so that they can be compared."""
+    """Numbers of rows in BINS equal bins from low to high. All edits of a report have the same low and high."""
 
     low: float
     high: float
@@ -41,42 +41,42 @@ class Histogram:
 
 @dataclass(frozen=True)
 class LayerArea:
-    """How much of one layer an edit takes: the mean over its rows, and where the middle nine tenths lie."""
+    """Mask area of one layer of an edit, 0 to 1: mean, 5 % and 95 % quantile over its rows."""
 
     mean: float
-    early: float
-    late: float
+    p5: float
+    p95: float
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some rows have no image."""
+    """A reason why rows have no image."""
 
     status: str
     reason: str
     rows: int
-    edits: int  # in which they are
-    key: str  # of one of them
+    edits: int  # that have such rows
+    key: str  # of one such row
 
 
 @dataclass
 class EditFigures:
-    """One edit in numbers."""
+    """The numbers of one edit."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    gates: Counter[str] = field(default_factory=Counter)  # rejected rows by their gate
-    spreads: dict[str, Quantiles] = field(default_factory=dict)  # by score
+    gates: Counter[str] = field(default_factory=Counter)  # rejected rows by gate
+    quantiles: dict[str, Quantiles] = field(default_factory=dict)  # by score
     histograms: dict[str, Histogram] = field(default_factory=dict)
     layers: list[LayerArea] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
-        """All of them, whatever their status."""
+        """Number of rows of all statuses."""
         return sum(self.statuses.values())
 
 
 def chosen_rows(ask: Ask, edits: Sequence[str], requests: frozenset[str]) -> str:
-    """A subquery with the rows of the edits that come from the requests. What else was published is left out."""
+    """SQL subquery for the published rows of these edits and requests."""
     if not edits:
         return "(SELECT * FROM manifest WHERE false)"
     named = f"edit IN ({', '.join(map(quoted, edits))})"
@@ -87,42 +87,44 @@ def chosen_rows(ask: Ask, edits: Sequence[str], requests: frozenset[str]) -> str
 
 
 def edit_figures(ask: Ask, rows: str, thresholds: Mapping[str, Iterable[float]]) -> dict[str, EditFigures]:
-    """Everything counted, by edit id. `thresholds`, by score, are inside the histograms' ends."""
+    """The numbers by edit id. The histogram of a score includes its `thresholds`."""
     found: defaultdict[str, EditFigures] = defaultdict(EditFigures)
     for row in ask(f"SELECT edit, status, gate, count(*) AS n FROM {rows} GROUP BY ALL").to_pylist():
         found[row["edit"]].statuses[row["status"]] += row["n"]
         if row["gate"]:
             found[row["edit"]].gates[row["gate"]] += row["n"]
     for name in SCORES:
-        _spread(ask, rows, name, found)
-        _count(ask, rows, name, found, thresholds.get(name, ()))
+        _read_quantiles(ask, rows, name, found)
+        _read_histograms(ask, rows, name, found, thresholds.get(name, ()))
     for row in ask(_layers_sql(rows)).to_pylist():
         found[row["edit"]].layers.append(LayerArea(row["mean"], *row["ends"]))
     return dict(found)
 
 
 def failure_reasons(ask: Ask, rows: str) -> list[Reason]:
-    """Why rows have no image, the most frequent reasons first."""
+    """The reasons why rows have no image, the most frequent first."""
     sql = f"""SELECT status, coalesce(reason, '') AS reason,
         count(*) AS rows, count(DISTINCT edit) AS edits, min(key) AS key
         FROM {rows} WHERE NOT {PICTURED} GROUP BY status, reason ORDER BY rows DESC, status, reason LIMIT {REASONS}"""
     return [Reason(**row) for row in ask(sql).to_pylist()]
 
 
-def _spread(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures]) -> None:
+def _read_quantiles(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures]) -> None:
     sql = f"""SELECT edit, min({score}) AS low, max({score}) AS high,
         approx_quantile({score}, [0.05, 0.5, 0.95]) AS ends
         FROM {rows} WHERE {PICTURED} AND isfinite({score}) GROUP BY edit"""
     for row in ask(sql).to_pylist():
-        early, median, late = row["ends"]
-        found[row["edit"]].spreads[score] = Quantiles(row["low"], early, median, late, row["high"])
+        p5, median, p95 = row["ends"]
+        found[row["edit"]].quantiles[score] = Quantiles(row["low"], p5, median, p95, row["high"])
 
 
-def _count(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures], thresholds: Iterable[float]) -> None:
-    spreads = {edit: figures.spreads[score] for edit, figures in found.items() if score in figures.spreads}
-    if not spreads:
+def _read_histograms(
+    ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures], thresholds: Iterable[float]
+) -> None:
+    quantiles = {edit: figures.quantiles[score] for edit, figures in found.items() if score in figures.quantiles}
+    if not quantiles:
         return
-    ends = [*thresholds, *(end for each in spreads.values() for end in (each.low, each.high))]
+    ends = [*thresholds, *(end for each in quantiles.values() for end in (each.low, each.high))]
     low, high = _round_ends(min(ends), max(ends))
     sql = f"""SELECT edit, status = 'ok' AS ok, count(*) AS n,
         least({BINS - 1}, greatest(0, floor(({score} - ({low})) / ({high - low}) * {BINS})))::INTEGER AS bin
@@ -130,13 +132,13 @@ def _count(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures], th
     counts: Counter[tuple[Any, ...]] = Counter()
     for row in ask(sql).to_pylist():
         counts[row["edit"], row["ok"], row["bin"]] = row["n"]
-    for edit in spreads:
+    for edit in quantiles:
         passed, rejected = (tuple(counts[edit, ok, each] for each in range(BINS)) for ok in (True, False))
         found[edit].histograms[score] = Histogram(low, high, passed, rejected)
 
 
 def _round_ends(low: float, high: float) -> tuple[float, float]:
-    """Ends a little further out that are short numbers."""
+    """Slightly wider limits that are short numbers."""
     span = max(high - low, NARROW)
     unit = 10.0 ** math.floor(math.log10(span)) / 10
     return math.floor(low / unit) * unit, (math.floor(high / unit) + 1) * unit

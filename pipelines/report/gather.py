@@ -1,4 +1,4 @@
-"""What a report says, gathered from an output, and the page it becomes."""
+"""Collects the content of a report from an output, and renders it as a page."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from pipelines.report.picks import Pick, picks
 from pipelines.report.resolved_job import resolved_yaml
 from pipelines.report.run_record import RunRecord
 from pipelines.report.score_labels import SCORES, Score
-from pipelines.report.timings import Timings, time_spent
+from pipelines.report.timings import Timings, read_timings
 from tasks.artifacts.stored import Artifact
 from tasks.gallery.gallery import Example, load_gallery
 from tasks.gallery.layer_maps import LayerMap
+from tasks.gallery.missing import Missing
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.status import WorkStatus, plan_status, published_requests
 from tasks.spec.gates import BOUNDS, Gates
@@ -32,67 +33,67 @@ from tasks.spec.requests import EditSpec
 
 @dataclass(frozen=True)
 class GateNote:
-    """One gate in words."""
+    """One gate and its effect."""
 
     name: str
-    says: str
-    rejected: int  # rows for which it was the first to say no
+    condition: str  # such as "≥ 0.1"
+    rejected: int  # rows for which it was the first gate to reject
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One score of one edit: its spread, drawn, and the gates that read it."""
+    """One score of one edit: its histogram, and the gates on it."""
 
     score: Score
-    spread: Quantiles
+    quantiles: Quantiles
     chart: Chart
     gates: tuple[GateNote, ...]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One sample on the page."""
+class ReportSample:
+    """One sample on the page, and why it was chosen."""
 
     example: Example
     pick: Pick
 
 
 @dataclass(frozen=True)
-class Drawings:
-    """What is drawn, by edit id."""
+class ReportSamples:
+    """The samples and the layer maps on the page, by edit id."""
 
-    by_edit: Mapping[str, Sequence[Drawn]]
-    layer_maps: Mapping[str, LayerMap]
+    by_edit: Mapping[str, Sequence[ReportSample]]
+    layer_maps: Mapping[str, LayerMap | Missing]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EditReport:
-    """All about one edit."""
+    """The section of one edit."""
 
     spec: EditSpec
     figures: EditFigures
     shares: tuple[Box, ...]
     panels: tuple[Panel, ...]
-    where: HeatMap | None  # None for an edit without regions
-    drawn: tuple[Drawn, ...]
+    heat_map: HeatMap | None  # None for an edit without regions
+    samples: tuple[ReportSample, ...]
     artifact: Artifact | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything on the page."""
+    """The content of the page."""
 
     plan: Plan
     snapshot: int
     work: WorkStatus
     edits: tuple[EditReport, ...]
     reasons: tuple[Reason, ...]
-    spent: Timings
-    run: RunRecord | None = None  # of the run itself; None where it did not end, and only its plan is known
+    timings: Timings
+    run: RunRecord | None = None  # None if the run was killed, and only its plan is known
 
     @property
     def started(self) -> str:
-        """When the run was planned, as its id says."""
+        """Time when the run was planned, from its id; empty for an id of another form."""
         try:
             return f"{datetime.strptime(self.plan.run_id[:15], '%Y%m%dT%H%M%S'):%-d %B %Y, %H:%M} UTC"
         except ValueError:
@@ -100,7 +101,7 @@ class Report:
 
     @property
     def statuses(self) -> dict[str, int]:
-        """Rows of all edits by status, good ones first."""
+        """Numbers of rows of all edits by status: ok, rejected, then the others by number."""
         found: defaultdict[str, int] = defaultdict(int)
         for edit in self.edits:
             for status, rows in edit.figures.statuses.items():
@@ -109,17 +110,17 @@ class Report:
 
     @property
     def gates(self) -> list[str]:
-        """Those that turned rows away."""
+        """Gates that rejected at least one row."""
         return [gate for gate in BOUNDS if any(edit.figures.gates[gate] for edit in self.edits)]
 
     @property
     def job(self) -> str:
-        """The job with every setting resolved, as YAML."""
+        """The job with all settings resolved, as YAML."""
         return resolved_yaml(self.plan, self.run.settings if self.run else {})
 
 
 def find_plan(store: Store, run_id: str | None) -> Plan:
-    """The plan of a run, or of the newest. ValueError when there is none."""
+    """The plan of a run, or of the newest run if `run_id` is None. ValueError if there is none."""
     plans = read_plans(store)
     plan = next((plan for plan in plans if run_id in (None, plan.run_id)), None)
     if plan is None:
@@ -133,7 +134,7 @@ def find_plan(store: Store, run_id: str | None) -> Plan:
 
 
 def gather(store: Store, plan: Plan, run: RunRecord | None = None) -> Report:
-    """Everything a page about the plan says. Reads sums of the manifest, and pictures of a few of its rows."""
+    """Collect the report of a plan: aggregations over the manifest, and pictures of a few of its rows."""
     snapshot = read_snapshot(store)
     gates = published_gates(snapshot, plan)
     with asking(store, snapshot) as ask:
@@ -141,14 +142,14 @@ def gather(store: Store, plan: Plan, run: RunRecord | None = None) -> Report:
         figures = edit_figures(ask, rows, _thresholds(gates.values()))
         chosen = picks(ask, rows, figures)
         reasons = tuple(failure_reasons(ask, rows))
-    spent = time_spent(store, plan)
+    timings = read_timings(store, plan)
     return Report(
         plan=plan,
         snapshot=snapshot.version,
         work=plan_status(store, plan),
-        edits=tuple(_sections(plan, figures, gates, _drawn(store, plan, chosen), spent)),
+        edits=tuple(_sections(plan, figures, gates, _report_samples(store, plan, chosen), timings)),
         reasons=reasons,
-        spent=spent,
+        timings=timings,
         run=run,
     )
 
@@ -159,7 +160,7 @@ def page_of(report: Report) -> str:
 
 
 def published_gates(snapshot: Snapshot, plan: Plan) -> dict[str, Gates]:
-    """By edit id, the gates its rows were published by; those of the plan while there are none, or several."""
+    """By edit id, the gates its rows were published with; those of the plan if there are no rows or several rules."""
     noted, found = snapshot.rules, defaultdict(set)
     for edit, request in ((request.spec.edit_id, request) for shard in plan.edit_requests() for request in shard):
         if request.id in noted:
@@ -169,28 +170,28 @@ def published_gates(snapshot: Snapshot, plan: Plan) -> dict[str, Gates]:
 
 
 def _thresholds(gates: Iterable[Gates]) -> dict[str, list[float]]:
-    """By score."""
+    """Thresholds of all gates by score."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for gate, threshold in (each for one in gates for each in one.active.items()):
         found[BOUNDS[gate].score].append(threshold)
     return found
 
 
-def _drawn(store: Store, plan: Plan, chosen: Mapping[str, list[Pick]]) -> Drawings:
-    """The chosen rows with their pictures, edit by edit in turns, so that none is first served."""
+def _report_samples(store: Store, plan: Plan, chosen: Mapping[str, list[Pick]]) -> ReportSamples:
+    """The chosen rows with their pictures. The edits take turns, so that limits apply to all of them alike."""
     turns = [pick for turn in zip_longest(*chosen.values()) for pick in turn if pick is not None]
     gallery = load_gallery(store, plan, [pick.row for pick in turns])
-    drawn: defaultdict[str, list[Drawn]] = defaultdict(list)
+    by_edit: defaultdict[str, list[ReportSample]] = defaultdict(list)
     for example, pick in zip(gallery.examples, turns, strict=True):
-        drawn[pick.row["edit"]].append(Drawn(example, pick))
-    return Drawings(drawn, gallery.layer_maps)
+        by_edit[pick.row["edit"]].append(ReportSample(example, pick))
+    return ReportSamples(by_edit, gallery.layer_maps)
 
 
 def _sections(
-    plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], drawings: Drawings, spent: Timings
+    plan: Plan, figures: Mapping[str, EditFigures], gates: Mapping[str, Gates], samples: ReportSamples, timings: Timings
 ) -> Iterator[EditReport]:
     highest = highest_area([each.layers for each in figures.values()])
-    ignore = LayerMap(missing="no drawn sample has an image")
+    no_map = Missing("no sample shown has an image")
     for edit in plan.edits:
         found = figures.get(edit.edit_id, EditFigures())
         yield EditReport(
@@ -198,9 +199,9 @@ def _sections(
             figures=found,
             shares=shares(found.statuses),
             panels=tuple(_panels(found, gates[edit.edit_id].active)),
-            where=heat_map(found.layers, drawings.layer_maps.get(edit.edit_id, ignore), highest),
-            drawn=tuple(drawings.by_edit.get(edit.edit_id, ())),
-            artifact=spent.fits.get(edit.fit_id),
+            heat_map=heat_map(found.layers, samples.layer_maps.get(edit.edit_id, no_map), highest),
+            samples=tuple(samples.by_edit.get(edit.edit_id, ())),
+            artifact=timings.fits.get(edit.fit_id),
         )
 
 
@@ -211,4 +212,4 @@ def _panels(figures: EditFigures, gates: Mapping[str, float]) -> Iterator[Panel]
             GateNote(gate, f"{'≤' if BOUNDS[gate].upper else '≥'} {threshold:g}", figures.gates[gate])
             for gate, threshold in own.items()
         )
-        yield Panel(SCORES[name], figures.spreads[name], histogram_chart(histogram, own), tuple(notes))
+        yield Panel(SCORES[name], figures.quantiles[name], histogram_chart(histogram, own), tuple(notes))

@@ -1,7 +1,7 @@
-"""A page of HTML: styles and script inside, everything from outside escaped, nothing fetched.
+"""Renders HTML pages that contain their styles and script and load nothing.
 
-The page forbids itself the network and every script but its own (a content security policy with the script's digest),
-so that a prompt or a key could do no harm even if it were not escaped.
+All texts from jobs and data are escaped. In addition a content security policy forbids network access and all scripts
+except the page's own, whose digest it contains, so that a prompt or a key that was not escaped could do no harm.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ TEMPLATES = "templates"
 
 
 def render(template: str, **content: Any) -> str:
-    """The page of a template with its content."""
+    """The HTML of a template, filled with `content`."""
     style, script = (Markup(_read(name)) for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _environment().get_template(template).render(content | {"style": style, "script": script, "digest": digest})
 
 
 def save(path: Path, page: str) -> Path:
-    """The page as a local file, whole or not at all."""
+    """Write the page as a local file, atomically. Returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(page, encoding="utf-8")
@@ -38,17 +38,17 @@ def save(path: Path, page: str) -> Path:
 
 
 def data_uri(tile: Tile) -> str:
-    """The picture inside the address."""
+    """A data: address that contains the picture."""
     return f"data:image/{tile.form};base64,{base64.b64encode(tile.data).decode()}"
 
 
 def count(number: int) -> str:
-    """With thin spaces between thousands."""
+    """The number with thin spaces between thousands."""
     return f"{number:,}".replace(",", "\u2009")
 
 
 def duration(seconds: float) -> str:
-    """As people say it."""
+    """Seconds, minutes or hours with a unit."""
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""The last step of a run: its page, put beside what it is about."""
+"""The last step of a run: its report, written into the output of the run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ log = logging.getLogger("coral.report")
 
 
 @dataclass(frozen=True)
-class ReportPlace:
-    """Where the page of a run is, or why there is none."""
+class ReportAddress:
+    """The address of the page of a run, or the reason why there is none."""
 
     address: str = ""
     problem: str = ""
 
 
 @task(name="report", **QUIET)
-def write_report(run: Run, record: RunRecord) -> ReportPlace:
-    """Write record and page. All they are about is published by now: whatever fails here is no failure of the run."""
+def write_report(run: Run, record: RunRecord) -> ReportAddress:
+    """Write record and page. The edits are published before this step, so an error here does not fail the run."""
     store, plan = run.store, run.plan
     try:
         put_record(store, plan.run_id, record)
         key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record)).encode())
     except Exception as error:
         log.warning("no report", exc_info=True)
-        return ReportPlace(problem=f"{type(error).__name__}: {error}")
-    return ReportPlace(address=address_of(plan.output, key))
+        return ReportAddress(problem=f"{type(error).__name__}: {error}")
+    return ReportAddress(address=address_of(plan.output, key))

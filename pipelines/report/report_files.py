@@ -1,4 +1,4 @@
-"""Where the files of a run's report lie in its output: reports/<run_id>/."""
+"""The files of a run's report in its output, below reports/<run_id>/."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from manifests.stores.store import CommitConflict, CommitUnknown, Store
 PAGE = "index.html"
 RECORD = "run.json"
 ATTEMPTS = 20
+"""Number of attempts to replace a file that other processes write at the same time."""
 
 
 def put(store: Store, run_id: str, name: str, data: bytes) -> str:
-    """Write or replace a file; returns its key. CommitConflict when others keep winning."""
+    """Write or replace a file; returns its key. CommitConflict if other processes write it in every attempt."""
     key = _key(run_id, name)
     for _ in range(ATTEMPTS):
         info = store.head(key)
-        with suppress(CommitUnknown):  # writing the same again does no harm
+        with suppress(CommitUnknown):  # it is safe to write the same data again
             if store.put_new(key, data) if info is None else store.put_if(key, data, info.etag):
                 return key
-    raise CommitConflict(f"{key} was written by others {ATTEMPTS} times in a row; report again when they are done")
+    raise CommitConflict(
+        f"other processes wrote {key} during all {ATTEMPTS} attempts; run coral report again when they are done"
+    )
 
 
 def get(store: Store, run_id: str, name: str) -> bytes | None:
-    """A file, or None where there is none."""
+    """The data of a file; None if it does not exist."""
     try:
         return store.read(_key(run_id, name))
     except FileNotFoundError:
@@ -31,7 +34,7 @@ def get(store: Store, run_id: str, name: str) -> bytes | None:
 
 
 def address_of(output: str, key: str) -> str:
-    """What to open."""
+    """The full address of a file in an output."""
     return f"{output.rstrip('/')}/{key}"
 
 

@@ -1,4 +1,4 @@
-"""A job as it was understood: every setting with the value it had, whether the user wrote it or not."""
+"""A job with all settings resolved: also those that the user did not write, with the values they had."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tasks.spec.requests import EditSpec
 
 
 def resolved_yaml(plan: Plan, settings: Mapping[str, object]) -> str:
-    """The plan's settings in the words of a job file; `settings` are those of the run, which no plan has."""
+    """The settings of a plan, and sections that no plan contains (`settings`), as YAML with the keys of a job file."""
     job = {**resolved_job(plan), **settings}
     return write_yaml(job)
 
 
 def resolved_job(plan: Plan) -> dict[str, Any]:
-    """Everything that follows from the plan."""
+    """The settings that a plan contains, with the keys of a job file."""
     asked: Mapping[str, Any] = plan.job
     return {
         "name": asked.get("name"),
@@ -56,7 +56,7 @@ def _edit(plan: Plan, edit: EditSpec) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """What YAML has words for, by name: a plan that was stored and read again is the same text."""
+    """Dicts with sorted keys, lists and scalars, so that a plan gives the same YAML after it was stored and read."""
     if isinstance(value, Mapping):
         return {name: _plain(value[name]) for name in sorted(value)}
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value

@@ -1,6 +1,6 @@
-"""What only the run itself knew: its waves, what it took, and the settings that are in no plan.
+"""The facts about a run that are not in its plan: its waves, actor hours, cost, and some settings.
 
-Kept beside the page, so that a later `coral report` can say it again.
+Stored beside the page, so that a later `coral report` can show them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pipelines.jobfile.job import Job
 from pipelines.report.report_files import RECORD, get, put
 from tasks.run.waves import Failure, WaveSummary
 
-UNPLANNED = ("resources", "deadlines", "max_hours")
-"""Sections of a job that change no result, and are in no plan for that reason."""
+RUN_SECTIONS = ("resources", "deadlines", "max_hours")
+"""Sections of a job that do not change results and are therefore not in the plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,39 +24,39 @@ class RunRecord:
     """One run of a plan."""
 
     waves: tuple[WaveSummary, ...] = ()
-    actor_hours: float = 0.0  # that actors were ready
-    cost: str = ""  # of them; empty without a price
+    actor_hours: float = 0.0  # hours in which actors were ready, summed over actors
+    cost: str = ""  # of the actor hours; empty without a price
     settings: Mapping[str, Any] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()  # devices and hosts that were taken out of the run, each with the reason
 
     @classmethod
     def of(cls, job: Job, waves: Sequence[WaveSummary], actor_hours: float, excluded: Sequence[str] = ()) -> RunRecord:
-        """A run of the job that has just ended."""
+        """The record of a run of the job that has just ended."""
         return cls(
             waves=tuple(waves),
             actor_hours=actor_hours,
             cost=job.price().of(actor_hours),
-            settings=job.model_dump(mode="json", include=set(UNPLANNED)),
+            settings=job.model_dump(mode="json", include=set(RUN_SECTIONS)),
             excluded=tuple(excluded),
         )
 
     @property
     def failures(self) -> list[Failure]:
-        """Everything that was not done."""
+        """The failures of all waves."""
         return [failure for wave in self.waves for failure in wave.failures]
 
     @property
     def left(self) -> int:
-        """Pieces of work that the time limit left no time for."""
+        """Number of works that were not begun because of the time limit."""
         return sum(wave.left for wave in self.waves)
 
     def to_json(self) -> bytes:
-        """Without tracebacks, which tell of folders and people."""
-        return json.dumps(asdict(replace(self, waves=tuple(map(_told, self.waves)))), indent=1).encode()
+        """JSON without tracebacks, because they contain paths and user names."""
+        return json.dumps(asdict(replace(self, waves=tuple(map(_without_tracebacks, self.waves)))), indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> RunRecord:
-        """ValueError when the bytes are not a record."""
+        """Read a record. ValueError if the data is not one."""
         try:
             fields = json.loads(data)
             waves = ({**wave, "failures": [Failure(**each) for each in wave["failures"]]} for wave in fields["waves"])
@@ -67,18 +67,18 @@ class RunRecord:
 
 
 def put_record(store: Store, run_id: str, record: RunRecord) -> None:
-    """Keep it beside the page."""
+    """Write the record beside the page."""
     put(store, run_id, RECORD, record.to_json())
 
 
 def read_record(store: Store, run_id: str) -> RunRecord | None:
-    """None for a run that did not end by itself. ValueError for a record that is damaged."""
+    """The record of a run; None if the run was killed. ValueError for a damaged record."""
     data = get(store, run_id, RECORD)
     try:
         return None if data is None else RunRecord.from_json(data)
     except ValueError as error:
-        raise ValueError(f"{error}; remove reports/{run_id}/{RECORD}, and the page is made without it") from error
+        raise ValueError(f"{error}; remove reports/{run_id}/{RECORD} to make the page without it") from error
 
 
-def _told(wave: WaveSummary) -> WaveSummary:
+def _without_tracebacks(wave: WaveSummary) -> WaveSummary:
     return replace(wave, failures=[replace(failure, traceback="") for failure in wave.failures])

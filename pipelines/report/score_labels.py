@@ -1,4 +1,4 @@
-"""The scores that a page shows, and what their ends mean."""
+"""The scores that a page shows, and the names of their highest and lowest values."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ class Score:
 
     column: str
     label: str
-    says: str  # what it measures, for people
-    digits: int  # behind the point
-    top: str  # what its highest values are called
-    bottom: str
+    description: str  # what it measures
+    digits: int  # decimals
+    top: str  # name of its highest values
+    bottom: str  # name of its lowest values
 
     def text(self, value: float) -> str:
-        """A value as it is printed."""
+        """The value as text, with `digits` decimals."""
         return f"{value:.{self.digits}f}"
 
 
 SCORES: Mapping[str, Score] = {
     score.column: score
     for score in (
-        Score("direction", "direction", "how far the image moved the way the words did: cosine", 2, "best", "worst"),
-        Score("identity", "identity", "likeness of the same face before and after: cosine", 3, "best", "worst"),
-        Score("outside", "change off mask", "mean change where the mask is off, of a range of 2", 4, "worst", "best"),
+        Score("direction", "direction", "cosine of image change and text change in CLIP", 2, "best", "worst"),
+        Score("identity", "identity", "cosine of the identity embeddings before and after", 3, "best", "worst"),
+        Score("outside", "change off mask", "mean absolute change off the mask, images in [-1, 1]", 4, "worst", "best"),
         Score("area", "mask area", "share of the image under the mask", 2, "largest", "smallest"),
-        Score("inversion_error", "inversion error", "mean error of the reconstruction, of 2", 3, "worst", "best"),
+        Score("inversion_error", "inversion error", "mean absolute error, images in [-1, 1]", 3, "worst", "best"),
     )
 }
-"""In the order shown; the first is what pages begin with."""
+"""In the order of the page; samples are first ordered by the first score."""

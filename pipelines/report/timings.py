@@ -1,4 +1,4 @@
-"""Where the time of a run went, from its commits and its artifacts."""
+"""Worker time of a run by phase, from its commits and its artifacts."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from tasks.artifacts.stored import Artifact, fitted, read_artifact
 from tasks.plan.plan import Plan
 
 COMMITS = 2000
-"""Commits that are read at most, evenly spread over the plan; the rest is left to be as fast as these."""
+"""Largest number of commits that are read, at equal distances in the plan; they represent the others."""
 READERS = 16
+"""Threads that read commits."""
 PHASES = ("invert", "edit", "write")
-"""Of a commit's seconds; its total is left out, because the edits of one shard run in one pass and share it."""
+"""Phases in a commit's seconds. Its total is not used, because all edits of one shard share it."""
 
 Unit = Literal["images", "steps"]
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of work."""
+    """One kind of work, for one edit or for all."""
 
     name: str
     count: int
     unit: Unit
-    seconds: float | None  # of workers, added up; unknown for tensors that a later fit has adopted
+    seconds: float | None  # sum over workers; None for tensors of a killed fit that a later one adopted
 
     @property
     def rate(self) -> float | None:
@@ -39,16 +40,16 @@ class Phase:
 
 @dataclass(frozen=True)
 class Timings:
-    """The work of a plan as far as it is done."""
+    """The completed work of a plan."""
 
-    phases: tuple[Phase, ...]  # in the order in which a run comes to them
+    phases: tuple[Phase, ...]  # in the order of a run
     fits: Mapping[str, Artifact]  # by fit id
-    commits: int  # of the plan
-    read: int  # of them
+    commits: int  # of the plan's requests
+    read: int  # commits that were read
 
 
-def time_spent(store: Store, plan: Plan) -> Timings:
-    """Seconds by phase of everything the plan names, whichever run did it."""
+def read_timings(store: Store, plan: Plan) -> Timings:
+    """Seconds by phase of all commits and fits of the plan, also those of earlier runs."""
     done, artifacts = committed(store), fitted(store)
     edits = (request.id for requests in plan.edit_requests() for request in requests)
     wanted = [each for each in (*(request.id for request in plan.invert_requests()), *edits) if each in done]
@@ -62,14 +63,14 @@ def time_spent(store: Store, plan: Plan) -> Timings:
 
 
 def _fits(plan: Plan, fits: Mapping[str, Artifact]) -> Iterator[Phase]:
-    """One phase per editor, named after the edits that share it; one that others build upon, after its method."""
+    """One phase per editor, named after the edits that use it, or after its method if it is only a base of others."""
     for fit_id, artifact in fits.items():
         slugs = ", ".join(edit.slug for edit in plan.edits if edit.fit_id == fit_id)
         yield Phase(f"fit {slugs or artifact.request['method']}", artifact.steps, "steps", artifact.seconds)
 
 
 def _phases(plan: Plan, records: Sequence[CommitRecord], phase: str) -> Iterator[Phase]:
-    """What one phase took, edit by edit in the order of the plan."""
+    """One phase by edit, in the order of the plan."""
     images: Counter[str] = Counter()
     seconds: defaultdict[str, float] = defaultdict(float)
     for record in records:

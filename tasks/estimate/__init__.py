@@ -1,1 +1,1 @@
-"""What a plan will take: workload, pilot, forecast."""
+"""Time, images, bytes and money that a plan will need: workload, pilot, forecast."""

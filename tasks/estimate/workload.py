@@ -1,7 +1,7 @@
-"""What a plan is going to read and write, from listings, some headers and some commits; and what actors cost.
+"""What a plan will read and write, from listings, some tar headers and some commits.
 
-Samples are counted where that is cheap: in the commits of inverted shards and in the headers of local tars, some of
-them where there are many. The rest is estimated from the bytes of those that were counted.
+Samples are counted where that is fast: in the commits of inverted shards and in the headers of local tars, for at most
+MAX_COUNTED shards. The samples of all other shards are estimated from the bytes per sample of the counted ones.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tasks.plan.plan import Plan
 from tasks.shards.refusals import read_refusals
 from tasks.spec.requests import EditRequest, EditSpec, FitRequest, ImageFormat, InvertRequest, Shard
 
-LOOKED_AT = 32
-"""Shards whose samples are counted, and commits whose sizes are looked at, at most."""
-COUNTED_BYTES = 4 << 30
-"""Of local tars whose headers are read, at most."""
+MAX_COUNTED = 32
+"""Largest number of shards whose samples are counted, and of commits whose sizes are read."""
+MAX_COUNTED_BYTES = 4 << 30
+"""Largest total size of the local tars whose headers are read."""
 SAMPLE_BYTES = 100_000
-"""Assumed of a sample where none could be counted."""
+"""Assumed bytes of a sample if no sample could be counted."""
 PIXEL_BYTES: Mapping[ImageFormat, float] = {"png": 2.0, "jpeg": 0.7, "webp": 0.5}
-"""About what a pixel of an edited image takes before anything is stored that would tell."""
+"""Approximate bytes per pixel of an edited image, used until edited images are stored."""
 SOURCE_SHARE: Mapping[ImageFormat, float] = {"png": 4.0, "jpeg": 1.5, "webp": 1.0}
-"""About what an image at the source's size takes, in bytes of its source, which usually is a JPEG."""
+"""Approximate bytes of an edited image at the source's size per byte of the source, which usually is a JPEG."""
 MASK_PIXEL_BYTES = 0.2
 ROW_BYTES = 1024
 
@@ -40,18 +40,18 @@ Request = TypeVar("Request", InvertRequest, EditRequest)
 
 @dataclass(frozen=True)
 class SampleCounts:
-    """How many samples the shards of a plan have."""
+    """Numbers of samples of the shards of a plan."""
 
     shards: tuple[Shard, ...]
-    known: Mapping[str, int]  # shard id -> samples that were counted, also those beyond its limit
+    known: Mapping[str, int]  # shard id -> counted samples, also those beyond its limit
 
     def of(self, shard: Shard) -> int:
-        """Samples of one shard; at least one where they were not counted."""
+        """Samples of one shard; an estimate is at least 1."""
         samples = self.known.get(shard.id, max(1, round(shard.size / self.sample_bytes)))
         return samples if shard.limit is None else min(samples, shard.limit)
 
-    def learned(self, counted: Mapping[str, int]) -> SampleCounts:
-        """The same with what was counted meanwhile."""
+    def with_counts(self, counted: Mapping[str, int]) -> SampleCounts:
+        """A copy that knows more counts, by shard id."""
         return replace(self, known={**self.known, **counted})
 
     @cached_property
@@ -61,13 +61,13 @@ class SampleCounts:
 
     @cached_property
     def sample_bytes(self) -> float:
-        """Bytes of a sample, on average over the shards that were counted whole."""
+        """Mean bytes of a sample, over the shards that were counted as a whole."""
         size, samples = self._measured
         return size / samples if samples else SAMPLE_BYTES
 
     @property
     def basis(self) -> str:
-        """How it is known, in words."""
+        """A text for the user: how the number of samples is known."""
         if len(self.known) == len(self.shards):
             return "counted"
         _, samples = self._measured
@@ -76,64 +76,67 @@ class SampleCounts:
 
     @cached_property
     def _measured(self) -> tuple[int, int]:
-        """Bytes and samples of the shards that were counted whole."""
+        """Bytes and samples of the shards that were counted as a whole."""
         whole = [shard for shard in self.shards if shard.id in self.known and shard.limit is None]
         return sum(shard.size for shard in whole), sum(self.known[shard.id] for shard in whole)
 
 
 @dataclass(frozen=True)
-class Left:
-    """What of a plan is to be done."""
+class PendingWork:
+    """The requests of a plan that are not done."""
 
     inversions: tuple[InvertRequest, ...]
     fits: tuple[FitRequest, ...]
-    edits: tuple[tuple[EditRequest, ...], ...]  # by shard; without the shards that have none
+    edits: tuple[tuple[EditRequest, ...], ...]  # by shard; shards without pending edits are left out
 
     @property
-    def nothing(self) -> bool:
+    def is_empty(self) -> bool:
         return not (self.inversions or self.fits or self.edits)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a wave has to do."""
+    """The work of one wave."""
 
-    images: int = 0  # times edits, in the edit wave
+    images: int = 0  # in the edit wave: times its edits
     read: int = 0  # bytes
     written: int = 0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run of a plan has to do."""
+    """The work of a run."""
 
     samples: int  # of all shards
-    samples_basis: str
-    image_basis: str  # how the bytes that an edit writes are known
+    samples_basis: str  # how their number is known
+    image_basis: str  # how the bytes of an edited image are known
     invert: Load = field(default_factory=Load)
     edit: Load = field(default_factory=Load)
 
 
-def left_of(store: Store, plan: Plan) -> Left:
-    """What is not stored, from two listings."""
+def pending_work(store: Store, plan: Plan) -> PendingWork:
+    """The requests without a commit and the fits without an artifact, from a few listings.
+
+    What too many samples of failed is not tried again by itself, and so is not pending.
+    """
     done, artifacts = committed(store).keys() | read_refusals(store, plan.max_failure_rate).keys(), fitted(store)
     pending = (tuple(each for each in requests if each.id not in done) for requests in plan.edit_requests())
-    return Left(
+    return PendingWork(
         inversions=tuple(each for each in plan.invert_requests() if each.id not in done),
         fits=tuple(fit for fit in plan.fits if fit.id not in artifacts),
         edits=tuple(requests for requests in pending if requests),
     )
 
 
-def estimate(store: Store, plan: Plan, left: Left, counts: SampleCounts) -> Estimate:
-    """Images and bytes of what is left to do."""
+def estimate(store: Store, plan: Plan, pending: PendingWork, counts: SampleCounts) -> Estimate:
+    """Images and bytes of the pending work."""
     bundle = read_bundle(plan.bundle)
     latents = bundle.num_ws * bundle.w_dim * 4 + ROW_BYTES
-    image_bytes, basis = stored_image_bytes(store, plan), "as what is stored"
+    image_bytes, basis = stored_image_bytes(store, plan), "from stored images"
     if image_bytes is None:
-        image_bytes, basis = assumed_image_bytes(plan, bundle, counts), "by a rule of thumb"
-    inverted = [(request.shard, counts.of(request.shard)) for request in left.inversions]
-    edited = [(requests[0].shard, counts.of(requests[0].shard), requests) for requests in left.edits]
+        image_bytes, basis = assumed_image_bytes(plan, bundle, counts), "from assumed bytes per pixel"
+    inverted = [(request.shard, counts.of(request.shard)) for request in pending.inversions]
+    edited = [(requests[0].shard, counts.of(requests[0].shard), requests) for requests in pending.edits]
     return Estimate(
         samples=counts.total,
         samples_basis=counts.basis,
@@ -156,20 +159,20 @@ def estimate(store: Store, plan: Plan, left: Left, counts: SampleCounts) -> Esti
 
 
 def count_plan(store: Store, plan: Plan) -> SampleCounts:
-    """The samples of the plan's shards, counted in some of them."""
-    counted = _counted(store, _spread(plan.invert_requests()), committed(store))
+    """The samples of the plan's shards, some of them counted."""
+    counted = _cheap_counts(store, _evenly_spaced(plan.invert_requests()), committed(store))
     return SampleCounts(plan.shards, {request.shard.id: count for request, count in counted})
 
 
 def stored_image_bytes(store: Store, plan: Plan) -> dict[str, float] | None:
-    """Bytes per image of what the plan's edits have written so far, by slug; None where there is nothing yet.
+    """Mean bytes per stored image of each of the plan's edits, by slug; None if no image is stored yet.
 
-    An edit without anything of its own gets the mean of the others.
+    An edit without stored images gets the mean of the others.
     """
     done = committed(store)
     finished = [each for requests in plan.edit_requests() for each in requests if each.id in done]
     sizes: dict[str, list[float]] = {}
-    for request in _spread(finished):
+    for request in _evenly_spaced(finished):
         record = read_commit(store, request.id)
         if record is not None and record.counts.get("ok"):
             sizes.setdefault(request.spec.slug, []).append(_bytes_of(record) / record.counts["ok"])
@@ -181,7 +184,7 @@ def stored_image_bytes(store: Store, plan: Plan) -> dict[str, float] | None:
 
 
 def assumed_image_bytes(plan: Plan, bundle: Bundle, counts: SampleCounts) -> dict[str, float]:
-    """Bytes per image by a rule of thumb, by slug."""
+    """Approximate bytes per image by slug, from the sizes of images and the constants above."""
 
     def assumed(edit: EditSpec) -> float:
         if edit.output == "source":
@@ -191,11 +194,11 @@ def assumed_image_bytes(plan: Plan, bundle: Bundle, counts: SampleCounts) -> dic
     return {edit.slug: assumed(edit) for edit in plan.edits}
 
 
-def _counted(
+def _cheap_counts(
     store: Store, requests: Sequence[InvertRequest], done: Collection[str]
 ) -> Iterator[tuple[InvertRequest, int]]:
-    """Those of the requests whose samples can be counted cheaply."""
-    budget = COUNTED_BYTES
+    """The requests whose samples can be counted fast, each with its number of samples."""
+    budget = MAX_COUNTED_BYTES
     for request in requests:
         shard = request.shard
         record = read_commit(store, request.id) if request.id in done else None
@@ -207,9 +210,9 @@ def _counted(
                 yield request, count_samples(path)
 
 
-def _spread(requests: Sequence[Request]) -> list[Request]:
-    """LOOKED_AT of them from the beginning to the end, or all if there are no more."""
-    step = max(1, -(-len(requests) // LOOKED_AT))
+def _evenly_spaced(requests: Sequence[Request]) -> list[Request]:
+    """At most MAX_COUNTED of the requests, at equal distances."""
+    step = max(1, -(-len(requests) // MAX_COUNTED))
     return list(islice(requests, 0, None, step))
 
 

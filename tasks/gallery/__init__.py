@@ -1,1 +1,1 @@
-"""Stored results as pictures for report and preview."""
+"""Pictures of stored results, for reports and previews."""

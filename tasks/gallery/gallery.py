@@ -1,7 +1,7 @@
-"""Some published rows with their pictures, read back from where they lie: source, inversion, edit, mask, difference.
+"""Some published rows with their pictures: source, inversion, edit, mask, difference.
 
-Only what is shown is read: the row groups of the chosen rows and their members of the source tars. A picture that
-cannot be had is replaced by the reason; nothing here fails because a tar was moved or a bundle is not at hand.
+Only the row groups of the chosen rows and their members of the source tars are read. A picture that cannot be read or
+made is replaced by the reason; a missing tar or bundle is no error.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from manifests.parquet.row_places import place_of
 from manifests.stores.store import Store
 from tasks.gallery.layer_maps import LayerMap, LayerMaps
-from tasks.gallery.missing import reason_of
-from tasks.gallery.reconstructions import Found, Reconstructions
-from tasks.gallery.source_images import FoundSource, SourceReader
+from tasks.gallery.missing import Missing
+from tasks.gallery.reconstructions import Reconstructions
+from tasks.gallery.source_images import Source, SourceReader
 from tasks.gallery.stored_latents import Row, StoredLatents, name_of
-from tasks.gallery.stored_rows import rows_or_reasons
+from tasks.gallery.stored_rows import rows_or_missing
 from tasks.images.decode import pixels_of
 from tasks.images.thumbnails import SIDE, Tile, difference, shrunk, tile_of
 from tasks.plan.plan import Plan
@@ -28,7 +30,7 @@ class Example:
     """One published row and its pictures."""
 
     row: Row
-    source: Tile  # in the geometry of the edit
+    source: Tile  # with the geometry of the edit
     inversion: Tile
     edit: Tile
     mask: Tile
@@ -40,62 +42,74 @@ class Gallery:
     """Chosen rows with their pictures."""
 
     examples: tuple[Example, ...]
-    layer_maps: Mapping[str, LayerMap]  # by edit id, of edits with regions: where its layers act on average
+    layer_maps: Mapping[str, LayerMap | Missing]  # by edit id, of edits with regions: their mean layer masks
 
 
 def load_gallery(store: Store, plan: Plan, rows: Sequence[Row]) -> Gallery:
-    """The rows (of the manifest, all columns) with their pictures, in the order given: the first matter most."""
+    """Manifest rows (all columns) with their pictures, in their order. Limits drop pictures of the last rows."""
     edits, latents, maps = stored_pixels(store, rows), StoredLatents(store), LayerMaps(store, plan)
     inversions = Reconstructions(latents, plan)
     chosen = maps.choose(rows)
     again = [row for own in chosen.values() for row in own]
     sources = SourceReader(plan, _side(inversions, edits), frozenset(map(name_of, again))).read(rows)
-    drawn = inversions.of(rows)
+    reconstructions = inversions.of(rows)
     examples = (
-        _example(row, sources[name_of(row)], drawn[name_of(row)], *pixels)
+        _example(row, sources[name_of(row)], reconstructions[name_of(row)], *pixels)
         for row, pixels in zip(rows, edits, strict=True)
     )
     return Gallery(tuple(examples), maps.of(chosen, sources, latents.of(again)))
 
 
-def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[Found, Found]]:
-    """Edit and mask of each row at the size of tiles."""
+def stored_pixels(store: Store, rows: Sequence[Row]) -> list[tuple[np.ndarray | Missing, np.ndarray | Missing]]:
+    """Edit and mask of each row, uint8 [H,W,3] and [H,W], at most SIDE px a side."""
     places = [place_of(row) for row in rows]
-    stored = rows_or_reasons(store, {place for place in places if place}, ("image", "mask"))
+    stored = rows_or_missing(store, {place for place in places if place}, ("image", "mask"))
     return [_shrunk(row, stored[place] if place else {}) for row, place in zip(rows, places, strict=True)]
 
 
-def _shrunk(row: Row, stored: Mapping[str, Any] | str) -> tuple[Found, Found]:
-    if isinstance(stored, str):
+def _shrunk(row: Row, stored: Mapping[str, Any] | Missing) -> tuple[np.ndarray | Missing, np.ndarray | Missing]:
+    if isinstance(stored, Missing):
         return stored, stored
     if not stored or stored["image"] is None:
-        nothing = row["reason"] or "there is no edited image"
+        nothing = Missing(row["reason"] or "there is no edited image")
         return nothing, nothing
     try:
         edit, mask = (shrunk(pixels_of(stored[column]["bytes"]), SIDE) for column in ("image", "mask"))
     except Exception as error:
-        return reason_of(error), reason_of(error)
+        return Missing.because(error), Missing.because(error)
     return edit, mask
 
 
-def _side(inversions: Reconstructions, edits: Sequence[tuple[Found, Found]]) -> int:
-    """Px a side of a square: the generator's, or where that is not at hand a stored edit's."""
-    if not isinstance(inversions.generator, str):
+def _side(inversions: Reconstructions, edits: Sequence[tuple[np.ndarray | Missing, np.ndarray | Missing]]) -> int:
+    """Px a side of the square that the generator gets; of a stored edit if the generator is missing."""
+    if not isinstance(inversions.generator, Missing):
         return inversions.generator.image_size
-    return next((len(edit) for edit, _ in edits if not isinstance(edit, str)), SIDE)
+    return next((len(edit) for edit, _ in edits if not isinstance(edit, Missing)), SIDE)
 
 
-def _example(row: Row, source: FoundSource, inversion: Found, edit: Found, mask: Found) -> Example:
-    seen = source if isinstance(source, str) else source.tile_HWC
-    pictures = {"source": seen, "inversion": inversion, "edit": edit, "mask": mask, "difference": _apart(seen, edit)}
+def _example(
+    row: Row,
+    source: Source | Missing,
+    inversion: np.ndarray | Missing,
+    edit: np.ndarray | Missing,
+    mask: np.ndarray | Missing,
+) -> Example:
+    seen = source if isinstance(source, Missing) else source.tile_HWC
+    pictures = {
+        "source": seen,
+        "inversion": inversion,
+        "edit": edit,
+        "mask": mask,
+        "difference": _difference(seen, edit),
+    }
     return Example(row=row, **{name: _tile(found) for name, found in pictures.items()})
 
 
-def _apart(source: Found, edit: Found) -> Found:
-    if isinstance(source, str) or isinstance(edit, str) or source.shape != edit.shape:
-        return "it takes a source and an edit of one size"
+def _difference(source: np.ndarray | Missing, edit: np.ndarray | Missing) -> np.ndarray | Missing:
+    if isinstance(source, Missing) or isinstance(edit, Missing) or source.shape != edit.shape:
+        return Missing("a difference needs a source and an edit of the same size")
     return difference(source, edit)
 
 
-def _tile(found: Found) -> Tile:
-    return Tile(missing=found) if isinstance(found, str) else tile_of(found)
+def _tile(found: np.ndarray | Missing) -> Tile:
+    return Tile(missing=found.reason) if isinstance(found, Missing) else tile_of(found)

@@ -1,7 +1,7 @@
-"""Where each convolution layer of an edit acts: its masks on a few samples, held against the segments of the images.
+"""Where each convolution layer of an edit acts: the mean of its masks over each segment of a few samples.
 
-Layer masks are never stored, so the stored editor is run again, on the CPU, on sources and latents that are read back,
-and held to the limits of the edit and the users' masks of the samples as it was.
+Layer masks are never stored. So the stored editor edits these samples again, on the CPU, from their sources and stored
+latents, with the limits of the edit and the users' masks of the samples, as in the run.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from coral_core.inversion import restore
 from coral_core.types import Inversion, Masks
 from manifests.stores.store import Store
 from tasks.artifacts.loaded import Fitted, load_editor
-from tasks.gallery.missing import reason_of
-from tasks.gallery.source_images import FoundSource
-from tasks.gallery.stored_latents import Latents, Name, Row, name_of
+from tasks.gallery.missing import Missing
+from tasks.gallery.source_images import Source
+from tasks.gallery.stored_latents import Name, Row, name_of
 from tasks.images.tensors import mask_tensor_of, tensor_of, to_levels
 from tasks.images.thumbnails import Tile, tile_of
 from tasks.plan.plan import Plan
@@ -32,12 +32,13 @@ from tasks.plan.resolve import RESTORE_READS
 from tasks.spec.requests import EditSpec
 
 SAMPLES = 16
-"""Samples of one edit that are edited again, at most."""
+"""Largest number of samples of one edit that are edited again."""
 MAX_PIXELS = 2**22
-"""Of them together: SAMPLES up to 512 px, 4 at 1024."""
+"""Largest number of pixels of these samples together: SAMPLES images up to 512 px, 4 at 1024 px."""
 BATCH_PIXELS = 2**20
-WHOLE = 0.999
-"""An edit whose layers are all taken that far has no regions."""
+"""Pixels of the images that are edited in one batch."""
+WHOLE_IMAGE = 0.999
+"""Mask area, 0 to 1, from which a layer counts as the whole image. An edit with only such layers has no regions."""
 
 
 @dataclass(frozen=True)
@@ -46,50 +47,49 @@ class Segment:
 
     name: str
     share: float  # of all pixels of the samples
-    samples: int  # that have it
+    samples: int  # that contain it
 
 
 @dataclass(frozen=True)
-class LayerActs:
-    """What one layer takes, averaged over the samples."""
+class MeanLayerMask:
+    """The mask of one layer, averaged over the samples."""
 
-    size: int  # px a side of its mask
-    by_segment: tuple[float, ...]  # mean of the mask over the pixels of each segment
+    size: int  # px a side
+    by_segment: tuple[float, ...]  # mean of the mask, 0 to 1, over the pixels of each segment
     mask: Tile
 
 
 @dataclass(frozen=True)
 class LayerMap:
-    """Where one edit acts, or why that is not known."""
+    """Where one edit acts."""
 
-    segments: tuple[Segment, ...] = ()  # those that occur
-    layers: tuple[LayerActs, ...] = ()  # coarse to fine
-    whole: LayerActs | None = None  # the edit's own mask, which the layers' are joined in
-    samples: int = 0
-    missing: str = ""
+    segments: tuple[Segment, ...]  # those that occur in the samples
+    layers: tuple[MeanLayerMask, ...]  # coarse to fine
+    whole: MeanLayerMask  # the mask of the edit, which combines those of the layers
+    samples: int
 
 
 def has_regions(layer_areas: Sequence[float]) -> bool:
-    """Whether an edit with these areas of its layers chooses where it acts."""
-    return any(area < WHOLE for area in layer_areas)
+    """Whether an edit with these mask areas of its layers acts on regions and not on the whole image."""
+    return any(area < WHOLE_IMAGE for area in layer_areas)
 
 
 class LayerMaps:
-    """The maps of a plan's edits. Its whole bundle is loaded, once there is an edit with regions."""
+    """The maps of a plan's edits. All networks of its bundle are loaded if at least one edit has regions."""
 
     def __init__(self, store: Store, plan: Plan) -> None:
         self.store, self.plan = store, plan
 
     @cached_property
-    def models(self) -> Models | str:
-        """The plan's networks, or why they are not at hand."""
+    def models(self) -> Models | Missing:
+        """The plan's networks."""
         try:
             return load_models(self.plan.bundle)
         except Exception as error:
-            return reason_of(error)
+            return Missing.because(error)
 
     def choose(self, rows: Iterable[Row]) -> dict[str, list[Row]]:
-        """By edit id the rows to look at: the first of each edit that chooses where it acts."""
+        """By edit id, the rows to edit again: the first rows of each edit with regions."""
         found: defaultdict[str, list[Row]] = defaultdict(list)
         for row in rows:
             if has_regions(row["layer_areas"] or ()):
@@ -97,71 +97,81 @@ class LayerMaps:
         return {edit: own[: self._most()] for edit, own in found.items()}
 
     def of(
-        self, rows: Mapping[str, Sequence[Row]], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
-    ) -> dict[str, LayerMap]:
-        """The map of each edit, from its rows."""
+        self,
+        rows: Mapping[str, Sequence[Row]],
+        sources: Mapping[Name, Source | Missing],
+        latents: Mapping[Name, np.ndarray | Missing],
+    ) -> dict[str, LayerMap | Missing]:
+        """The map of each edit of `rows`, from the sources and latents of these rows."""
         edits = {edit.edit_id: edit for edit in self.plan.edits}
         return {name: self._map(edits[name], own, sources, latents) for name, own in rows.items()}
 
     def _most(self) -> int:
-        if isinstance(self.models, str):
+        if isinstance(self.models, Missing):
             return SAMPLES
         return max(1, min(SAMPLES, MAX_PIXELS // self.models.image_size**2))
 
     def _map(
-        self, edit: EditSpec, rows: Sequence[Row], sources: Mapping[Name, FoundSource], latents: Mapping[Name, Latents]
-    ) -> LayerMap:
-        if isinstance(self.models, str):
-            return LayerMap(missing=self.models)
+        self,
+        edit: EditSpec,
+        rows: Sequence[Row],
+        sources: Mapping[Name, Source | Missing],
+        latents: Mapping[Name, np.ndarray | Missing],
+    ) -> LayerMap | Missing:
+        if isinstance(self.models, Missing):
+            return self.models
         if spec(edit.method).scope is FitScope.IMAGE:
-            return LayerMap(missing=f"{edit.method} searches every edit again, which a report does not wait for")
-        reads = {*RESTORE_READS, *spec(edit.method).edit_reads}  # another judge of the scores changes no mask
+            return Missing(f"{edit.method} searches every edit again, which takes too long for a report")
+        reads = {*RESTORE_READS, *spec(edit.method).edit_reads}  # networks that only scores read change no mask
         others = sorted(part for part in reads if self.models.digests.get(part) != edit.digests[part])
         if others:
-            return LayerMap(missing=f"bundle {self.models.name} has another {', '.join(others)} than this run")
+            return Missing(f"bundle {self.models.name} has another {', '.join(others)} than this run")
         found = [_Sample.of(row, sources[name_of(row)], latents[name_of(row)], edit.mask) for row in rows]
         samples = [each for each in found if isinstance(each, _Sample)]
+        reasons = [each for each in found if isinstance(each, Missing)]
         if not samples:
-            return LayerMap(missing=str(found[0]))
+            return reasons[0]
         try:
             return _mapped(edit, load_editor(self.store, edit, self.models), samples, self.models)
         except Exception as error:
-            return LayerMap(missing=reason_of(error))
+            return Missing.because(error)
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """What editing one sample again takes."""
+    """The inputs to edit one sample again."""
 
     key: str
-    square_HWC: np.ndarray
-    ws_LD: np.ndarray
-    user_HW: np.ndarray | None = None  # its own mask, where the edit asks for one
+    square_HWC: np.ndarray  # uint8, as the generator gets it
+    ws_LD: np.ndarray  # float32
+    user_HW: np.ndarray | None = None  # uint8; the user's mask, if the edit needs one
 
     @classmethod
-    def of(cls, row: Row, source: FoundSource, ws_LD: Latents, mask: str) -> _Sample | str:
-        """Or what is missing."""
-        if isinstance(source, str):
+    def of(cls, row: Row, source: Source | Missing, ws_LD: np.ndarray | Missing, mask: str) -> _Sample | Missing:
+        """The inputs of a row; Missing if one of them is missing."""
+        if isinstance(source, Missing):
             return source
-        if isinstance(ws_LD, str):
+        if isinstance(ws_LD, Missing):
             return ws_LD
         assert source.square_HWC is not None, "the square of a chosen sample was not kept"
         if not mask:
             return cls(row["source_sha256"], source.square_HWC, ws_LD)
         user_mask = source.user_masks[mask]
-        return user_mask.reason or cls(row["source_sha256"], source.square_HWC, ws_LD, user_mask.levels_HW)
+        if user_mask.reason:
+            return Missing(user_mask.reason)
+        return cls(row["source_sha256"], source.square_HWC, ws_LD, user_mask.levels_HW)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The masks of a batch, those of the M - 1 layers and at last the edit's own, and what they take of K segments."""
+class _BatchMasks:
+    """The M masks of a batch: those of M - 1 layers, then that of the edit; and their means over K segments."""
 
     masks: Masks
-    value_BMK: Tensor
-    share_BK: Tensor
+    value_BMK: Tensor  # mean of a mask over a segment; NaN without this segment
+    share_BK: Tensor  # of a segment in the image
 
     @classmethod
-    def at(cls, edit: EditSpec, fitted: Fitted, source: Inversion, models: Models) -> _Look:
+    def of(cls, edit: EditSpec, fitted: Fitted, source: Inversion, models: Models) -> _BatchMasks:
         """Edit the batch again."""
         prompts = [fitted.prompt] * len(source.keys)
         edited = fitted.editor.edit(source, prompts, strength=edit.strength, seed=edit.seed, limits=edit.limits)
@@ -170,13 +180,13 @@ class _Look:
 
 
 def _mapped(edit: EditSpec, fitted: Fitted, samples: Sequence[_Sample], models: Models) -> LayerMap:
-    looks = [_Look.at(edit, fitted, source, models) for source in _batches(edit, samples, models)]
-    share_NK = torch.cat([look.share_BK for look in looks])
+    batches = [_BatchMasks.of(edit, fitted, source, models) for source in _batches(edit, samples, models)]
+    share_NK = torch.cat([batch.share_BK for batch in batches])
     occurs_K = share_NK.any(0)
-    value_MK = torch.cat([look.value_BMK for look in looks]).nanmean(0)[:, occurs_K]
-    means = [torch.cat(masks).mean(0, keepdim=True) for masks in zip(*(look.masks for look in looks), strict=True)]
+    value_MK = torch.cat([batch.value_BMK for batch in batches]).nanmean(0)[:, occurs_K]
+    means = [torch.cat(masks).mean(0, keepdim=True) for masks in zip(*(batch.masks for batch in batches), strict=True)]
     *layers, whole = (
-        LayerActs(mean_11HW.shape[-1], tuple(value_K.tolist()), tile_of(to_levels(mean_11HW)[0]))
+        MeanLayerMask(mean_11HW.shape[-1], tuple(value_K.tolist()), tile_of(to_levels(mean_11HW)[0]))
         for value_K, mean_11HW in zip(value_MK, means, strict=True)
     )
     segments = (
@@ -189,8 +199,8 @@ def _mapped(edit: EditSpec, fitted: Fitted, samples: Sequence[_Sample], models: 
 def by_segment(masks: Masks, labels_BHW: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Mean of each of M masks over the pixels of each of K segments, and the segments' shares of the image.
 
-    Returns [B,M,K], NaN where a sample lacks the segment, and [B,K]. A mask's pixel counts for a segment by the area
-    that the segment has in it.
+    Returns [B,M,K], NaN for a sample without the segment, and [B,K]. A pixel of a mask has the weight of the area that
+    the segment covers in it.
     """
     segments_K = torch.arange(count, device=labels_BHW.device)
     whole_BKHW = (labels_BHW[:, None] == segments_K[:, None, None]).float()
@@ -204,7 +214,7 @@ def by_segment(masks: Masks, labels_BHW: Tensor, count: int) -> tuple[Tensor, Te
 
 @torch.no_grad()
 def _batches(edit: EditSpec, samples: Sequence[_Sample], models: Models) -> Iterator[Inversion]:
-    """The samples as the edit wave restores them, a few at a time."""
+    """The samples in batches, restored as in the edit wave."""
     step = max(1, BATCH_PIXELS // models.image_size**2)
     for part in (samples[start : start + step] for start in range(0, len(samples), step)):
         image_BCHW = tensor_of([sample.square_HWC for sample in part]).to(models.device)

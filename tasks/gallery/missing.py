@@ -1,10 +1,19 @@
-"""Why something is not there, in words that a page can show."""
+"""A value that could not be read or made, as a type of its own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 
-def reason_of(error: Exception) -> str:
-    """One line. A ValueError or OSError says it in words; of any other error the kind is part of the reason."""
-    words = str(error)
-    told = isinstance(error, ValueError | OSError) and words
-    return (words if told else f"{type(error).__name__}: {words}").splitlines()[0]
+
+@dataclass(frozen=True)
+class Missing:
+    """In place of a value: why there is none, in one line that a page can show."""
+
+    reason: str
+
+    @classmethod
+    def because(cls, error: Exception) -> Missing:
+        """The first line of the message of a ValueError or OSError; of any other error the class name as well."""
+        message = str(error)
+        complete = isinstance(error, ValueError | OSError) and message
+        return cls((message if complete else f"{type(error).__name__}: {message}").splitlines()[0])

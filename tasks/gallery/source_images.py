@@ -1,4 +1,4 @@
-"""The source images of published rows, read back from their tars as far as that is cheap."""
+"""The source images of published rows, read from their tars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tasks.gallery.missing import reason_of
+from tasks.gallery.missing import Missing
 from tasks.gallery.stored_latents import Name, Row, name_of
 from tasks.images.decode import Picture, UserMask
 from tasks.images.thumbnails import SIDE, shrunk
@@ -22,86 +22,82 @@ from tasks.shards.batch import Item, decoded
 from tasks.spec.geometry import OutputSize
 from tasks.spec.requests import Shard
 
-MAX_FETCHED = 2**30
-"""Bytes of source tars that are downloaded from a bucket at most; a tar comes whole or not at all."""
+MAX_DOWNLOAD = 2**30
+"""Largest number of bytes of source tars that are downloaded from a bucket. A tar is downloaded as a whole."""
 
-SEEN: Mapping[OutputSize, Callable[[Picture], Any]] = {
+COMPARED_PIXELS: Mapping[OutputSize, Callable[[Picture], Any]] = {
     "generator": lambda picture: picture.pixels_HWC,
     "source": lambda picture: picture.whole,
 }
-"""What of a source an edit is held against."""
+"""Output size -> the pixels of a source that an edit is compared with."""
 
 
 @dataclass(frozen=True)
 class Source:
     """One source image, uint8 [H,W,3]."""
 
-    tile_HWC: np.ndarray  # in the geometry of the edits, at the size of tiles
-    square_HWC: np.ndarray | None = None  # as the generator saw it; of those that are kept
-    user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # the same: the users' masks, by suffix
-
-
-FoundSource = Source | str
-"""Or why there is none."""
+    tile_HWC: np.ndarray  # with the geometry of the edits, at most SIDE px a side
+    square_HWC: np.ndarray | None = None  # as the generator gets it; only of samples in `keep`
+    user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # by suffix; only of samples in `keep`
 
 
 @dataclass(frozen=True)
 class SourceReader:
-    """Reads the sources of a plan's rows, as far as they can be had."""
+    """Reads the sources of a plan's rows."""
 
     plan: Plan
-    size: int  # px a side of squares
-    keep: Collection[Name] = ()  # whose squares are kept
+    size: int  # px a side of square_HWC
+    keep: Collection[Name] = ()  # sources whose square_HWC and user masks are returned
 
-    def read(self, rows: Iterable[Row]) -> dict[Name, FoundSource]:
-        """The sources of the rows, shard by shard."""
+    def read(self, rows: Iterable[Row]) -> dict[Name, Source | Missing]:
+        """The sources of the rows. Shards with many of the rows are read first, while MAX_DOWNLOAD allows it."""
         shards = {shard.uri: shard for shard in self.plan.shards}
         by_shard: defaultdict[str, dict[Name, Row]] = defaultdict(dict)
         for row in rows:
             by_shard[row["source_uri"]][name_of(row)] = row
-        found: dict[Name, FoundSource] = {}
-        budget = MAX_FETCHED
+        found: dict[Name, Source | Missing] = {}
+        budget = MAX_DOWNLOAD
         for uri, wanted in sorted(by_shard.items(), key=lambda each: -len(each[1])):
             shard = shards.get(uri)
             remote = shard.size if shard is not None and shard.etag else 0
             if shard is None:
-                found |= dict.fromkeys(wanted, "its shard is not one of this run")
+                found |= dict.fromkeys(wanted, Missing("its shard is not one of this run"))
             elif remote > budget:
-                found |= dict.fromkeys(wanted, f"not downloaded: its shard has {shard.size / 1e6:.0f} MB")
+                found |= dict.fromkeys(wanted, Missing(f"not downloaded: its shard has {shard.size / 1e6:.0f} MB"))
             else:
                 found |= self._from_shard(shard, wanted)
                 budget -= remote
         return found
 
-    def _from_shard(self, shard: Shard, wanted: Mapping[Name, Row]) -> dict[Name, FoundSource]:
-        found: dict[Name, FoundSource] = {}
+    def _from_shard(self, shard: Shard, wanted: Mapping[Name, Row]) -> dict[Name, Source | Missing]:
+        found: dict[Name, Source | Missing] = {}
         try:
             with local_copy(shard) as path, path.open("rb") as file:
                 members = _members(read_archive(path))
                 for name, row in wanted.items():
-                    place, kept = members.get(row["source_member"]), name in self.keep
-                    sample = Sample(row["key"]) if place is None else self._sample(file, *place, kept)
+                    member, kept = members.get(row["source_member"]), name in self.keep
+                    sample = Sample(row["key"]) if member is None else self._sample(file, *member, kept)
                     found[name] = self._decoded(sample, row, kept)
         except Exception as error:
-            return dict.fromkeys(wanted, reason_of(error))
+            return dict.fromkeys(wanted, Missing.because(error))
         return found
 
     def _sample(self, file: BinaryIO, group: Group, member: Member, kept: bool) -> Sample:
-        """The image's bytes, and those of the masks that edits ask for where the square is kept."""
+        """The bytes of the image, and those of the masks that edits need if the sample is kept."""
         wanted = {edit.mask for edit in self.plan.edits if edit.mask and kept}
         masks = {suffix: read_mask(file, group, member.name, suffix) for suffix in wanted}
         return Sample(group.key, image=read_member(file, member), masks=masks)
 
-    def _decoded(self, sample: Sample, row: Row, kept: bool) -> FoundSource:
-        """The image as the edits show it: the square that the generator saw, or the whole source."""
+    def _decoded(self, sample: Sample, row: Row, kept: bool) -> Source | Missing:
+        """The image with the geometry of the edits: the square that the generator gets, or the whole source."""
         if hashlib.sha256(sample.image).hexdigest() != row["source_sha256"]:
-            return row["reason"] or "the tar does not hold this image any more"
+            return Missing(row["reason"] or "the tar does not contain this image any more")
         geometry = self.plan.invert.geometry
         size = row["height"] or self.size if geometry.fit == "refuse" else self.size
         item = decoded(Item(sample), geometry, size, geometry.output)
         if item.picture is None:
-            return item.sample.reason
-        tile_HWC = shrunk(np.asarray(SEEN[geometry.output](item.picture)), SIDE)
+            return Missing(item.sample.reason)
+        tile_HWC = shrunk(np.asarray(COMPARED_PIXELS[geometry.output](item.picture)), SIDE)
         if not kept:
             return Source(tile_HWC)
         user_masks = {suffix: replace(user_mask, whole=None) for suffix, user_mask in item.user_masks.items()}
@@ -109,7 +105,7 @@ class SourceReader:
 
 
 def _members(archive: Archive) -> dict[str, tuple[Group, Member]]:
-    """By name, each with its sample; of several with one name the first."""
+    """Member name -> its sample and the member; the first one of several with the same name."""
     found: dict[str, tuple[Group, Member]] = {}
     for group in archive.groups:
         for member in group.members.values():

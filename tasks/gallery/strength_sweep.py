@@ -1,4 +1,4 @@
-"""A few samples, every edit at several strengths: what a job would do, seen before it is run."""
+"""A few samples with every edit of a job at several strengths, before the job is run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.spec.requests import EditSpec
 from tasks.worker.edit import edit_batch, within
 
 RANDOM_SHARDS = 4
-"""Random samples come from this many shards, because each of them may have to be downloaded."""
+"""Number of shards that random samples are taken from; it is small because each may have to be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Cell:
     edit: Tile
     mask: Tile
     difference: Tile  # between source and edit
-    scores: Mapping[str, float]  # column -> value, as rows have them
-    gate: str  # that would reject it; empty if it passes
+    scores: Mapping[str, float]  # manifest column -> value
+    gate: str  # the first gate that rejects it; empty if it passes all gates
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweptSample:
     """One sample of one edit."""
 
     key: str
@@ -49,11 +49,11 @@ class Swept:
     cells: tuple[Cell, ...]  # one per strength
 
 
-def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[Item]:
-    """The first `count` samples of the input, or with a seed random ones of a few shards; images of `size` px.
+def read_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[Item]:
+    """The first `count` samples of the input, or random ones of RANDOM_SHARDS shards if there is a seed.
 
-    Samples that cannot be used are among them, with their status and reason. Errors: ValueError for inputs that are not
-    there.
+    Images are decoded at `size` px. Samples that cannot be used are included, with status and reason. ValueError for
+    an input that does not exist.
     """
     masks = {entry.mask for entry in job.edits if entry.mask}
     shards = [shard for pattern in job.inputs for shard in expand(pattern, job.s3)]
@@ -75,8 +75,8 @@ def some_items(job: JobSpec, count: int, size: int, seed: int | None) -> list[It
 
 def sweep(
     edit: EditSpec, fitted: Fitted, items: Sequence[Item], strengths: Sequence[float], gates: Gates, models: Models
-) -> Iterator[Swept]:
-    """Every item that the edit can use at every strength, composited at the generator's size."""
+) -> Iterator[SweptSample]:
+    """Every usable item edited at every strength, composited at the generator's size."""
     usable = [item for item in items if item.within(edit.mask).sample.status == "ok"]
     specs = [replace(edit, strength=strength, output="generator") for strength in strengths]
     for start in range(0, len(usable), edit.batch_size):
@@ -84,15 +84,15 @@ def sweep(
         source = invert(models, batch.keys, batch.images(models.device))
         ours = within(edit, batch, source)
         edits = [edit_batch(spec, fitted, ours, len(batch.usable), models) for spec in specs]
-        yield from _swept(batch, source, [each for each in edits if each is not None], gates)
+        yield from _swept_batch(batch, source, [each for each in edits if each is not None], gates)
 
 
-def _swept(batch: Batch, source: Inversion, edits: Sequence[EditedPixels], gates: Gates) -> Iterator[Swept]:
+def _swept_batch(batch: Batch, source: Inversion, edits: Sequence[EditedPixels], gates: Gates) -> Iterator[SweptSample]:
     error_B = (source.recon_BCHW - source.image_BCHW).abs().mean((1, 2, 3)).tolist()
     recon_BHWC = to_pixels(source.recon_BCHW)
     for index, item in enumerate(batch.usable):
         assert item.picture is not None
-        yield Swept(
+        yield SweptSample(
             key=item.sample.key,
             source=tile_of(item.picture.pixels_HWC),
             inversion=tile_of(recon_BHWC[index]),
@@ -116,4 +116,6 @@ def _cell(source: Picture, edit: EditedPixels, index: int, inversion_error: floa
 
 def _decoded(sample: Sample, job: JobSpec, size: int) -> Item:
     item = Item(sample)
-    return decoded(item, job.geometry, size, "generator") if sample.status == "ok" else item  # nothing is laid back
+    if sample.status != "ok":
+        return item
+    return decoded(item, job.geometry, size, "generator")  # without the source at its full size

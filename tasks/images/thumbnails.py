@@ -1,4 +1,4 @@
-"""Small pictures for people to look at: as they are while they are tiny, shrunk where they are large."""
+"""Small pictures for pages: tiny images unchanged, larger images reduced."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tasks.images.encode import encode
 from tasks.spec.requests import ImageFormat
 
 TINY = 96
-"""Up to this many px a side a picture is kept losslessly, to be shown with visible pixels."""
+"""A picture with at most this many px a side is stored as PNG and shown enlarged, with visible pixels."""
 SIDE = 192
-"""Px of the longer side of every other tile."""
+"""Px of the longer side of all other tiles."""
 GAIN = 2.0
-"""A difference of 1 / GAIN of the whole range is white."""
+"""Factor of difference pictures: a difference of 1 / GAIN of the range is white."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Tile:
 
     @property
     def tiny(self) -> bool:
-        """Whether its single pixels are to be seen."""
+        """Whether it is shown with visible pixels."""
         return max(self.width, self.height) <= TINY
 
 
 def tile_of(pixels: np.ndarray) -> Tile:
-    """The tile of a uint8 [H,W,3] image or [H,W] mask."""
+    """Encode a uint8 [H,W,3] image or [H,W] mask: as PNG up to TINY px, reduced to SIDE px as WebP otherwise."""
     if max(pixels.shape[:2]) > TINY:
         pixels = shrunk(pixels, SIDE)
     height, width = pixels.shape[:2]
@@ -45,7 +45,7 @@ def tile_of(pixels: np.ndarray) -> Tile:
 
 
 def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The picture with its longer side at most `side` px, averaged; the same picture if it is small already."""
+    """A uint8 [H,W,3] or [H,W] picture, averaged down to `side` px of the longer side; unchanged if it is smaller."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
@@ -58,6 +58,6 @@ def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def difference(one_HWC: np.ndarray, other_HWC: np.ndarray) -> np.ndarray:
-    """uint8 [H,W]: how far two uint8 images of one size are apart, averaged over the channels, GAIN times brighter."""
+    """Absolute difference of two uint8 [H,W,3] images, mean over the channels, times GAIN. uint8 [H,W]."""
     apart_HW = np.abs(one_HWC.astype(np.float32) - other_HWC.astype(np.float32)).mean(-1)
     return (GAIN * apart_HW).round().clip(0, 255).astype(np.uint8)

@@ -1,1 +1,1 @@
-"""Commits become the rows that readers see; gate suggestions; garbage collection."""
+"""From commits to the manifest that readers see; gate suggestions; garbage collection."""

@@ -1,8 +1,8 @@
-"""What gates do to the images of an edit: those in force, and those that the stored scores suggest.
+"""How many images of an edit gates reject: the gates in force, and gates suggested from the stored scores.
 
-The suggestion: every gate cuts the same number of images off the worse end of its own score, as many as can be cut
-while all gates together still keep the share asked for. No score is thought more of than another, and one that is the
-same for all images, such as the area of an editor without regions, is left alone.
+The suggestion: every gate rejects the same number of images at the worse end of its own score, and this number is the
+largest with which all gates together still keep the requested share. All scores have the same weight. A score that is
+equal for all images, such as the area of an editor without regions, gets no gate.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from tasks.spec.gates import BOUNDS, GATED_SCORES, Bound, Gates
 from tasks.spec.publish_rules import PublishRules
 
 DIGITS = 4
-"""Significant digits of a suggested threshold; rounded so that nothing more is rejected."""
+"""Significant digits of a suggested threshold. It is rounded to the side that rejects fewer images."""
 
 Scores = Mapping[str, np.ndarray]
-"""Column -> float32 [N], of all GATED_SCORES; NaN where there is none."""
+"""Column -> float32 [N], for all GATED_SCORES; NaN for an image without the score."""
 
 
 @dataclass(frozen=True)
 class GatesEffect:
-    """Gates on the images of one edit."""
+    """The gates of one edit, and the images that they reject."""
 
     edit: str  # edit_id
     images: int  # ok or rejected
     gates: Gates
-    alone: Mapping[str, int]  # gate -> images it rejects, whatever the others do
-    first: Mapping[str, int]  # gate -> images it rejects before any other does, as the manifest counts them
+    alone: Mapping[str, int]  # gate -> images it rejects, without regard to other gates
+    first: Mapping[str, int]  # gate -> images for which it is the first to reject, as the manifest counts them
 
     @property
     def rejected(self) -> int:
-        """Images that all gates together reject."""
+        """Number of images that at least one gate rejects."""
         return sum(self.first.values())
 
     @classmethod
     def of(cls, edit: str, gates: Gates, scores: Scores) -> GatesEffect:
-        """Judge the images."""
+        """Apply the gates to the images."""
         failing, first = gates.failing(scores), Counter(gates.verdicts(scores))
         return cls(
             edit=edit,
@@ -57,7 +57,7 @@ class GatesEffect:
 
 
 def gates_in_force(store: Store, snapshot: Snapshot) -> Iterator[GatesEffect]:
-    """Per edit what the snapshot was published by; an edit whose requests have several rules comes once for each."""
+    """The gates that the snapshot was published with, per edit; once for each different set of gates of an edit."""
     by_gates: dict[Gates, Snapshot] = {}
     for part in snapshot.parts:
         gates = PublishRules.read(part.rules).gates
@@ -70,14 +70,14 @@ def gates_in_force(store: Store, snapshot: Snapshot) -> Iterator[GatesEffect]:
 
 
 def suggested_gates(store: Store, snapshot: Snapshot, keep: float) -> Iterator[GatesEffect]:
-    """Per edit the gates that keep that share of its images."""
+    """Per edit, the gates that keep the share `keep`, above 0 and at most 1, of its images."""
     with asking(store, snapshot) as ask:
         for edit, scores in scores_by_edit(ask):
             yield GatesEffect.of(edit, suggest(scores, keep), scores)
 
 
 def scores_by_edit(ask: Ask) -> Iterator[tuple[str, Scores]]:
-    """The scores of every image that came out, edit by edit."""
+    """The scores of all edited images, edit by edit."""
     columns = ", ".join(GATED_SCORES)
     for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {PICTURED} ORDER BY edit").to_pylist():
         own = f"{PICTURED} AND edit = {quoted(row['edit'])}"
@@ -85,7 +85,7 @@ def scores_by_edit(ask: Ask) -> Iterator[tuple[str, Scores]]:
 
 
 def suggest(scores: Scores, keep: float) -> Gates:
-    """Gates that keep at least the share `keep`, 0 to 1, of the images whose scores are all finite."""
+    """Gates that keep at least the share `keep` of the images with finite scores. ValueError unless 0 < keep <= 1."""
     if not 0 < keep <= 1:
         raise ValueError(f"keep is {keep}; give the share of images to keep, above 0 and at most 1")
     merits = {gate: _merit(bound, scores) for gate, bound in BOUNDS.items()}
@@ -97,19 +97,19 @@ def suggest(scores: Scores, keep: float) -> Gates:
         np.where(np.isfinite(merits[gate]), np.searchsorted(order, merits[gate], side="right") - 1, -1)
         for gate, order in orders.items()
     ]
-    worst = np.sort(np.min(ranks, axis=0))  # of each image; it passes all gates that cut so many images or fewer
+    worst = np.sort(np.min(ranks, axis=0))  # rank of each image: gates that reject at most this many images keep it
     cut = max(0, worst[len(worst) - math.ceil(keep * len(worst) - 1e-9)])
     return Gates(**{gate: _threshold(BOUNDS[gate], float(order[cut])) for gate, order in orders.items()})
 
 
 def _merit(bound: Bound, scores: Scores) -> np.ndarray:
-    """The score, turned so that more is better."""
+    """The score with such a sign that larger is better. float64 [N]."""
     values = scores[bound.score].astype(np.float64)
     return -values if bound.upper else values
 
 
 def _threshold(bound: Bound, merit: float) -> float:
-    """A merit as a short number on the lenient side of it, within what the gate takes."""
+    """The threshold for a merit, rounded to the side that rejects less, and clipped to the range of the gate."""
     value = -merit if bound.upper else merit
     step = 10.0 ** (math.floor(math.log10(abs(value))) - DIGITS + 1) if value else 1.0
     lenient = math.ceil(value / step) if bound.upper else math.floor(value / step)

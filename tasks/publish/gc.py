@@ -1,10 +1,11 @@
-"""What attempts have left behind in an output: bytes that nothing points to, and nothing will.
+"""Leftovers in an output: objects that no record names and that no record will name.
 
-Losers of races clean up after themselves; processes that were killed cannot. An attempt uploads its objects right
-before the one write that names them, so what is unnamed and hours old stays unnamed. Objects are listed before the
-records are read: one that is committed in between is never taken for a leftover. The tensors of a fit that died before
-its record are no leftovers: the next fit of the same adopts them. Manifest parts that a publish has replaced stay while
-somebody may be reading them: until the snapshot that replaced the last of them is as old as leftovers must be.
+An attempt that loses a race deletes its own objects; a killed process cannot. An attempt uploads its objects directly
+before the single write that names them, so an object that is hours old and not named will never be named. Objects are
+listed before the records are read, so an object that is committed in between is not taken for a leftover. The tensors
+of a fit that was killed before it wrote its record are not leftovers: the next attempt at this fit uses them. Manifest
+parts that a publish has replaced are kept while readers may still use them: until the newest snapshot is older than the
+minimum age of leftovers.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from tasks.shards.background import in_flight
 
 READERS = 16
 ATTEMPT = r"[0-9a-f]{12}-\d{4}\.parquet"
-"""How the name of an object ends that one attempt has written; see tasks.shards.output."""
+"""End of the name of an object that an attempt writes; see tasks.shards.output."""
 PILOTS = "pilots/"
-"""Outputs of pilots (coral plan --measure), which are removed at their end."""
+"""Prefix of the outputs of pilots (coral plan --measure). A pilot deletes its output when it ends."""
 NAMES: Mapping[str, re.Pattern[str]] = {
     "data/": re.compile(rf"data/edit=[^/]+/[0-9a-f]{{64}}-{ATTEMPT}"),
     "rows/": re.compile(rf"rows/[0-9a-f]{{64}}-{ATTEMPT}"),
@@ -33,26 +34,27 @@ NAMES: Mapping[str, re.Pattern[str]] = {
     PROBES: re.compile(rf"{PROBES}[0-9a-f]{{32}}"),
     PILOTS: re.compile(rf"{PILOTS}[0-9a-f]{{12}}/.+"),
 }
-"""Prefix -> the names below it that we give. What has another name is not ours, and stays."""
+"""Prefix -> names that coral gives to objects below it. Objects with other names are never deleted."""
 
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What can go."""
+    """Objects and unfinished uploads that can be deleted."""
 
     objects: tuple[ObjectInfo, ...]
     uploads: tuple[Upload, ...]
 
     @property
     def size(self) -> int:
-        """Bytes of the objects; those of uploads are not known."""
+        """Bytes of the objects; the size of uploads is not known."""
         return sum(each.size for each in self.objects)
 
 
 def find_leftovers(store: Store, hours: float, now: float | None = None) -> Leftovers:
-    """Objects and uploads of names of ours that nothing mentions, and that are older than so many hours.
+    """Objects and uploads with names of coral that no record names, and that are older than `hours`.
 
-    Errors: ValueError where no run was ever planned, and for a record that is damaged: what it names is not known then.
+    `now` is the time in seconds since the epoch, the current time by default. Errors: ValueError for an output without
+    any plan, and for a damaged record, because the objects it names are not known.
     """
     if not any(store.list("plans/")):
         raise ValueError("no run was ever planned there; give the output of a job")
@@ -60,32 +62,32 @@ def find_leftovers(store: Store, hours: float, now: float | None = None) -> Left
     pointer = store.head(POINTER)
     replaced_lately = pointer is not None and pointer.modified >= before
     prefixes = [prefix for prefix in NAMES if not (replaced_lately and prefix == PARTS)]
-    old = [info for info in _ours(store, prefixes) if info.modified < before]
-    uploads = tuple(upload for upload in store.uploads() if upload.started < before and _is_ours(upload))
+    old = [info for info in _own_objects(store, prefixes) if info.modified < before]
+    uploads = tuple(upload for upload in store.uploads() if upload.started < before and _has_own_name(upload))
     named = _named(store) if old else frozenset()
     return Leftovers(tuple(info for info in old if info.key not in named), uploads)
 
 
 def remove(store: Store, leftovers: Leftovers) -> None:
-    """Delete and abort all of it; what is gone already is no error."""
+    """Delete all objects and abort all uploads; one that does not exist any more is not an error."""
     for _ in in_flight(store.delete, [info.key for info in leftovers.objects], READERS):
         continue
     for upload in leftovers.uploads:
         store.abort(upload)
 
 
-def _ours(store: Store, prefixes: Sequence[str]) -> Iterator[ObjectInfo]:
+def _own_objects(store: Store, prefixes: Sequence[str]) -> Iterator[ObjectInfo]:
     for prefix in prefixes:
         yield from (info for info in store.list(prefix) if NAMES[prefix].fullmatch(info.key))
 
 
-def _is_ours(upload: Upload) -> bool:
-    """Whether it was to get a name of ours; where names are unknown, uploads are the store's own."""
+def _has_own_name(upload: Upload) -> bool:
+    """Whether its target has a name of coral. A store that does not know targets only lists uploads of its own."""
     return not upload.key or any(name.fullmatch(upload.key) for name in NAMES.values())
 
 
 def _named(store: Store) -> frozenset[str]:
-    """The keys that the commits and the snapshot point to."""
+    """The keys that the commits and the snapshot name."""
     parts = {part.key for part in read_snapshot(store).parts}
     objects = {key for keys in in_flight(lambda each: _objects(store, each), committed(store), READERS) for key in keys}
     return frozenset(parts | objects)

@@ -1,8 +1,8 @@
-"""From commits to the manifest: what is committed becomes rows that readers see, under the rules of the job.
+"""From commits to the manifest: committed requests become rows that readers see, under the publish rules of the job.
 
-The rows of a request are published together, and each request once. The snapshot notes the rules beside every part, so
-that publishing again writes only what is new or has other rules now; who publishes a request last decides its rules.
-Where several requests are about the same samples (tries, runs with a limit), only the one that stands is published.
+All rows of a request are published together, and each request once. The snapshot stores the rules of every part, so
+that publishing again writes only requests that are new or have other rules now; the last publish of a request decides
+its rules. Of several requests about the same samples (retries, runs with a limit), only the one in force is published.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ FETCHERS = 16
 
 
 class OutdatedError(Exception):
-    """Somebody else published meanwhile; look again."""
+    """Another process has published in the meantime; read the snapshot again."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What a publish did."""
+    """The result of a publish."""
 
     version: int  # of the snapshot afterwards
     published: int  # requests that were added
@@ -47,53 +47,56 @@ class Publication:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Rows on their way into a part, which holds them whole."""
+class PartInput:
+    """Rows that are written into one part, never split over several."""
 
     requests: tuple[str, ...]
-    batches: Iterator[tuple[Any, Columns]]  # Arrow batches, each with columns in place of or beside its own
+    batches: Iterator[tuple[Any, Columns]]  # Arrow batches, each with columns that are added or replaced
 
 
 def publish_edits(store: Store, plan: Plan, done: Collection[str]) -> Publication:
-    """Publish the plan's committed requests (`done`: all committed ids) that the snapshot lacks or has by other rules.
+    """Publish the plan's committed requests that the snapshot lacks or has under other rules; `done`: committed ids.
 
-    Errors: ValueError when a commit has not one row per sample of its shard; CommitConflict when others keep winning.
+    Errors: ValueError if a commit does not have one row per sample of its shard; CommitConflict if other processes
+    publish at the same time in every attempt.
     """
-    rivals = RequestPrecedence.of(store, plan)
+    precedence = RequestPrecedence.of(store, plan)
     planned = (request for shard in plan.edit_requests() for request in shard)
     ready = {request.id: plan.rules_of(request.spec) for request in planned if request.id in done}
     for _ in range(ATTEMPTS):
-        seen = read_snapshot(store)
-        before = seen.rules
-        in_force = rivals.in_force(before.keys() | ready.keys())
-        stands = {request: rules for request, rules in ready.items() if in_force[request] == request}
-        stale = {request: rules for request, rules in stands.items() if before.get(request) != rules.text}
-        gone = {request: by for request, by in in_force.items() if request in before and by != request}
+        base = read_snapshot(store)
+        before = base.rules
+        in_force = precedence.in_force(before.keys() | ready.keys())
+        valid = {request: rules for request, rules in ready.items() if in_force[request] == request}
+        outdated = {request: rules for request, rules in valid.items() if before.get(request) != rules.text}
+        superseded = {request: by for request, by in in_force.items() if request in before and by != request}
         try:
-            snapshot = _publish(store, seen, stale, gone)
+            snapshot = _publish(store, base, outdated, superseded)
         except OutdatedError:
             continue
-        again = len(before.keys() & stale.keys())
-        return Publication(snapshot.version, len(stale) - again, again, snapshot.rows)
-    raise CommitConflict(f"others published {ATTEMPTS} times meanwhile; run again when they are done")
+        again = len(before.keys() & outdated.keys())
+        return Publication(snapshot.version, len(outdated) - again, again, snapshot.rows)
+    raise CommitConflict(f"other processes published during all {ATTEMPTS} attempts; publish again when they are done")
 
 
-def _publish(store: Store, seen: Snapshot, stale: Mapping[str, PublishRules], gone: Mapping[str, str]) -> Snapshot:
-    """Write `stale` into the snapshot that was seen, and take `gone` (request -> by which other) out of it.
+def _publish(
+    store: Store, base: Snapshot, outdated: Mapping[str, PublishRules], superseded: Mapping[str, str]
+) -> Snapshot:
+    """Add `outdated` to the base snapshot under its rules, and remove `superseded` (request -> the one in force).
 
-    What shares a part with them is copied as it is: its rules are its own publisher's.
+    Other requests of the parts that are replaced are copied unchanged, with the rules they were published under.
     """
-    leaving = stale.keys() | gone.keys()
-    touched = [part for part in seen.parts if not leaving.isdisjoint(part.requests)]
+    replaced = outdated.keys() | superseded.keys()
+    touched = [part for part in base.parts if not replaced.isdisjoint(part.requests)]
     parts: list[ManifestPart] = []
-    for text in dict.fromkeys([*(rules.text for rules in stale.values()), *(part.rules for part in touched)]):
-        fresh = {request: rules for request, rules in stale.items() if rules.text == text}
+    for text in dict.fromkeys([*(rules.text for rules in outdated.values()), *(part.rules for part in touched)]):
+        fresh = {request: rules for request, rules in outdated.items() if rules.text == text}
         shared = [part for part in touched if part.rules == text]
-        parts.extend(write_parts(store, chain(_fresh(store, fresh), _kept(store, shared, leaving)), text))
-    removed = [Superseded(request, by, samples_of(store, request)) for request, by in gone.items()]
+        parts.extend(write_parts(store, chain(_fresh(store, fresh), _kept(store, shared, replaced)), text))
+    removed = [Superseded(request, by, samples_of(store, request)) for request, by in superseded.items()]
 
     def update(current: Snapshot) -> Snapshot:
-        if current.version != seen.version:
+        if current.version != base.version:
             raise OutdatedError
         others = tuple(part for part in current.parts if part not in touched)
         return replace(current, parts=others).publish(parts, removed)
@@ -105,36 +108,36 @@ def _publish(store: Store, seen: Snapshot, stale: Mapping[str, PublishRules], go
         raise
 
 
-def write_parts(store: Store, pieces: Iterator[Piece], rules: str) -> Iterator[ManifestPart]:
-    """Write rows as manifest parts, each piece whole in one of them."""
+def write_parts(store: Store, inputs: Iterator[PartInput], rules: str) -> Iterator[ManifestPart]:
+    """Write rows as manifest parts, each input in exactly one of them."""
     with scratch_folder() as folder:
         for number in count():
             with PartWriter(MANIFEST_SCHEMA, folder, f"part-{number}", max_part_bytes=1 << 40) as writer:
-                requests = _fill(writer, pieces)
+                requests = _fill(writer, inputs)
             if not requests:
                 return
             yield from (put_part(store, part, requests, rules) for part in writer.close())
 
 
-def _fill(writer: PartWriter, pieces: Iterator[Piece]) -> list[str]:
-    """Write pieces until a part has enough rows; the requests in it, none when there are no pieces left."""
+def _fill(writer: PartWriter, inputs: Iterator[PartInput]) -> list[str]:
+    """Write inputs until the part has ROWS_PER_PART rows. Returns its requests; none if there are no inputs left."""
     requests: list[str] = []
     rows = 0
-    for piece in pieces:
-        for batch, columns in piece.batches:
+    for part_input in inputs:
+        for batch, columns in part_input.batches:
             writer.write_batch(batch, columns)
             rows += batch.num_rows
-        requests += piece.requests
+        requests += part_input.requests
         if rows >= ROWS_PER_PART:
             break
     return requests
 
 
-def _fresh(store: Store, rules: Mapping[str, PublishRules]) -> Iterator[Piece]:
-    """The rows of committed requests. What is small is fetched ahead, many at once: a store may be far away."""
+def _fresh(store: Store, rules: Mapping[str, PublishRules]) -> Iterator[PartInput]:
+    """The rows of committed requests. Several threads fetch them in advance, because the store may be slow."""
     samples = cache(partial(samples_of, store))
     with scratch_folder() as folder:
-        near = open_store(folder)
+        local = open_store(folder)
 
         def fetch(request: str) -> CommitRecord:
             record = _verified(store, request, samples)
@@ -144,38 +147,38 @@ def _fresh(store: Store, rules: Mapping[str, PublishRules]) -> Iterator[Piece]:
             return record
 
         for record in in_flight(fetch, rules, FETCHERS):
-            yield Piece((record.request_id,), published_rows(near, record, rules[record.request_id]))
+            yield PartInput((record.request_id,), published_rows(local, record, rules[record.request_id]))
             for ref in record.objects:
-                near.delete(ref.key)
+                local.delete(ref.key)
 
 
-def _kept(store: Store, parts: Iterable[ManifestPart], leaving: Collection[str]) -> Iterator[Piece]:
-    """What stays of parts that are replaced, as it was published."""
+def _kept(store: Store, parts: Iterable[ManifestPart], replaced: Collection[str]) -> Iterator[PartInput]:
+    """The rows of replaced parts that stay published, unchanged."""
     for part in parts:
-        staying = tuple(request for request in part.requests if request not in leaving)
-        if staying:
-            yield Piece(staying, ((batch, {}) for batch in read_matching(store, part.key, "request_id", staying)))
+        kept = tuple(request for request in part.requests if request not in replaced)
+        if kept:
+            yield PartInput(kept, ((batch, {}) for batch in read_matching(store, part.key, "request_id", kept)))
 
 
 def _verified(store: Store, request: str, samples: Callable[[str], int]) -> CommitRecord:
-    """The commit of an edit. ValueError unless it has as many rows as its shard has samples."""
+    """The commit of an edit. ValueError if its number of rows is not the number of samples of its shard."""
     record = _read(store, request)
     expected = samples(str(record.info["inversion"]))
     if sum(record.counts.values()) != expected:
         raise ValueError(
             f"commits/{request}.json counts {dict(record.counts)} for a shard of {expected} samples; "
-            "remove the commit, and the shard is edited again"
+            "remove this commit, then the next run edits the shard again"
         )
     return record
 
 
 def samples_of(store: Store, request: str) -> int:
-    """How many rows a committed request has."""
+    """Number of rows of a committed request."""
     return sum(_read(store, request).counts.values())
 
 
 def _read(store: Store, request: str) -> CommitRecord:
     record = read_commit(store, request)
     if record is None:
-        raise ValueError(f"commits/{request}.json is gone; it was there a moment ago")
+        raise ValueError(f"commits/{request}.json was removed during the publish; run the job again")
     return record

@@ -1,4 +1,4 @@
-"""The rows of a commit as the manifest has them: judged by the gates, with the labels of the edit, split and place."""
+"""The manifest rows of a commit: the stored rows with gate, labels of the edit, split, and location of the image."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from tasks.spec.publish_rules import PublishRules
 
 ROWS_AT_ONCE = 16_384
 NO_ROW_PLACE = (None, None, None)
+REPAIR = "remove this commit, then the next run edits the shard again"
 
 Columns = dict[str, Sequence[object]]
 
 
 def published_rows(store: Store, record: CommitRecord, rules: PublishRules) -> Iterator[tuple[Any, Columns]]:
-    """Stored Arrow batches, each with the columns that publishing sets. ValueError when they are not one per image."""
+    """Stored Arrow batches with the columns that publishing sets. ValueError if there is not one row per image."""
     places, rows = locations(record), 0
     for ref in record.objects:
         if ref.key.startswith("rows/"):
             for batch in read_batches(store, ref.key, batch_rows=ROWS_AT_ONCE):
                 found = list(islice(places, batch.num_rows))
                 if len(found) < batch.num_rows:
-                    raise ValueError(f"commits/{record.request_id}.json: it has more rows than images")
+                    raise ValueError(f"commits/{record.request_id}.json has more rows than images; {REPAIR}")
                 rows += batch.num_rows
                 yield batch, {"request_id": [record.request_id] * batch.num_rows, **published(batch, found, rules)}
     if rows != sum(record.counts.values()) or next(places, None) is not None:
-        raise ValueError(f"commits/{record.request_id}.json counts {dict(record.counts)}, and has {rows} rows")
+        raise ValueError(f"commits/{record.request_id}.json counts {dict(record.counts)} but has {rows} rows; {REPAIR}")
 
 
 def published(batch: Any, places: Sequence[RowPlace], rules: PublishRules) -> Columns:
-    """The columns that publishing sets; only a row with an edited image is judged, placed and given new labels."""
+    """The columns that publishing sets. Only rows with an edited image get a verdict, a location and new labels."""
     good = np.array([status == "ok" for status in batch.column("status").to_pylist()], dtype=bool)
     where = [place if ok else NO_ROW_PLACE for place, ok in zip(places, good, strict=True)]
     image_uris, row_groups, rows = zip(*where, strict=True) if where else ((), (), ())
@@ -63,7 +64,7 @@ def _judged(batch: Any, good: np.ndarray, gates: Gates) -> Columns:
 
 
 def _labelled(batch: Any, good: np.ndarray, labels: Labels) -> Columns:
-    """Split, and where the edit changes labels, metadata and original. Equal texts are parsed once."""
+    """Split and, for an edit that changes labels, metadata and original. Equal metadata texts are parsed once."""
     texts, uris = batch.column("metadata").to_pylist(), batch.column("source_uri").to_pylist()
     of_shard = {uri: split_of_shard(uri) for uri in set(uris)}
     columns: Columns = {"split": [split_of(text, of_shard[uri]) for text, uri in zip(texts, uris, strict=True)]}

@@ -74,8 +74,8 @@
     return found.length ? [group(title, `${found.length}`, ordered(found, want, order))] : [];
   };
   const ordered = (found, want, order) => found.sort(orders[order](want.score));
-  const placed = (place, found, want, order) => {
-    if (place.tagName === "TBODY") return ordered(found, want, order);
+  const arranged = (container, found, want, order) => {
+    if (container.tagName === "TBODY") return ordered(found, want, order);
     return order === "groups" ? grouped(found, want) : listed(found, want, order);
   };
 
@@ -85,14 +85,14 @@
     const order = want.order === "groups" && narrowed ? (form.elements.score.selectedOptions[0].dataset.top === "worst" ? "up" : "down") : want.order;
     let shown = 0;
     for (const section of sections) {
-      const place = section.querySelector(".samples");
+      const container = section.querySelector(".samples");
       section.hidden = Boolean(want.edit) && section.dataset.edit !== want.edit;
-      if (!place) continue;
+      if (!container) continue;
       const found = figures.filter((figure) => figure.dataset.edit === section.dataset.edit && fits(figure, want));
-      place.replaceChildren(...placed(place, found, want, order));
-      const here = place.querySelectorAll(".sample").length;
+      container.replaceChildren(...arranged(container, found, want, order));
+      const here = container.querySelectorAll(".sample").length;
       shown += here;
-      place.closest(".sheet, .scroll").hidden = here === 0;
+      container.closest(".sheet, .scroll").hidden = here === 0;
       section.querySelector(".none").hidden = here > 0;
     }
     for (const value of document.querySelectorAll("figcaption .value")) value.hidden = value.dataset.score !== form.elements.score.value;

@@ -1,4 +1,4 @@
-"""`coral bench edits` on random networks: what is timed and what follows from it, not how fast it is."""
+"""`coral bench edits` on random networks: which times are measured, not how short they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from coral_core.editors import EDITORS, FitScope
 from coral_core.editors.styleclip.optimization import OptimizationConfig
-from pipelines.bench.cases import Choice
+from pipelines.bench.cases import SceneSelection
 from pipelines.bench.edit_cost import BATCH, SLOW, EditCost, check_method, measure_edits
 from pipelines.bench.method_quality import QualityConfig, open_bench
 from pipelines.bench.prompts import BenchPrompt
@@ -34,7 +34,7 @@ def config(tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     short = replace(EDITORS[SLOW], config=OptimizationConfig(steps=2))
     monkeypatch.setitem(EDITORS, SLOW, short)
     folder = shipping_copy(judged_bundle, tmp_path / "shipping")
-    yield QualityConfig(bundle=str(folder), folder=tmp_path / "runs", choice=Choice(scenes=1))
+    yield QualityConfig(bundle=str(folder), folder=tmp_path / "runs", selection=SceneSelection(scenes=1))
     open_bench.cache_clear()
 
 
@@ -65,7 +65,7 @@ def test_what_an_edit_costs_follows_from_the_clocks() -> None:
 
 @pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if row.scope is not FitScope.DOMAIN])
 def test_a_method_that_serves_one_prompt_names_those_that_serve_any(method: str) -> None:
-    with pytest.raises(ValueError, match=f"{method} is fitted per prompt or image; choose of {PLAIN}, {BASE}"):
+    with pytest.raises(ValueError, match=f"{method} is fitted per prompt or image; choose one of {PLAIN}, {BASE}"):
         check_method(method)
 
 
@@ -78,8 +78,8 @@ def test_methods_that_serve_any_prompt_may_be_timed() -> None:
 def test_the_command_prints_a_line_and_writes_the_numbers(config: QualityConfig, tmp_path: Path) -> None:
     entries = [prompt.model_dump() for prompt in PROMPTS]
     (prompts := tmp_path / "mine.yaml").write_text(json.dumps(entries))
-    places = ["--bundle", config.bundle, "--folder", str(config.folder), "--json", str(tmp_path / "e.json")]
-    options = ["--prompts", str(prompts), "--images", "3", "--count", "2", *places]
+    paths = ["--bundle", config.bundle, "--folder", str(config.folder), "--json", str(tmp_path / "e.json")]
+    options = ["--prompts", str(prompts), "--images", "3", "--count", "2", *paths]
     result = CliRunner().invoke(bench_app, ["edits", *options], catch_exceptions=False)
     assert result.exit_code == 0
     assert f"{BASE}: {BATCH} images, 2 prompts each in " in result.stdout and SLOW in result.stdout

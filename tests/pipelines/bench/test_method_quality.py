@@ -1,4 +1,4 @@
-"""The benchmark on random networks: what is counted and what is kept, not how good it is."""
+"""The benchmark on random networks: the number of records and what is stored, not their quality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from coral_core.editors import EDITORS
 from coral_core.fit import FitConfig
 from pipelines.bench.bench_report import write_report
-from pipelines.bench.cases import Choice
+from pipelines.bench.cases import SceneSelection
 from pipelines.bench.method_quality import QualityConfig, check_methods, measure_quality, open_bench
 from pipelines.bench.prompts import BenchPrompt
 from pipelines.bench.records import FIGURES, Record, means
@@ -31,19 +31,21 @@ def make_config(tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyP
     tiny = FitConfig(steps=2, batch_size=2, source_samples=4)
     monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
 
-    def make(bundle: Path = judged_bundle, **choice: Any) -> QualityConfig:
-        return QualityConfig(bundle=str(bundle), folder=tmp_path, choice=Choice(**{"scenes": 4, **choice}))
+    def make(bundle: Path = judged_bundle, **selection: Any) -> QualityConfig:
+        return QualityConfig(
+            bundle=str(bundle), folder=tmp_path, selection=SceneSelection(**{"scenes": 4, **selection})
+        )
 
     yield make
     open_bench.cache_clear()
 
 
 def measure(config: QualityConfig, labels: list[str] | None = None) -> dict[tuple[str, str], Record]:
-    def tell(done: Done) -> None:
+    def on_done(done: Done) -> None:
         if labels is not None:
             labels.append(done.label)
 
-    records = means(measure_quality(config, (METHOD,), PROMPTS, 1, tell))
+    records = means(measure_quality(config, (METHOD,), PROMPTS, 1, on_done))
     return {(record.method, record.prompt): record for record in records}
 
 
@@ -142,12 +144,12 @@ def test_unknown_methods_are_answered_with_the_known() -> None:
         check_methods(["coral-directon"])
 
 
-@pytest.mark.parametrize("choice", [Choice(split="tset"), Choice(scenes=0)])
-def test_impossible_choices_are_refused(choice: Choice) -> None:
+@pytest.mark.parametrize("selection", [SceneSelection(split="tset"), SceneSelection(scenes=0)])
+def test_impossible_choices_are_refused(selection: SceneSelection) -> None:
     with pytest.raises(ValueError):
-        choice.seeds()
+        selection.seeds()
 
 
 def test_scenes_are_drawn_without_repetition_and_by_seed() -> None:
-    assert Choice(seed=1).seeds() == Choice(seed=1).seeds() != Choice(seed=2).seeds()
-    assert len(set(Choice(scenes=500).seeds())) == 500
+    assert SceneSelection(seed=1).seeds() == SceneSelection(seed=1).seeds() != SceneSelection(seed=2).seeds()
+    assert len(set(SceneSelection(scenes=500).seeds())) == 500

@@ -1,4 +1,4 @@
-"""Every picture is there, and where a right answer exists, it shows it."""
+"""Every picture is written, and shows the correct answer if there is one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`coral bench models` on random networks: every promised figure is there, whatever its value."""
+"""`coral bench models` on random networks: every documented figure is there, with any value."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from coral_core.bundle.models import load_models
 from coral_core.types import Prompt
 from coral_core.zoo.portraits.corpus import ATTRIBUTES, VALUES
 from coral_core.zoo.portraits.domain import SPLITS, sample
-from pipelines.bench.cases import Choice, photographs
-from pipelines.bench.latent_search import guided, refined, unit_of
+from pipelines.bench.cases import SceneSelection, select_scenes
+from pipelines.bench.latent_search import guided, latent_std, refined
 from pipelines.bench.network_quality import NETWORKS, ModelsConfig, lines, measure_models, summary
 from pipelines.bench.visible_spread import frequencies, ratios, visible_values
 
@@ -55,19 +55,19 @@ def test_every_network_has_its_named_numbers(judged_bundle: Path, tmp_path: Path
     assert list(found) == list(NETWORKS)
     assert {(network, figure) for network, figure, _ in lines(found)} == PROMISED
     json.dumps(found, allow_nan=False)
-    assert found["segmenter"]["mean_iou"] is None  # the random one has segments of its own
+    assert found["segmenter"]["mean_iou"] is None  # the random segmenter has other segments
     assert all(figures[name] is not None for figures in found.values() for name in figures if name != "mean_iou")
 
 
 def test_refining_moves_towards_the_source_and_guidance_towards_the_text(networks: Any) -> None:
-    _, photos = photographs(networks, Choice(scenes=3))
-    unit_D = unit_of(photos)
-    error = (photos.recon_BCHW - photos.image_BCHW).square().mean()
-    assert (refined(networks, photos, unit_D, steps=10) - photos.image_BCHW).square().mean() < error
-    moved = guided(networks, photos, Prompt("red hair"), unit_D, steps=10)
+    _, inversion = select_scenes(networks, SceneSelection(scenes=3))
+    std_D = latent_std(inversion)
+    error = (inversion.recon_BCHW - inversion.image_BCHW).square().mean()
+    assert (refined(networks, inversion, std_D, steps=10) - inversion.image_BCHW).square().mean() < error
+    moved = guided(networks, inversion, Prompt("red hair"), std_D, steps=10)
     with torch.no_grad():
         text = networks.clip.text(["red hair"]).T
-        assert (networks.clip.image(moved) @ text).mean() > (networks.clip.image(photos.recon_BCHW) @ text).mean()
+        assert (networks.clip.image(moved) @ text).mean() > (networks.clip.image(inversion.recon_BCHW) @ text).mean()
 
 
 def test_the_domain_has_the_frequencies_of_the_domain() -> None:

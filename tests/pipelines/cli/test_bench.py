@@ -23,8 +23,8 @@ def test_quality_prints_a_table_and_writes_every_record(
     tiny = FitConfig(steps=1, batch_size=2, source_samples=2)
     monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
     (prompts := tmp_path / "mine.yaml").write_text(PROMPTS)
-    places = ["--bundle", str(judged_bundle), "--folder", str(tmp_path / "runs"), "--json", str(tmp_path / "q.json")]
-    options = ["--methods", METHOD, "--prompts", str(prompts), "--scenes", "3", "--workers", "1", *places]
+    paths = ["--bundle", str(judged_bundle), "--folder", str(tmp_path / "runs"), "--json", str(tmp_path / "q.json")]
+    options = ["--methods", METHOD, "--prompts", str(prompts), "--scenes", "3", "--workers", "1", *paths]
     result = CliRunner().invoke(bench_app, ["quality", *options], catch_exceptions=False)
     open_bench.cache_clear()
     assert result.exit_code == 0
@@ -40,7 +40,7 @@ def test_quality_prints_a_table_and_writes_every_record(
 
 def test_models_prints_and_writes_one_object_per_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"bundle": {"megabytes": 1.5}, "judge2": {"accuracy_mean": None, "accuracy:hat": 0.25}}
-    monkeypatch.setattr(bench_models, "measure_models", lambda config, tell: found)
+    monkeypatch.setattr(bench_models, "measure_models", lambda config, on_done: found)
     result = CliRunner().invoke(bench_app, ["models", "--json", str(tmp_path / "m.json")], catch_exceptions=False)
     assert result.exit_code == 0
     assert [line.split() for line in result.stdout.splitlines()] == [

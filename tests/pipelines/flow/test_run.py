@@ -124,7 +124,7 @@ def test_a_run_ends_with_its_report(undisturbed: Place) -> None:
     (plan,) = undisturbed.store.list("plans/")
     folder = plan.key.replace("plans/", "reports/").removesuffix(".json")
     page = undisturbed.store.read(f"{folder}/index.html").decode()
-    assert f"<strong>{2 * SHARDS * SAMPLES}</strong> of {2 * SHARDS * SAMPLES} rows are good" in page
+    assert f"<strong>{2 * SHARDS * SAMPLES}</strong> of {2 * SHARDS * SAMPLES} rows are ok" in page
     assert "data:image/" in page
     assert json.loads(undisturbed.store.read(f"{folder}/run.json"))["waves"]
 

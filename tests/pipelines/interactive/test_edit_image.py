@@ -1,4 +1,4 @@
-"""`coral edit`: one image, one sentence, one file."""
+"""`coral edit`: one image, one text, one file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wanted(photo: Path, bundle: Path) -> Callable[..., OneEdit]:
-    """A quick edit of the photo; keywords replace its fields."""
+    """A short edit of the image; keywords replace its fields."""
 
     def make(**changes: Any) -> OneEdit:
         fields = {"image": photo, "text": "red hair", "bundle": str(bundle), "method": "styleclip-mapper"}
@@ -47,7 +47,7 @@ def wanted(photo: Path, bundle: Path) -> Callable[..., OneEdit]:
 
 
 def unheard(line: str) -> None:
-    """Nobody listens."""
+    """Ignore a message."""
 
 
 def test_the_result_is_a_png_of_the_generators_size_with_its_mask_and_row(wanted: Callable[..., OneEdit]) -> None:
@@ -75,7 +75,7 @@ def test_at_the_sources_size_it_has_that_size(wanted: Callable[..., OneEdit]) ->
 def test_no_strength_gives_back_what_the_inversion_makes_of_the_image_where_the_mask_is(
     wanted: Callable[..., OneEdit], photo: Path, models: Models
 ) -> None:
-    """A method without regions claims the whole image; one with them leaves the source its own pixels elsewhere."""
+    """A method without regions changes the whole image; one with regions keeps the source's pixels elsewhere."""
     source = decode(photo.read_bytes(), Geometry(), 64).pixels_HWC
     recon = to_pixels(invert(models, ["photo"], tensor_of([source])).recon_BCHW)[0]
     for method in ("styleclip-mapper", "coral-direction-attention"):
@@ -96,8 +96,8 @@ def test_strength_moves_further(wanted: Callable[..., OneEdit]) -> None:
     ("name", "data", "says"),
     [
         ("none.png", None, r"cannot read .*none\.png: No such file"),
-        ("words.txt", b"words", r"words\.txt is no image by its name; give one of png, jpg"),
-        ("words", b"words", r"words is no image by its name"),
+        ("words.txt", b"words", r"words\.txt has no suffix of an image; give one of png, jpg"),
+        ("words", b"words", r"words has no suffix of an image"),
         ("broken.png", b"words", r"broken\.png: undecodable: no image in a format that is read"),
         ("empty.png", b"", r"empty\.png: undecodable: the file is empty"),
     ],

@@ -85,7 +85,7 @@ def test_every_edit_is_summed_up_by_the_medians_of_its_scores(job: Job, monkeypa
         for index, strength in enumerate(edit.strengths):
             values = sorted(sample.cells[index].scores["direction"] for sample in edit.samples)
             assert strength.medians["direction"] == values[1]
-        (outside,) = [climb.chart for climb in edit.curves if climb.score.column == "outside"]
+        (outside,) = [curve.chart for curve in edit.curves if curve.score.column == "outside"]
         assert len(outside.points) == 3 * 4 and [gate.title for gate in outside.gates] == ["max_outside 0"]
 
 
@@ -100,7 +100,7 @@ def test_the_command_writes_a_page_and_says_where(job: Job, tmp_path: Path) -> N
     assert page.read_text().count('<tr class="sample"') == 2 * 2 and not (tmp_path / "out").exists()
 
 
-def test_samples_without_the_mask_are_told_for_the_edit_that_asks_for_it(job: Job, tmp_path: Path) -> None:
+def test_samples_without_the_mask_are_listed_for_the_edit_that_asks_for_it(job: Job, tmp_path: Path) -> None:
     content = job.model_dump(mode="json")
     content["edits"][1]["regions"] = {"mask": "mask.png", "layers": [4, 3], "threshold": 0.25}
     masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 32, 64))) for number in range(3)]

@@ -28,7 +28,7 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: Callable[..., Any]) -> Published:
-    """Two edits of 13 samples, of which one is no image; the better half by direction passes the gate of the first."""
+    """Two edits of 13 samples, one of them no image. The first edit has a gate that passes half of the rows."""
     folder = tmp_path_factory.mktemp("hostile")
     members = [member for index in range(GOOD) for member in members_of(index, f"{index:03d}-O'Neil<b>")]
     write_tar(folder / "in.tar", [*members, (f"{BROKEN}.png", b"no image"), ("000-O'Neil<b>.note", b"")])
@@ -60,7 +60,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: C
 
 @pytest.fixture
 def asking() -> Iterator[Callable[[Sequence[Mapping[str, Any]]], Ask]]:
-    """SQL over a manifest of given rows, of which only some columns are given."""
+    """SQL over a manifest with the given rows; missing columns are null."""
     with duckdb.connect(":memory:") as connection:
 
         def over(rows: Sequence[Mapping[str, Any]]) -> Ask:
@@ -73,7 +73,7 @@ def asking() -> Iterator[Callable[[Sequence[Mapping[str, Any]]], Ask]]:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """A real browser; without one these tests fail, because nothing else shows that a page works."""
+    """The path of a real browser. Without one these tests fail, because only a browser shows that a page works."""
     found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
     if found is None:
         pytest.fail(
@@ -93,7 +93,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page at `address`; in the end nothing was complained of, and nothing but the page was asked for."""
+    """Opens the page at `address`; at the end there were no console messages, and only the page was requested."""
     said: list[str] = []
     asked: list[str] = []
 

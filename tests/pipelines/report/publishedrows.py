@@ -1,4 +1,4 @@
-"""What the tests of pages are about."""
+"""The published run that the tests of pages use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.plan.plan import Plan
 HOSTILE = "</script><script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
 BROKEN = "broken<img src=x onerror=alert(1)>"
 GOOD = 12
-"""Samples of the published run that are images; one is not."""
+"""Number of images in the published run, which also has one sample that is no image."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Published:
 
 
 def row(number: int, edit: str = "e-1", **changes: Any) -> dict[str, Any]:
-    """A good row of a manifest; its direction is number / 1000."""
+    """A manifest row with status ok; its direction is number / 1000."""
     return {
         "key": f"{number:05d}",
         "source_uri": "file:///in.tar",

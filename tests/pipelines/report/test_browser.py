@@ -1,4 +1,4 @@
-"""The page in a real headless Chromium, opened from a file as people do."""
+"""The page in a real headless Chromium, opened from a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def address(published: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def shown(page: Page, edit: int = 0) -> list[str]:
-    """Keys of the samples that can be seen, in their order."""
+    """Keys of the visible samples, in their order."""
     keys: list[str] = (
         page.locator("section.edit")
         .nth(edit)
@@ -53,7 +53,7 @@ def test_it_opens_on_the_best_the_median_the_worst_and_some_at_random(opened: Ca
     assert titles == ["best", "median", "worst", "random", "no image"]
     found = values(page, "direction")
     assert found[0] == max(found) and found[4] == min(found)
-    assert page.locator("output").inner_text() == f"{len(shown(page)) + len(shown(page, 1))} of 26 drawn samples"
+    assert page.locator("output").inner_text() == f"{len(shown(page)) + len(shown(page, 1))} of 26 samples on this page"
     broken = page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).length")
     assert broken == 0
 
@@ -70,7 +70,7 @@ def test_a_filter_shows_what_it_says(opened: Callable[..., Page]) -> None:
     control(page, "gate").select_option("")
     assert shown(page) == [BROKEN]
     page.get_by_role("button", name="Reset").click()
-    expect(page.locator("figure.sample:visible")).to_have_count(18)  # as soon as the controls have their first values
+    expect(page.locator("figure.sample:visible")).to_have_count(18)  # when the controls are reset
     assert len(shown(page)) == 9 and len(shown(page, 1)) == 9
 
 
@@ -116,23 +116,23 @@ def test_it_is_used_with_the_keyboard_alone(opened: Callable[..., Page]) -> None
     dialog = page.get_by_role("dialog")
     assert dialog.locator("h2").inner_text() == before[0]
     assert dialog.locator("figcaption").all_inner_texts() == TILES
-    assert dialog.get_by_text("number").is_visible()  # the caption among its labels
+    assert dialog.get_by_text("number").is_visible()  # the caption in its labels
     page.keyboard.press("ArrowRight")
     assert dialog.locator("h2").inner_text() == before[1]
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     page.wait_for_function("key => document.activeElement.closest('.sample')?.dataset.key === key", arg=before[1])
     page.keyboard.press("Enter")
-    assert dialog.locator("h2").inner_text() == before[1]  # the focus went along
+    assert dialog.locator("h2").inner_text() == before[1]  # the focus has moved too
 
 
 def test_where_an_edit_acts_is_a_coloured_cell_per_layer_and_segment(opened: Callable[..., Page]) -> None:
     page = opened()
     table = page.get_by_role("table", name="hostile: mask by layer and segment")
-    assert page.locator("table.heat").count() == 1  # the other edit takes the whole image
+    assert page.locator("table.heat").count() == 1  # the other edit has no regions
     heads = table.locator("thead th").all_inner_texts()
     assert heads[:2] == ["px", "mask"] and heads[-1] == "area"
-    assert table.locator("tbody th").all_inner_texts() == [*map(str, layer_sizes(9)), "in all"]
+    assert table.locator("tbody th").all_inner_texts() == [*map(str, layer_sizes(9)), "edit"]
     cells = table.locator("td.cell")
     assert cells.count() == 10 * len(heads[2:-1])
     values = [int(each) for each in cells.all_inner_texts()]
@@ -159,7 +159,7 @@ def test_it_fits_every_width_and_hostile_text_does_nothing(
     )
 
 
-def test_without_script_everything_drawn_is_there(opened: Callable[..., Page]) -> None:
+def test_without_script_all_samples_are_there(opened: Callable[..., Page]) -> None:
     page = opened(java_script_enabled=False)
     assert page.locator("figure.sample").count() == EDITS * (GOOD + 1)
     assert not page.locator("#controls").is_visible()

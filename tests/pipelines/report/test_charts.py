@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.report.charts import HEIGHT, MARGIN, WIDTH, histogram_chart, ladder, shares
+from pipelines.report.charts import HEIGHT, MARGIN, WIDTH, histogram_chart, shares, strength_chart
 from pipelines.report.figures import Histogram
 
 
@@ -12,10 +12,10 @@ def test_bars_are_as_high_as_their_counts() -> None:
     assert areas["ok", 180] == pytest.approx(2 * areas["ok", 0]) == pytest.approx(4 * areas["ok", 120])
     assert areas["rejected", 120] == areas["ok", 120]
     assert all(box.y >= 0 and box.y + box.height <= HEIGHT for box in chart.boxes)
-    assert sum(box.x >= 120 and box.x < 180 for box in chart.boxes) == 2  # one upon the other
+    assert sum(box.x >= 120 and box.x < 180 for box in chart.boxes) == 2  # one above the other
 
 
-def test_a_gate_is_drawn_where_it_is_and_shades_what_it_turns_away() -> None:
+def test_a_gate_is_a_line_at_its_threshold_and_shades_what_it_rejects() -> None:
     chart = histogram_chart(Histogram(-1.0, 1.0, (1, 1), (0, 0)), {"min_area": 0.0, "max_area": 0.5})
     assert [(gate.x, gate.label) for gate in chart.gates] == [
         (WIDTH / 2, "min_area 0"),
@@ -33,20 +33,20 @@ def test_ticks_are_few_short_and_in_their_place(low: float, high: float) -> None
         assert len(tick.label) <= 6
 
 
-def test_a_ladder_shows_every_sample_and_the_medians_by_strength() -> None:
-    drawn = ladder({0.5: [0.0, 0.1, 0.2], 1.0: [0.1, 0.3, 1.0]}, {"min_direction": 0.5})
-    assert drawn.ends == (0.0, 1.0) and len(drawn.points) == 6
-    assert [tick.label for tick in drawn.ticks] == ["0.5", "1"]
-    assert [point.x for point in drawn.medians] == [tick.x for tick in drawn.ticks]
-    assert [point.title for point in drawn.medians] == ["median 0.1", "median 0.3"]
-    heights = {point.title: point.y for point in drawn.points}
-    assert heights["0"] > heights["0.1"] > heights["0.3"] > drawn.gates[0].y > heights["1"]
-    assert all(MARGIN < point.x < WIDTH and 0 < point.y < HEIGHT for point in drawn.points)
+def test_a_strength_chart_shows_every_sample_and_the_medians_by_strength() -> None:
+    chart = strength_chart({0.5: [0.0, 0.1, 0.2], 1.0: [0.1, 0.3, 1.0]}, {"min_direction": 0.5})
+    assert chart.ends == (0.0, 1.0) and len(chart.points) == 6
+    assert [tick.label for tick in chart.ticks] == ["0.5", "1"]
+    assert [point.x for point in chart.medians] == [tick.x for tick in chart.ticks]
+    assert [point.title for point in chart.medians] == ["median 0.1", "median 0.3"]
+    heights = {point.title: point.y for point in chart.points}
+    assert heights["0"] > heights["0.1"] > heights["0.3"] > chart.gates[0].y > heights["1"]
+    assert all(MARGIN < point.x < WIDTH and 0 < point.y < HEIGHT for point in chart.points)
 
 
 def test_a_score_that_is_the_same_everywhere_is_a_level_line() -> None:
-    drawn = ladder({1.0: [1.0, 1.0], 2.0: [1.0, 1.0]}, {})
-    assert len({point.y for point in (*drawn.points, *drawn.medians)}) == 1
+    chart = strength_chart({1.0: [1.0, 1.0], 2.0: [1.0, 1.0]}, {})
+    assert len({point.y for point in (*chart.points, *chart.medians)}) == 1
 
 
 def test_shares_fill_the_bar_good_ones_first() -> None:

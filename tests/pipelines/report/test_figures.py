@@ -21,7 +21,7 @@ def test_a_histogram_holds_every_row_with_an_image_once(asking: Callable[..., An
     assert dict(found.statuses) == {"ok": 300, "rejected": 40, "undecodable": 5}
     assert dict(found.gates) == {"min_direction": 40}
     assert histogram.low <= 0 and histogram.high >= 0.339
-    assert found.spreads["direction"].median == pytest.approx(0.17, abs=0.005)
+    assert found.quantiles["direction"].median == pytest.approx(0.17, abs=0.005)
 
 
 def test_edits_share_their_ends_and_thresholds_lie_between_them(asking: Callable[..., Any]) -> None:

@@ -24,26 +24,26 @@ from tests.pipelines.report.publishedrows import GOOD
 from tests.tars import write_shards
 
 
-def test_every_row_is_in_the_numbers_and_drawn_ones_have_their_pictures(published: Any) -> None:
+def test_every_row_is_in_the_numbers_and_chosen_ones_have_their_pictures(published: Any) -> None:
     report = gather(published.store, published.plan)
     hostile, tame = report.edits
     assert dict(hostile.figures.statuses) == {"ok": GOOD / 2, "rejected": GOOD / 2, "undecodable": 1}
     assert dict(tame.figures.statuses) == {"ok": GOOD, "undecodable": 1}
     assert report.gates == ["min_direction"]
     assert [(each.status, each.rows, each.edits) for each in report.reasons] == [("undecodable", 2, 2)]
-    for drawn in (*hostile.drawn, *tame.drawn):
-        tiles = [getattr(drawn.example, name) for name in ("source", "inversion", "edit", "mask", "difference")]
-        assert all(bool(tile.missing) == (drawn.example.row["status"] == "undecodable") for tile in tiles)
-    assert hostile.where is not None and tame.where is None  # one chooses regions, the other has none
-    assert not hostile.where.missing and hostile.where.samples == GOOD
+    for shown in (*hostile.samples, *tame.samples):
+        tiles = [getattr(shown.example, name) for name in ("source", "inversion", "edit", "mask", "difference")]
+        assert all(bool(tile.missing) == (shown.example.row["status"] == "undecodable") for tile in tiles)
+    assert hostile.heat_map is not None and tame.heat_map is None  # only the first one has regions
+    assert not hostile.heat_map.missing and hostile.heat_map.samples == GOOD
     (gated,) = [panel for panel in hostile.panels if panel.gates]
     assert gated.score.column == "direction" and gated.gates[0].rejected == GOOD // 2
 
 
-def test_what_stands_for_the_requests_of_a_run_is_reported(
+def test_the_requests_in_force_are_reported(
     tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
 ) -> None:
-    """A run with a limit after one without: the whole shard speaks for its first samples."""
+    """A run with a limit after a run without one: the edit of the whole shard is in force."""
     write_shards(tmp_path, 1, 3)
     run_job(make_job())
     plan, _ = run_job(make_job(), limit_samples=2)
@@ -53,21 +53,21 @@ def test_what_stands_for_the_requests_of_a_run_is_reported(
 
 def test_the_work_is_accounted_for(published: Any) -> None:
     report = gather(published.store, published.plan)
-    phases = {phase.name: phase.count for phase in report.spent.phases if phase.unit == "images"}
+    phases = {phase.name: phase.count for phase in report.timings.phases if phase.unit == "images"}
     assert phases == dict.fromkeys(("invert", "edit hostile", "edit tame", "write hostile", "write tame"), GOOD + 1)
-    assert all(phase.rate for phase in report.spent.phases if phase.name.startswith("edit"))
+    assert all(phase.rate for phase in report.timings.phases if phase.name.startswith("edit"))
     assert all(edit.artifact is not None and edit.artifact.steps == 2 for edit in report.edits)
 
 
-def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
+def test_missing_pictures_have_a_reason(published: Any, tmp_path: Path) -> None:
     plan: Plan = published.plan
     elsewhere = replace(plan, bundle=str(tmp_path))
     with moved(Path(unquote(urlsplit(plan.shards[0].uri).path))):
         edits = gather(published.store, elsewhere).edits
-    drawn = [each for edit in edits for each in edit.drawn]
-    assert edits[0].where is not None and "lacks" in edits[0].where.missing
-    assert all(row.bar is not None and not row.cells for row in edits[0].where.rows)
-    good = [each.example for each in drawn if each.example.row["status"] == "ok"]
+    shown = [each for edit in edits for each in edit.samples]
+    assert edits[0].heat_map is not None and "lacks" in edits[0].heat_map.missing
+    assert all(row.bar is not None and not row.cells for row in edits[0].heat_map.rows)
+    good = [each.example for each in shown if each.example.row["status"] == "ok"]
     assert len(good) >= GOOD
     for example in good:
         assert "is gone" in example.source.missing and "bundle" in example.inversion.missing
@@ -76,7 +76,7 @@ def test_what_cannot_be_had_is_said(published: Any, tmp_path: Path) -> None:
 
 @contextmanager
 def moved(path: Path) -> Iterator[None]:
-    """The file under another name for a while."""
+    """The file has another name inside this block."""
     away = path.rename(path.with_suffix(".away"))
     try:
         yield
@@ -101,12 +101,12 @@ def test_a_bucket_gives_the_same_page(published: Any, store: Store) -> None:
 
 
 def test_the_waves_are_on_the_page_of_a_run_that_ended(published: Any) -> None:
-    assert "it did not come to its end" in page_of(gather(published.store, published.plan))
+    assert "the run did not end normally" in page_of(gather(published.store, published.plan))
     waves = (WaveSummary("edit", done=3, reused=2, samples=50, seconds=20.0, left=4), WaveSummary("fit", done=1))
     page = page_of(gather(published.store, published.plan, RunRecord(waves=waves, actor_hours=0.25, cost="1.50 EUR")))
     cells = [re.findall(r">([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
     assert ["edit", "20 s", "3", "2", "–", "50", "2.5"] in cells and ["fit", "0.0 s", "1", "0", "–", "–", "–"] in cells
-    assert "0.25 actor hours, 1.50 EUR" in page and "no time for 4 pieces of work" in page
+    assert "0.25 actor hours, 1.50 EUR" in page and "4 works were not begun" in page
 
 
 def test_a_run_is_found_by_its_id(published: Any, tmp_path: Path) -> None:

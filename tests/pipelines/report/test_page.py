@@ -1,4 +1,4 @@
-"""Pages hold nothing but what was meant."""
+"""Pages contain nothing but the intended content."""
 
 from __future__ import annotations
 

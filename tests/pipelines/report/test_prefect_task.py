@@ -12,7 +12,7 @@ from manifests.snapshot import ManifestPart, Snapshot
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from pipelines.cli.app import app
-from pipelines.report.prefect_task import ReportPlace, write_report
+from pipelines.report.prefect_task import ReportAddress, write_report
 from pipelines.report.run_record import RunRecord, read_record
 from tasks.plan.plan import Plan, record_plan
 from tasks.run.waves import Failure, WaveSummary
@@ -26,7 +26,7 @@ BROKEN = RunRecord(
 
 @dataclass
 class Ended:
-    """What of a run is left when its waves are over."""
+    """The part of a run that the report reads."""
 
     store: Store
     plan: Plan
@@ -34,25 +34,25 @@ class Ended:
 
 def test_the_page_of_a_run_lies_beside_its_data(published: Published) -> None:
     plan = replace(published.plan, run_id="20990101T000000-broken")
-    place = write_report.fn(Ended(published.store, plan), BROKEN)
-    assert place.address == f"{plan.output}/reports/{plan.run_id}/index.html"
-    assert "fit &lt;x&gt;" in Path(place.address).read_text()
+    written = write_report.fn(Ended(published.store, plan), BROKEN)
+    assert written.address == f"{plan.output}/reports/{plan.run_id}/index.html"
+    assert "fit &lt;x&gt;" in Path(written.address).read_text()
 
 
 def test_a_report_that_fails_says_so_and_fails_nothing_else(published: Published, tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "LATEST.json").write_text("damaged")
-    place = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
-    assert place == ReportPlace(problem=place.problem) and "not a snapshot" in place.problem
-    assert read_record(open_store(tmp_path), published.plan.run_id) == BROKEN  # a later report can say it
+    written = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
+    assert written == ReportAddress(problem=written.problem) and "not a snapshot" in written.problem
+    assert read_record(open_store(tmp_path), published.plan.run_id) == BROKEN  # for a later report
 
 
-def test_an_error_that_nobody_thought_of_fails_nothing_else_either(published: Published, tmp_path: Path) -> None:
+def test_an_unexpected_error_does_not_fail_the_run_either(published: Published, tmp_path: Path) -> None:
     part = ManifestPart("manifest/part-x.parquet", 1, (next(published.plan.edit_requests())[0].id,), rules="{}")
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "LATEST.json").write_bytes(Snapshot(1, (part,)).to_json())
-    place = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
-    assert place.problem == "KeyError: 'gates'"
+    written = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
+    assert written.problem == "KeyError: 'gates'"
 
 
 def test_the_command_writes_into_the_output_or_to_a_file(published: Published, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_the_command_writes_into_the_output_or_to_a_file(published: Published, t
     assert not list(Path(published.plan.output).glob("**/*.partial"))
 
 
-def test_the_command_says_again_what_only_the_run_knew(published: Published, tmp_path: Path) -> None:
+def test_the_command_shows_the_record_of_the_run_again(published: Published, tmp_path: Path) -> None:
     plan = replace(published.plan, run_id="20200101T000000-again")
     record_plan(published.store, plan)
     first = Path(write_report.fn(Ended(published.store, plan), BROKEN).address).read_text()

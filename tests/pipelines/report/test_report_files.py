@@ -11,7 +11,7 @@ RUN = "20260101T000000-ab"
 
 
 class Answering:
-    """A store whose create-only write is answered by somebody else."""
+    """A store in which another process writes the file before every write."""
 
     def __init__(self, store: Store, answer: Any) -> None:
         self.store, self.put_new = store, answer
@@ -37,7 +37,7 @@ def test_a_file_whose_write_got_no_answer_is_written_again(store: Store) -> None
     assert store.read(put(answering, RUN, PAGE, b"one")) == b"one"
 
 
-def test_who_keeps_losing_is_told_what_to_do(store: Store) -> None:
+def test_after_many_conflicts_the_error_says_what_to_do(store: Store) -> None:
     answering: Any = Answering(store, lambda key, data: False)
     with pytest.raises(CommitConflict, match="report again"):
         put(answering, RUN, PAGE, b"one")

@@ -1,4 +1,4 @@
-"""What a plan says it will do is what the run then does."""
+"""The workload of a plan is that of the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from manifests.stores.open import open_store
 from tasks.estimate import workload
-from tasks.estimate.workload import SAMPLE_BYTES, Estimate, Load, SampleCounts, count_plan, estimate, left_of
+from tasks.estimate.workload import SAMPLE_BYTES, Estimate, Load, SampleCounts, count_plan, estimate, pending_work
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.requests import Shard
 from tasks.spec.resources import Price
@@ -21,7 +21,7 @@ from tests.tars import write_shards
 
 def estimate_of(plan: Plan) -> Estimate:
     store = open_store(plan.output, plan.s3)
-    return estimate(store, plan, left_of(store, plan), count_plan(store, plan))
+    return estimate(store, plan, pending_work(store, plan), count_plan(store, plan))
 
 
 def data_bytes(plan: Plan) -> int:
@@ -37,7 +37,7 @@ def test_everything_is_counted_before_the_first_run(tmp_path: Path, make_job: Ca
     assert (found.invert.images, found.invert.read) == (6, size)
     assert found.edit.images == 12
     assert size < found.edit.read < size + found.invert.written + 1
-    assert found.image_basis == "by a rule of thumb"
+    assert found.image_basis == "from assumed bytes per pixel"
 
 
 def test_a_real_run_writes_about_what_was_said(
@@ -60,7 +60,7 @@ def test_what_is_stored_says_what_the_rest_will_take(tmp_path: Path, make_job: C
     before = data_bytes(plan)
     write_shards(tmp_path, 2, 16)
     said = estimate_of(make_plan(make_job()))
-    assert (said.samples, said.edit.images, said.image_basis) == (32, 32, "as what is stored")
+    assert (said.samples, said.edit.images, said.image_basis) == (32, 32, "from stored images")
     publish_painted(make_job())
     assert said.edit.written == pytest.approx(data_bytes(plan) - before, rel=0.1)
 
@@ -69,7 +69,7 @@ def test_of_many_shards_some_are_counted(
     tmp_path: Path, make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shards(tmp_path, 6, 5)
-    monkeypatch.setattr(workload, "LOOKED_AT", 2)
+    monkeypatch.setattr(workload, "MAX_COUNTED", 2)
     found = estimate_of(make_plan(make_job()))
     assert found.samples_basis == "estimated: 2 of 6 shards counted"
     assert found.samples == pytest.approx(30, abs=3)
@@ -92,10 +92,10 @@ def test_what_is_counted_later_tells_of_the_rest() -> None:
     first, second = (Shard(uri=f"s3://nowhere/{size}.tar", size=size, etag="etag") for size in (3_000, 6_000))
     guessed = SampleCounts((first, second), {})
     assert (guessed.total, guessed.basis) == (2, "estimated: 100 kB each assumed")
-    learned = guessed.learned({first.id: 30})
+    learned = guessed.with_counts({first.id: 30})
     assert (learned.of(first), learned.of(second), learned.total) == (30, 60, 90)
     assert learned.basis == "estimated: 1 of 2 shards counted"
-    assert learned.learned({second.id: 50}).basis == "counted"
+    assert learned.with_counts({second.id: 50}).basis == "counted"
 
 
 def test_a_limit_is_not_forgotten_when_its_tar_is_counted() -> None:

@@ -11,6 +11,8 @@ import pytest
 from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.gallery.gallery import load_gallery
+from tasks.gallery.layer_maps import LayerMap
+from tasks.gallery.missing import Missing
 from tasks.images.decode import pixels_of
 from tasks.images.thumbnails import GAIN
 from tasks.spec.geometry import Geometry
@@ -29,7 +31,7 @@ def run_over(tmp_path: Path, make_job: Any, run_job: Any, geometry: Geometry) ->
 
 @pytest.mark.parametrize("fit", ["resize", "crop", "pad"])
 @pytest.mark.parametrize("output", ["generator", "source"])
-def test_source_edit_and_difference_show_the_same_place(
+def test_source_edit_and_difference_show_the_same_pixels(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any], fit: Any, output: Any
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit=fit, output=output))
@@ -48,7 +50,7 @@ def test_source_edit_and_difference_show_the_same_place(
         if example.source.tiny:
             by_hand = np.abs(source - edit).reshape(*apart.shape, 3).mean(-1) * GAIN
             assert np.abs(by_hand.clip(0, 255) - apart).max() <= 1
-            assert apart[mask == 0].max(initial=0) <= GAIN  # nothing moved where the edit did not act
+            assert apart[mask == 0].max(initial=0) <= GAIN  # no pixel outside the mask has changed
     shown = {(e.row["width"], e.row["height"]): (e.source.width, e.source.height) for e in gallery.examples}
     assert shown[64, 64] == (64, 64)
     assert shown[300, 200] == ((192, 128) if output == "source" else (64, 64))
@@ -63,9 +65,7 @@ def test_inversions_are_those_of_their_samples(tmp_path: Path, make_job: Any, ru
         assert np.abs(source - inversion).mean() / 127.5 == pytest.approx(example.row["inversion_error"], abs=0.01)
 
 
-def test_what_is_not_at_hand_is_a_box_and_not_the_end(
-    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
-) -> None:
+def test_missing_files_give_a_reason_and_no_error(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry())
     for path in (tmp_path / "out" / "data").rglob("*.parquet"):
         path.write_bytes(b"damaged")
@@ -73,15 +73,15 @@ def test_what_is_not_at_hand_is_a_box_and_not_the_end(
     for example in (each for each in gallery.examples if each.row["status"] == "ok"):
         assert example.source.data and example.edit.missing and example.mask.missing and example.difference.missing
         assert "lacks generator.safetensors" in example.inversion.missing
-    assert all("lacks" in found.missing for found in gallery.layer_maps.values())
+    assert all(isinstance(each, Missing) and "lacks" in each.reason for each in gallery.layer_maps.values())
 
 
 def test_edits_with_regions_have_maps_of_their_layers(
     tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
 ) -> None:
     plan, store, rows = run_over(tmp_path, make_job, run_job, Geometry(fit="crop", output="source"))
-    red, _ = plan.edits  # the other takes the whole image
+    red, _ = plan.edits  # the other one has no regions
     maps = load_gallery(store, plan, rows).layer_maps
     assert set(maps) == {red.edit_id}
     found = maps[red.edit_id]
-    assert not found.missing and found.samples == len(SIZES)
+    assert isinstance(found, LayerMap) and found.samples == len(SIZES)

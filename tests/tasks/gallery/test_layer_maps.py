@@ -15,6 +15,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.gallery import layer_maps
 from tasks.gallery.layer_maps import LayerMap, LayerMaps, by_segment
+from tasks.gallery.missing import Missing
 from tasks.gallery.source_images import SourceReader
 from tasks.gallery.stored_latents import StoredLatents, name_of
 from tasks.images.decode import pixels_of
@@ -25,7 +26,7 @@ SAMPLES = 6
 
 def test_a_segment_has_the_mean_of_the_mask_over_its_own_pixels() -> None:
     labels_BHW = torch.zeros(2, 8, 8, dtype=torch.int64)
-    labels_BHW[0, :, 4:] = 1  # the second sample has no segment 1, and nobody has segment 2
+    labels_BHW[0, :, 4:] = 1  # the second sample has no segment 1, and no sample has segment 2
     mask_B1HW = torch.zeros(2, 1, 8, 8)
     mask_B1HW[0, :, :, 4:6] = 1.0
     mask_B1HW[1] = 0.25
@@ -39,7 +40,7 @@ def test_a_segment_has_the_mean_of_the_mask_over_its_own_pixels() -> None:
 
 def test_a_pixel_of_a_coarse_mask_counts_by_the_area_a_segment_has_in_it() -> None:
     labels_BHW = torch.ones(1, 8, 8, dtype=torch.int64)
-    labels_BHW[:, :, 0] = 0  # a quarter of the left pixels of a mask of 2 px
+    labels_BHW[:, :, 0] = 0  # a quarter of the two left pixels of a 2 px mask
     mask_B1HW = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).view(1, 1, 2, 2)
     value_BMK, _ = by_segment((mask_B1HW,), labels_BHW, 2)
     assert value_BMK[0, 0].tolist() == pytest.approx([1.0, 3 / 7])
@@ -54,6 +55,12 @@ def finished(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> Any:
 
 
 def mapped(store: Any, plan: Any, rows: Any) -> dict[str, LayerMap]:
+    found = mapped_or_missing(store, plan, rows)
+    assert not [each for each in found.values() if isinstance(each, Missing)]
+    return found  # type: ignore[return-value]
+
+
+def mapped_or_missing(store: Any, plan: Any, rows: Any) -> dict[str, LayerMap | Missing]:
     maps = LayerMaps(store, plan)
     chosen = maps.choose(rows)
     again = [row for own in chosen.values() for row in own]
@@ -61,10 +68,10 @@ def mapped(store: Any, plan: Any, rows: Any) -> dict[str, LayerMap]:
     return maps.of(chosen, sources, StoredLatents(store).of(rows))
 
 
-def test_layers_take_of_the_segments_together_what_their_stored_areas_say(finished: Any, models: Models) -> None:
+def test_the_masks_of_layers_have_their_stored_areas(finished: Any, models: Models) -> None:
     store, plan, rows = finished
-    (found,) = mapped(store, plan, rows).values()  # the other edit takes the whole image
-    assert found.samples == SAMPLES and not found.missing
+    (found,) = mapped(store, plan, rows).values()  # the other edit has no regions
+    assert found.samples == SAMPLES
     assert [layer.size for layer in found.layers] == list(models.generator.conv_sizes)
     own = [row for row in rows if row["edit"] == plan.edits[0].edit_id]
     stored_L = np.mean([row["layer_areas"] for row in own], axis=0)
@@ -74,10 +81,10 @@ def test_layers_take_of_the_segments_together_what_their_stored_areas_say(finish
     assert sum(each.share for each in found.segments) == pytest.approx(1)
     (everywhere,) = [each for each in found.segments if each.samples == SAMPLES][:1]
     position = found.segments.index(everywhere)
-    assert all(0 <= layer.by_segment[position] <= 1 for layer in (*found.layers, found.whole))  # type: ignore[union-attr]
+    assert all(0 <= layer.by_segment[position] <= 1 for layer in (*found.layers, found.whole))
 
 
-def test_batches_and_limits_change_how_much_is_looked_at_and_nothing_else(
+def test_batches_do_not_change_maps_and_limits_only_their_number_of_samples(
     finished: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, plan, rows = finished
@@ -91,24 +98,25 @@ def test_batches_and_limits_change_how_much_is_looked_at_and_nothing_else(
     assert few.samples == 2
 
 
-def test_what_an_edit_lacks_is_said_in_its_place(finished: Any, tmp_path: Path) -> None:
+def test_a_missing_input_of_an_edit_is_its_reason(finished: Any, tmp_path: Path) -> None:
     store, plan, rows = finished
     edit = plan.edits[0]
 
     def missing(changed: Any) -> str:
-        (found,) = mapped(store, changed, rows).values()
-        return found.missing
+        (found,) = mapped_or_missing(store, changed, rows).values()
+        assert isinstance(found, Missing)
+        return found.reason
 
     assert "lacks" in missing(replace(plan, bundle=str(tmp_path)))
     other = replace(edit, digests={**edit.digests, "segmenter": "another"})
     assert other.edit_id != edit.edit_id
     renamed = [{**row, "edit": other.edit_id} for row in rows if row["edit"] == edit.edit_id]
-    (found,) = mapped(store, replace(plan, edits=(other,)), renamed).values()
-    assert "another segmenter than this run" in found.missing
+    (nothing,) = mapped_or_missing(store, replace(plan, edits=(other,)), renamed).values()
+    assert isinstance(nothing, Missing) and "another segmenter than this run" in nothing.reason
     judged = replace(edit, digests={**edit.digests, "identity": "another"})
     renamed = [{**row, "edit": judged.edit_id} for row in rows if row["edit"] == edit.edit_id]
     (found,) = mapped(store, replace(plan, edits=(judged,)), renamed).values()
-    assert found.layers  # what only scores read changes no mask
+    assert found.layers  # networks that only scores read do not change masks
     assert missing(replace(plan, shards=())) == "its shard is not one of this run"
     for path in (tmp_path / "out" / "editors").iterdir():
         path.unlink()
@@ -131,11 +139,11 @@ def test_masks_and_limits_hold_for_the_maps_too(tmp_path: Path, make_job: Any, r
     store = open_store(plan.output)
     rows = query(store, "SELECT * FROM manifest ORDER BY edit, key").to_pylist()
     maps = mapped(store, plan, rows)
-    assert maps.keys() == {edit.edit_id for edit in plan.edits}  # under a mask every edit has regions
+    assert maps.keys() == {edit.edit_id for edit in plan.edits}  # with a user mask every edit has regions
     for edit in plan.edits:
         own = [row for row in rows if row["edit"] == edit.edit_id and row["status"] == "ok"]
         found = maps[edit.edit_id]
-        assert (found.samples, found.missing, len(own)) == (3, "", 3)
+        assert (found.samples, len(own)) == (3, 3)
         drawn_L = [pixels_of(layer.mask.data).mean() / 255 for layer in found.layers]
         assert drawn_L == pytest.approx(np.mean([row["layer_areas"] for row in own], axis=0), abs=0.005)
     assert [layer for layer, acts in enumerate(maps[plan.edits[0].edit_id].layers) if any(acts.by_segment)] == [3, 6, 7]
@@ -150,5 +158,5 @@ def test_an_edit_that_every_image_searches_is_not_searched_again(
     search = replace(job.edits[0], method="styleclip-optimization", options=options, limits=Limits(layers=(3,)))
     plan, _ = run_job(replace(job, edits=(search,)))
     store = open_store(plan.output)
-    (found,) = mapped(store, plan, query(store, "SELECT * FROM manifest").to_pylist()).values()
-    assert "styleclip-optimization searches every edit again" in found.missing
+    (found,) = mapped_or_missing(store, plan, query(store, "SELECT * FROM manifest").to_pylist()).values()
+    assert isinstance(found, Missing) and "styleclip-optimization searches every edit again" in found.reason

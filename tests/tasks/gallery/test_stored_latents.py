@@ -11,6 +11,7 @@ import pytest
 from manifests.parquet.reader import read_rows
 from manifests.query import query
 from manifests.stores.open import open_store
+from tasks.gallery.missing import Missing
 from tasks.gallery.stored_latents import NO_INVERSION, StoredLatents, name_of
 from tests.tars import write_shards
 
@@ -52,7 +53,7 @@ def test_one_damaged_record_is_a_reason_for_its_own_rows_only(finished: Any, tmp
     path.write_text(json.dumps({**fields, "info": {}}))
     other = next(row for row in rows if row["source_uri"] != rows[0]["source_uri"])
     found = StoredLatents(store).of([rows[0], other])
-    assert found[name_of(rows[0])] == "KeyError: 'inversion'"
+    assert found[name_of(rows[0])] == Missing("KeyError: 'inversion'")
     assert isinstance(found[name_of(other)], np.ndarray)
     path.unlink()
     assert StoredLatents(store).of(rows[:1])[name_of(rows[0])] == NO_INVERSION

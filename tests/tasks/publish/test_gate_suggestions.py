@@ -23,7 +23,7 @@ RNG = np.random.default_rng(1)
 
 
 def random_scores(images: int, digits: int = 9) -> dict[str, np.ndarray]:
-    """Of images with correlated scores; few digits make many equal values."""
+    """Correlated scores of images; they have few digits, so that many are equal."""
     quality = RNG.normal(size=images)
     return {
         name: np.clip(0.5 + 0.1 * quality + 0.1 * RNG.normal(size=images), 0, 1).round(digits).astype(np.float32)
@@ -46,7 +46,7 @@ def test_a_suggestion_keeps_the_share_that_was_asked_for(keep: float, digits: in
 @pytest.mark.parametrize("digits", [9, 2])
 @pytest.mark.parametrize("keep", [0.5, 0.8, 0.95])
 def test_as_much_is_cut_as_can_be(keep: float, digits: int) -> None:
-    """Held against trying every number of images, without the rounding of thresholds."""
+    """Compared with a search over every number of images, without rounding of thresholds."""
     scores = random_scores(80, digits)
 
     def cutting(count: int) -> Gates:
@@ -87,7 +87,7 @@ def test_a_share_is_a_share(keep: float) -> None:
 
 @pytest.fixture
 def output(tmp_path: Path) -> tuple[Any, Store]:
-    """Two edits, of which one was published by gates."""
+    """Two edits, one of them published with gates."""
     plan = small_plan(tmp_path, rules={"red": PublishRules(gates=Gates(min_direction=0.4, max_area=0.8))})
     commit_all(plan, samples=100)
     store = open_store(plan.output)

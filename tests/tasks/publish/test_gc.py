@@ -1,4 +1,4 @@
-"""What nothing points to is found and removed once it is old; whatever a reader or a run may want stays."""
+"""Old objects that no record names are found and removed; objects that a reader or a run may need stay."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tests.emulator import Emulator
 
 ID = "ab" * 32
 LATER = 3600 * 25.0
-"""Seconds after which everything is old."""
+"""Seconds after which all objects are old."""
 
 
 def finished(store: Store) -> Store:
-    """An output without any run, but one that was planned."""
+    """An output with a plan and without any commit."""
     store.put_new("plans/p.json", b"{}")
     return store
 
@@ -65,7 +65,7 @@ def test_what_is_young_or_not_ours_stays(store: Store) -> None:
 
 
 def test_replaced_parts_stay_as_long_as_the_snapshot_that_replaced_them_is_young(store: Store) -> None:
-    """Somebody who read the snapshot before it may be reading them."""
+    """A reader of the previous snapshot may still read them."""
     part = next(key for key in ORPHANS if key.startswith("manifest/"))
     finished(store).put_new(part, b"x")
     time.sleep(2.1)  # a store's clock counts whole seconds
@@ -98,7 +98,7 @@ def test_a_publisher_who_was_too_late_leaves_no_part(
     from tests.tars import write_shards
 
     class Late:
-        """Somebody else publishes the same right after our part was uploaded."""
+        """Another process publishes the same requests right after this part was uploaded."""
 
         def put_file(self, key: str, path: Path) -> None:
             store.put_file(key, path)
@@ -151,11 +151,11 @@ def test_stale_uploads_are_aborted(store: Store) -> None:
 
 
 def test_uploads_of_others_below_the_prefix_stay(emulator: Emulator) -> None:
-    """As of an export into a folder of the output."""
+    """Like an export into a folder of the output."""
     bucket = emulator.store()
     for key in (*ORPHANS, "export/coral-000000.tar", "data/notes.txt"):
         emulator.client.create_multipart_upload(Bucket=bucket.bucket, Key=f"some/prefix/{key}")
-    remove(bucket, find_leftovers(finished(bucket), 24.0))  # the emulator says of every upload that it is old
+    remove(bucket, find_leftovers(finished(bucket), 24.0))  # the emulator reports that every upload is old
     assert {upload.key for upload in bucket.uploads()} == {"data/notes.txt", "export/coral-000000.tar"}
 
 

@@ -118,7 +118,7 @@ def test_who_publishes_meanwhile_is_not_lost(
 
 
 def by_rules(plan: Plan, **rules: PublishRules) -> Publication:
-    """Publish what is committed by these rules (id of an edit -> rules)."""
+    """Publish the committed requests with these rules (id of an edit -> rules)."""
     store = open_store(plan.output)
     return publish_edits(store, replace(plan, publish=rules), committed(store))
 

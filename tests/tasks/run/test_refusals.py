@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from manifests.stores.open import open_store
-from tasks.estimate.workload import left_of
+from tasks.estimate.workload import pending_work
 from tasks.plan.status import plan_status
 from tasks.shards.refusals import Refusal, read_refusals, record_refusal
 from tasks.spec import requests as requests_module
@@ -41,7 +41,7 @@ def test_it_is_reported_by_every_run_and_computed_by_one(job: Any, run_job: Call
     store = open_store(plan.output)
     status = plan_status(store, plan)
     assert (status.inverted.done, status.inverted.refused) == (0, 1)
-    assert not left_of(store, plan).inversions
+    assert not pending_work(store, plan).inversions
 
 
 def test_another_limit_tries_it_again_if_it_would_pass(job: Any, run_job: Callable[..., Any]) -> None:
