@@ -215,6 +215,7 @@ def test_no_secret_is_in_anything_that_is_kept_or_shown(run_twice: Callable[[str
         texts |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert logs and {"plans", "commits", "manifest", "rows", "editors"} <= {name.partition("/")[0] for name in texts}
     assert [name for name, text in texts.items() for secret in SECRETS if secret in text] == []
+    assert not [line for text in there.printed for line in text.splitlines() if "credentials" in line]
 
 
 def images_of(finished: Finished) -> list[tuple[Any, ...]]:
