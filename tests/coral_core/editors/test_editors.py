@@ -26,9 +26,10 @@ def of_scope(*scopes: FitScope) -> pytest.MarkDecorator:
 
 
 def resolved(method: str, **fit: Any) -> dict[str, Any]:
-    """Default options, with a small fit for methods that are fitted."""
-    small = {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}
-    return spec(method).resolve({} if spec(method).scope is FitScope.IMAGE else {"fit": small})
+    """Default options, with a small fit, or a short search for a method that is not fitted."""
+    if spec(method).scope is FitScope.IMAGE:
+        return spec(method).resolve({"steps": 6, "guess_samples": 64})
+    return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
 
 
 def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
@@ -141,8 +142,13 @@ def test_a_stored_artifact_gives_the_same_edit(method: str, models: Models, inve
         assert torch.equal(getattr(red(editor, inversion), part), getattr(red(again, inversion), part))
 
 
-@of_scope(FitScope.PROMPT, FitScope.DOMAIN)
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+FITTED = [name for name, row in EDITORS.items() if row.scope is not FitScope.IMAGE]
+
+
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [*((name, "bfloat16") for name in FITTED), ("clipinverter", "float32"), ("coral-mapper-attention", "float32")],
+)
 def test_a_fit_lowers_the_clip_loss(
     method: str, precision: str, models: Models, make_inversion: Callable[..., Inversion]
 ) -> None:
