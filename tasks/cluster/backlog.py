@@ -3,19 +3,25 @@
 A worker that dies may have been killed by its shard or by a faulty machine. An attempt therefore counts towards giving
 a work up only when it failed on another device than those before, or when that device has finished something in
 between; until then the work is kept away from the device. What failed on a device that was taken out of the run later
-counts no more.
+counts no more. After an error of the machine (a full disk, a store that does not answer) a work waits before it is tried
+again, longer each time.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.cluster.devices import Devices
 from tasks.cluster.pooled_worker import Work
 from tasks.cluster.workers import BLAMES_WORK, Cause, Device, Reply
+
+MOST_SECONDS = 300.0
+"""The longest wait after an error of the machine."""
 
 log = logging.getLogger("coral.pool")
 
@@ -38,6 +44,7 @@ class Attempts:
 
     failed: list[tuple[Device, Cause]] = field(default_factory=list)
     failed_on: dict[Device, int] = field(default_factory=dict)  # device -> its progress when the last one failed there
+    not_before: float = 0.0  # when the next one may begin, by the clock
 
 
 @dataclass
@@ -46,19 +53,25 @@ class Backlog:
 
     waiting: deque[Work]
     devices: Devices
+    clock: Callable[[], float] = time.monotonic  # seconds
+    retry_seconds: float = 5.0  # after a work's first error of the machine; each further one waits four times as long
     attempts: defaultdict[str, Attempts] = field(default_factory=lambda: defaultdict(Attempts))
 
     def take(self, device: Device) -> Work | None:
-        """The first work that may be tried on a device, taken out; None if there is none."""
+        """The first work that may be tried on a device now, taken out; None if there is none."""
         for work in self.waiting:
-            if self._may_try(work, device):
+            if self._may_try(work, device) and self._is_due(work):
                 self.waiting.remove(work)
                 return work
         return None
 
     def has_any(self, device: Device) -> bool:
-        """Whether a work waits that may be tried on a device."""
+        """Whether a work waits that may be tried on a device, now or later."""
         return any(self._may_try(work, device) for work in self.waiting)
+
+    def has_any_due(self, device: Device) -> bool:
+        """Whether a work waits that may be tried on a device now."""
+        return any(self._may_try(work, device) and self._is_due(work) for work in self.waiting)
 
     def done(self, work: Work, result: Any) -> Outcome:
         """The outcome of a work that succeeded."""
@@ -77,7 +90,10 @@ class Backlog:
         found = self.attempts[work.key]
         if cause is Cause.MACHINE or self._may_try(work, device):
             found.failed.append((device, cause))
-        if cause is not Cause.MACHINE:
+        if cause is Cause.MACHINE:
+            errors = sum(failed is Cause.MACHINE for _, failed in found.failed)
+            found.not_before = self.clock() + min(MOST_SECONDS, self.retry_seconds * 4 ** (errors - 1))
+        else:
             found.failed_on[device] = self.devices.progress[device]
         causes = self._counted(work)
         log.warning("%s: attempt %d failed on %s: %s", work.name, len(causes), device, reason)
@@ -90,6 +106,9 @@ class Backlog:
     def _counted(self, work: Work) -> list[Cause]:
         """Why the attempts failed that count."""
         return [cause for device, cause in self.attempts[work.key].failed if self.devices.is_usable(device)]
+
+    def _is_due(self, work: Work) -> bool:
+        return self.attempts[work.key].not_before <= self.clock()
 
     def _may_try(self, work: Work, device: Device) -> bool:
         """Whether an attempt there would tell something new."""

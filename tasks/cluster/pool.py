@@ -43,6 +43,7 @@ class Pool:
     deadlines: Deadlines = PATIENCE
     limit: TimeLimit = UNLIMITED
     clock: Callable[[], float] = time.monotonic  # seconds
+    retry_seconds: float = 5.0  # before a work is tried again after its first error of the machine
     workers: list[PooledWorker] = field(default_factory=list)
     devices: Devices = field(default_factory=Devices)
     size: int = field(init=False)  # workers at most
@@ -68,7 +69,7 @@ class Pool:
         Errors: ValueError when workers can begin on no node; ChildProcessError when workers die again and again without
         finishing anything.
         """
-        backlog = Backlog(deque(works), self.devices)
+        backlog = Backlog(deque(works), self.devices, self.clock, self.retry_seconds)
         while backlog.waiting or any(worker.work for worker in self.workers):
             if self.limit.used_up:
                 backlog.waiting.clear()
@@ -130,7 +131,8 @@ class Pool:
         return worker.info is None or backlog.has_any(worker.info.device)
 
     def _can_assign(self, backlog: Backlog) -> bool:
-        return any(worker.is_idle and self._may_take(worker, backlog) for worker in self.workers)
+        idle = [worker for worker in self.workers if worker.is_idle and self._is_usable(worker)]
+        return any(backlog.has_any_due(_device(worker)) for worker in idle)
 
     def _assign(self, backlog: Backlog) -> None:
         """Give every idle worker a work that may be tried on its device; a self test where none may be."""
@@ -140,7 +142,8 @@ class Pool:
             if work is not None:
                 self._begin(worker, work)
         for worker in idle:
-            if backlog.waiting and worker.is_idle and not self._others_may_help(worker):
+            stuck = backlog.waiting and worker.is_idle and not backlog.has_any(_device(worker))
+            if stuck and not self._others_may_help(worker):
                 self._begin(worker, Work(SELF_TEST, f"self test of {_device(worker)}", SELF_TEST, ()))
 
     def _begin(self, worker: PooledWorker, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections import Counter, defaultdict
@@ -163,6 +164,21 @@ def test_errors_of_the_machine_are_retried_by_the_same_worker() -> None:
     found = run(pool, works(3))
     assert (found["0"].error, found["0"].deadly) == ("given up after 3 attempts: it failed", False)
     assert cluster.submitted["where"] == 1
+
+
+def test_after_an_error_of_the_machine_a_work_waits_longer_each_time_and_others_go_on() -> None:
+    times: list[float] = []
+
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if arguments == ("0",):
+            times.append(cluster.now)
+        return fails(Cause.MACHINE, 0.5) if arguments == ("0",) else DONE
+
+    pool, cluster = done_by(does, A)
+    found = run(pool, [replace(works(1)[0], attempts=6), *works(4)[1:]])
+    waits = [later - before - 0.5 for before, later in itertools.pairwise(times)]
+    assert waits == pytest.approx([5, 20, 80, 300, 300], abs=0.5)
+    assert undone(found) == {"0"} and cluster.submitted["self_test"] == 0
 
 
 def test_errors_of_the_request_are_not_retried() -> None:

@@ -142,7 +142,7 @@ def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
         def count(avoid: Collection[str]) -> int:
             return 0 if avoid else size
 
-        pools.append(Pool(RayWorkers(start_actor, count), deadlines))
+        pools.append(Pool(RayWorkers(start_actor, count), deadlines, retry_seconds=0.1))
         return pools[-1]
 
     yield make
