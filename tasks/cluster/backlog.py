@@ -3,8 +3,8 @@
 A worker that dies may have been killed by its shard or by a faulty machine. An attempt therefore counts towards giving
 a work up only when it failed on another device than those before, or when that device has finished something in
 between; until then the work is kept away from the device. What failed on a device that was taken out of the run later
-counts no more. After an error of the machine (a full disk, a store that does not answer) a work waits before it is tried
-again, longer each time.
+counts no more. After an error of the machine (a full disk, a store that does not answer) a work waits before it is
+tried again, longer each time.
 """
 
 from __future__ import annotations
