@@ -22,7 +22,7 @@ class Devices:
 
     progress: Counter[Device] = field(default_factory=Counter)  # works finished, and self tests passed
     losses: Counter[Device] = field(default_factory=Counter)  # since the device last finished a work
-    seen: set[Device] = field(default_factory=set)  # that workers have run on
+    seen: set[Device] = field(default_factory=set)  # on which workers have run, as far as their nodes live
     excluded: dict[Device | str, str] = field(default_factory=dict)  # device or node id -> why, in words
 
     def finished(self, device: Device) -> None:

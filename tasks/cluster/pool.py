@@ -209,6 +209,8 @@ class Pool:
         if work is not None and work.key != SELF_TEST:
             outcome = backlog.again(work, _device(worker), cause, reason, len(self.workers) - 1)
         self._dismiss(worker)
+        if cause is Cause.NODE and worker.info is not None:
+            self.devices.seen.discard(worker.info.device)  # until a worker runs there again
         if cause is not Cause.PREEMPTED:
             self._count_loss(worker, work, reason)
         return outcome
@@ -226,8 +228,10 @@ class Pool:
             raise ValueError(f"a worker cannot begin: {reason}")
 
     def _overdue(self) -> list[tuple[PooledWorker, tuple[Cause, str]]]:
-        missed = [(worker, worker.overdue(self.deadlines, self.clock())) for worker in self.workers]
-        return [(worker, found) for worker, found in missed if found is not None and self._is_usable(worker)]
+        """Workers that missed a deadline. One that only keeps a device occupied has none."""
+        watched = [worker for worker in self.workers if worker.work or self._is_usable(worker)]
+        missed = [(worker, worker.overdue(self.deadlines, self.clock())) for worker in watched]
+        return [(worker, found) for worker, found in missed if found is not None]
 
     def _dismiss(self, worker: PooledWorker) -> None:
         self.workers.remove(worker)
@@ -245,6 +249,8 @@ class Pool:
         if len(self.devices.excluded) > out:  # which explains the losses
             self._failing.clear()
             self._resize()
+            if self.size == 0:
+                raise ChildProcessError(f"no node is left for workers; {'; '.join(self.excluded)}")
             return
         if work is not None:
             again = f" {self.devices.losses[_device(worker)]}" if work.key == SELF_TEST else ""

@@ -221,6 +221,33 @@ def test_the_run_ends_with_the_error_when_no_node_is_left() -> None:
         run(pool, works(9))
 
 
+def test_a_work_that_stalls_on_a_device_that_went_out_meanwhile_is_killed_too() -> None:
+    hung = Device("gamma", "g", ("0",))
+
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if (device, method) != (hung, "edit"):
+            return Takes(2.0)
+        return HANGS if arguments == ("0",) else fails(Cause.DEATH)
+
+    pool, _ = done_by(does, hung, hung, B, deadlines=Deadlines(stall_minutes=1))
+    assert not undone(run(pool, works(12)))
+    assert [out.partition(":")[0] for out in pool.excluded] == ["GPU 0 of host gamma is taken out of the run"]
+
+
+def test_the_run_ends_when_the_other_node_is_gone() -> None:
+    """The second node dies while the first one, which is faulty, still looks as if there were another."""
+
+    def does(device: Device, method: str, arguments: tuple[Any, ...]) -> Takes:
+        if device == B and method == "edit":
+            cluster.slots = (A,)
+            return HANGS
+        return fails(Cause.DEATH, 3.0) if method == "edit" else DONE
+
+    pool, cluster = done_by(does, A, B)
+    with pytest.raises(ChildProcessError, match=r"no node is left for workers; host alpha is taken out"):
+        run(pool, works(12))
+
+
 @pytest.mark.parametrize("method", ["ready", "edit"])
 def test_workers_that_only_die_end_the_run(method: str) -> None:
     pool, _ = done_by(lambda device, asked, arguments: fails(Cause.DEATH) if asked == method else DONE, A, A, A)
