@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.report.gather import gather, page_of
 from pipelines.report.page import count, data_uri, duration, save
+from pipelines.report.run_record import RunRecord
 from tasks.images.thumbnails import Tile
 from tests.pipelines.report.publishedrows import HOSTILE
 
@@ -47,6 +48,12 @@ def test_hostile_text_stays_text(page: str) -> None:
     assert not [name for _, attributes in elements.found for name in attributes if name.startswith("on")]
     assert all(attributes["src"].startswith("data:image/") for tag, attributes in elements.found if tag == "img")
     assert HOSTILE not in page and "&lt;/script&gt;" in page
+
+
+def test_what_was_taken_out_of_the_run_is_listed(published) -> None:  # type: ignore[no-untyped-def]
+    record = RunRecord(excluded=("GPU 3 of host <a> is taken out of the run: 3 workers were lost on it in a row",))
+    page = page_of(gather(published.store, published.plan, record))
+    assert "<li>GPU 3 of host &lt;a&gt; is taken out of the run: 3 workers were lost on it in a row</li>" in page
 
 
 def test_nothing_comes_from_elsewhere(page: str) -> None:
