@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from coral_core.editors import Limits
-from manifests.stores.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
+from manifests.stores.s3_options import CREDENTIALS, S3Options, check_address, is_credential_name
 from tasks.inputs.grouping import IMAGE_SUFFIXES
 from tasks.spec.gates import Gates
 from tasks.spec.resources import PATIENCE, Deadlines
@@ -172,7 +172,7 @@ class RegionsSection(Section):
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    if is_secretive(key):
+    if is_credential_name(key):
         return f"unknown key {key!r}; {CREDENTIALS}"
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

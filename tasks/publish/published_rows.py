@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from manifests.commit import CommitRecord, locations
+from manifests.commit import CommitRecord, row_places
 from manifests.parquet.reader import read_batches
 from manifests.parquet.row_places import RowPlace
 from manifests.stores.store import Store
@@ -25,7 +25,7 @@ Columns = dict[str, Sequence[object]]
 
 def published_rows(store: Store, record: CommitRecord, rules: PublishRules) -> Iterator[tuple[Any, Columns]]:
     """Stored Arrow batches with the columns that publishing sets. ValueError if there is not one row per image."""
-    places, rows = locations(record), 0
+    places, rows = row_places(record), 0
     for ref in record.objects:
         if ref.key.startswith("rows/"):
             for batch in read_batches(store, ref.key, batch_rows=ROWS_AT_ONCE):
