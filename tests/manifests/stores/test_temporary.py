@@ -19,7 +19,7 @@ from manifests.stores.local import STAGING
 from manifests.stores.open import open_store
 from manifests.stores.resumable_file import open_partial_file
 from manifests.stores.temporary import STALE_SECONDS, can_write, is_owned, owned_folder, private_folder, sweep
-from tasks.inputs.local_copy import _spool, downloaded
+from tasks.inputs.local_copy import _download_folder, downloaded
 from tasks.shards.output import scratch_folder
 
 FORK = multiprocessing.get_context("fork")
@@ -52,7 +52,7 @@ def sweep_copies(folder: Path) -> None:
 
 
 def sweep_downloads(folder: Path) -> None:
-    _spool()
+    _download_folder()
 
 
 def sweep_scratch(folder: Path) -> None:
