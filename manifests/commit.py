@@ -1,7 +1,7 @@
-"""The commit protocol: data first, under names no other attempt can write, then one create-only record.
+"""The commit protocol: first the data, under names that no other attempt writes, then one create-only record.
 
-The record commits/<request_id>.json is the only thing that makes a request's data visible, and the first one wins.
-Whoever comes second deletes its own objects and goes on with the winner's record.
+Only the record commits/<request_id>.json makes the data of a request visible, and the first record wins. A later
+attempt deletes its own objects and returns the winner's record.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ __all__ = [
     "ObjectRef",
     "commit",
     "committed",
-    "locations",
     "read_commit",
+    "row_places",
 ]
 
 PREFIX = "commits/"
 PAUSES = (0.1, 0.5, 2.0)
-"""Seconds after each attempt to put a record to which the answer was lost."""
+"""Seconds to wait after each attempt to write a record whose answer was lost."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ObjectRef:
 
     @classmethod
     def of(cls, key: str, part: LocalPart) -> ObjectRef:
-        """What a finished part will be once it is uploaded under key."""
+        """The reference to a finished part that will be uploaded under `key`."""
         return cls(key, part.size, part.sha256, part.rows, part.row_groups)
 
 
@@ -77,17 +77,17 @@ class CommitRecord:
 
 
 def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> CommitRecord:
-    """Upload the files (object key -> local path) and make them visible; the record that is visible afterwards.
+    """Upload the files (object key -> local path) and make them visible. Returns the record that is visible afterwards.
 
-    That is another attempt's record, and nothing of ours is left, when that attempt was first.
-    CommitUnknown when the store's answer was lost time and again and no record is there: try again with the same one.
+    If another attempt was first, that is its record, and the objects of this attempt are deleted.
+    CommitUnknown if the store's answer was lost each time and no record exists: call again with the same record.
     """
     _check(record, files)
     winner = read_commit(store, record.request_id)
     if winner is None:
         for key, path in files.items():
             store.put_file(key, path)
-        winner = _claim(store, record)
+        winner = _put_record(store, record)
     kept = {ref.key for ref in winner.objects}
     for key in files:
         if key not in kept:
@@ -110,18 +110,19 @@ def read_commit(store: Store, request_id: str) -> CommitRecord | None:
     return CommitRecord.from_json(data)
 
 
-def locations(record: CommitRecord, prefix: str = "data/") -> Iterator[RowPlace]:
-    """The place of each row, in the order written, over the objects below prefix."""
+def row_places(record: CommitRecord, prefix: str = "data/") -> Iterator[RowPlace]:
+    """The RowPlace of each row, in the order written, in the objects below `prefix`."""
     for ref in record.objects:
         if ref.key.startswith(prefix):
             for group, rows in enumerate(ref.row_groups):
                 yield from (RowPlace(ref.key, group, row) for row in range(rows))
 
 
-def _claim(store: Store, record: CommitRecord) -> CommitRecord:
-    """Put the record unless there is one; the one that is there.
+def _put_record(store: Store, record: CommitRecord) -> CommitRecord:
+    """Write the record unless one exists. Returns the record that exists afterwards.
 
-    Where the answer is lost it is put again: one that was written after all refuses the second, and is ours.
+    If the answer is lost, the record is written again. If the first write had succeeded, the second is refused, and
+    the record that is read is ours.
     """
     key = _key(record.request_id)
     for pause in PAUSES:
@@ -137,13 +138,15 @@ def _claim(store: Store, record: CommitRecord) -> CommitRecord:
 
 
 def _check(record: CommitRecord, files: Mapping[str, Path]) -> None:
-    """ValueError when the record and the files disagree, or an object's name could be written by another attempt."""
+    """ValueError if the record and the files differ, or if an object's name lacks the attempt."""
     sizes = {ref.key: ref.size for ref in record.objects}
     if sizes.keys() != files.keys() or len(sizes) != len(record.objects):
-        raise ValueError(f"the record of {record.request_id} names the objects {sorted(sizes)}, given {sorted(files)}")
+        raise ValueError(
+            f"the record of {record.request_id} names the objects {sorted(sizes)}; given are {sorted(files)}"
+        )
     for key, path in files.items():
         if not record.attempt or record.attempt not in key:
-            raise ValueError(f"the object {key!r} must carry the attempt {record.attempt!r} in its name")
+            raise ValueError(f"the object {key!r} must have the attempt {record.attempt!r} in its name")
         if path.stat().st_size != sizes[key]:
             raise ValueError(f"{path} has {path.stat().st_size} bytes, the record says {sizes[key]}")
 

@@ -17,17 +17,17 @@ from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.snapshot import Snapshot, read_snapshot
 from manifests.stores.store import Store
 
-_SEALED = {
+_SANDBOX = {
     "enable_external_access": "false",  # no files, no network, no ATTACH, no COPY
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",  # our variables are not tables
+    "python_enable_replacements": "false",  # Python variables are not tables
     "lock_configuration": "true",
 }
-_READING = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
+_READ_STATEMENTS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
 
 
-PICTURED = "status IN ('ok', 'rejected')"
+HAS_IMAGE = "status IN ('ok', 'rejected')"
 """SQL: the rows with an edited image."""
 
 Ask = Callable[[str], pa.Table]
@@ -40,19 +40,18 @@ def _manifest(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
     if not keys:
         return pads.dataset(MANIFEST_SCHEMA.empty_table())
     filesystem, parquet = filesystem_of(store), pads.ParquetFileFormat()
-    fragments = [
-        parquet.make_fragment(key, filesystem) for key in keys
-    ]  # named one by one: nothing is listed or probed
-    return _Steady(fragments, MANIFEST_SCHEMA, parquet, filesystem)
+    # One fragment per key: pyarrow lists no folder and opens no file to find them.
+    fragments = [parquet.make_fragment(key, filesystem) for key in keys]
+    return _SingleThreadedDataset(fragments, MANIFEST_SCHEMA, parquet, filesystem)
 
 
-class _Steady(pads.FileSystemDataset):
-    """The dataset as DuckDB scans it: by DuckDB's threads, never by Arrow's.
+class _SingleThreadedDataset(pads.FileSystemDataset):
+    """The dataset that DuckDB scans in its own threads, without Arrow's scanner.
 
-    Arrow's own scanner reads ahead in threads of its own. Those call our Store, and so need Python's lock, while
-    to_reader() holds it (pyarrow 26: nothing ever moves again), and still do so for a query that had its rows and
-    ended, up to an interpreter that ends as well (the process aborts). The price: nothing is fetched ahead, and
-    every column of a row group is a request of its own to a bucket.
+    Arrow's scanner reads ahead in its own threads. They call our Store and so need Python's interpreter lock, which
+    to_reader() holds: with pyarrow 26 this is a deadlock. They also go on after the query has ended; if the
+    interpreter ends meanwhile, the process aborts. The cost of this class: nothing is read ahead, and every column of
+    a row group is a separate request to a bucket.
     """
 
     def scanner(self, *, columns: list[str] | None = None, filter: pads.Expression | None = None, **rest: Any) -> Any:
@@ -73,38 +72,38 @@ class _Scan:
         return pa.RecordBatchReader.from_batches(self.projected_schema, self._batches())
 
     @property
-    def _read(self) -> list[str]:
-        """The columns that are asked for or that the condition looks at."""
+    def _needed_columns(self) -> list[str]:
+        """The selected columns and those that the condition uses."""
         empty, names = self.dataset.schema.empty_table(), list(self.dataset.schema.names)
-        return [name for name in names if name in self.columns or not self._holds_without(name, empty)]
+        return [name for name in names if name in self.columns or not self._is_independent_of(name, empty)]
 
-    def _holds_without(self, name: str, empty: pa.Table) -> bool:
+    def _is_independent_of(self, name: str, empty: pa.Table) -> bool:
         if self.condition is None:
             return True
         try:
             empty.drop_columns([name]).filter(self.condition)
-        except pa.ArrowInvalid:  # "No match for FieldRef": an expression does not tell its fields in another way
+        except pa.ArrowInvalid:  # "No match for FieldRef"; an expression has no method that lists its fields
             return False
         return True
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        columns = self._read
+        columns = self._needed_columns
         for fragment in self.dataset.get_fragments():
             found = fragment if self.condition is None else fragment.subset(self.condition, self.dataset.schema)
             groups = [group.id for group in found.row_groups]
             with fragment.filesystem.open_input_file(fragment.path) as source:
                 file = pq.ParquetFile(source, metadata=fragment.metadata, pre_buffer=False)
                 for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
-                    table = conformed(batch, self.dataset.schema, columns)
+                    table = with_schema(batch, self.dataset.schema, columns)
                     kept = table if self.condition is None else table.filter(self.condition)
                     yield from kept.select(self.columns).to_batches()
 
 
-def conformed(batch: pa.RecordBatch, schema: pa.Schema, columns: list[str]) -> pa.Table:
-    """The columns in their types; nulls for those that a file of an earlier version lacks."""
-    there, count = set(batch.schema.names), batch.num_rows
+def with_schema(batch: pa.RecordBatch, schema: pa.Schema, columns: list[str]) -> pa.Table:
+    """The columns with the types of the schema; nulls for columns that a file of an earlier version lacks."""
+    present, count = set(batch.schema.names), batch.num_rows
     schema = pa.schema([schema.field(name) for name in columns])
-    arrays = [batch[f.name].cast(f.type) if f.name in there else pa.nulls(count, f.type) for f in schema]
+    arrays = [batch[f.name].cast(f.type) if f.name in present else pa.nulls(count, f.type) for f in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -116,13 +115,13 @@ def query(store: Store, sql: str) -> pa.Table:
 
 @contextmanager
 def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
-    """For several questions about the same rows, whatever is published meanwhile."""
-    with duckdb.connect(":memory:", config=_SEALED) as connection:
+    """For several queries over the same snapshot, also if another one is published meanwhile."""
+    with duckdb.connect(":memory:", config=_SANDBOX) as connection:
         connection.register("manifest", _manifest(store, snapshot))
 
         def ask(sql: str) -> pa.Table:
             try:
-                _check_reading(connection, sql)
+                _check_read_only(connection, sql)
                 return connection.sql(sql).to_arrow_table()
             except duckdb.Error as error:
                 raise ValueError(f"the query failed: {error}") from error
@@ -130,14 +129,14 @@ def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
         yield ask
 
 
-def quoted(text: str) -> str:
-    """The text as SQL has it."""
+def sql_literal(text: str) -> str:
+    """The text as a quoted SQL string."""
     escaped = text.replace("'", "''")
     return f"'{escaped}'"
 
 
-def _check_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _check_read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     kinds = [statement.type for statement in connection.extract_statements(sql)]
-    if len(kinds) != 1 or kinds[0] not in _READING:
+    if len(kinds) != 1 or kinds[0] not in _READ_STATEMENTS:
         given = [kind.name for kind in kinds] or "nothing"
         raise ValueError(f"a query is one SELECT over the table 'manifest'; given {given} in {sql!r}")

@@ -1,7 +1,7 @@
-"""The published state: snapshots/LATEST.json names the manifest parts that readers see, and is swapped as a whole.
+"""The published state: snapshots/LATEST.json names the manifest parts that readers see, and is replaced atomically.
 
-Parts are immutable and each has a name of its own, so that a publisher who was too late deletes what it wrote and harms
-nobody. A snapshot that would say the same is not written again.
+Parts are immutable, and no two have the same name, so that a publisher that lost a race can delete its own parts
+without effect on others. A snapshot that is equal to the current one is not written.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class ManifestPart:
 
     key: str
     rows: int
-    requests: tuple[str, ...]  # whose rows it holds, each complete
-    rules: str = ""  # what the rows were published under, as the publisher noted it; compared, never read here
+    requests: tuple[str, ...]  # ids; the part holds all rows of each
+    rules: str = ""  # text of the rules the rows were published under; compared here, never parsed
 
 
 @dataclass(frozen=True)
 class Superseded:
-    """A retry took the place of some rows of an earlier request; they are not in the parts any more."""
+    """A retry replaced some rows of an earlier request; the replaced rows are in no part any more."""
 
     request_id: str
     by: str  # request id of the retry; its commit names the samples
@@ -43,7 +43,7 @@ class Superseded:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What readers see. The first one, version 0, is empty and stored nowhere."""
+    """What readers see. The first snapshot, version 0, is empty and is not stored."""
 
     version: int = 0
     parts: tuple[ManifestPart, ...] = ()
@@ -65,9 +65,9 @@ class Snapshot:
         return {request: part.rules for part in self.parts for request in part.requests}
 
     def publish(self, parts: Iterable[ManifestPart], superseded: Iterable[Superseded] = ()) -> Snapshot:
-        """This snapshot with the given parts in place of every part that shares a request with them.
+        """This snapshot with the given parts in place of every part that has a request in common with them.
 
-        ValueError when a request would be lost that way, or two of the given parts claim the same one.
+        ValueError if a request would be lost, or if two of the given parts have the same one.
         """
         fresh = {part.key: part for part in parts}
         claimed = [request for part in fresh.values() for request in part.requests]
@@ -75,7 +75,7 @@ class Snapshot:
         lost = {request for part in replaced for request in part.requests}.difference(claimed)
         if lost or len(claimed) != len(set(claimed)):
             raise ValueError(
-                f"publishing would lose the requests {sorted(lost)} or claims one twice; "
+                f"publishing would lose the requests {sorted(lost)} or has one twice; "
                 "write the requests of a replaced part together, each into one part"
             )
         kept = {part.key: part for part in self.parts if part not in replaced}
@@ -101,14 +101,14 @@ class Snapshot:
 
 
 def put_part(store: Store, part: LocalPart, requests: Iterable[str], rules: str = "") -> ManifestPart:
-    """Upload a manifest part under a name that nobody else writes, so that who does not publish it may delete it."""
+    """Upload a manifest part under a unique name, so that a process that does not publish it may delete it."""
     key = f"{PARTS}{part.sha256[:16]}-{secrets.token_hex(6)}.parquet"
     store.put_file(key, part.path)
     return ManifestPart(key, part.rows, tuple(sorted(set(requests))), rules)
 
 
 def drop_parts(store: Store, parts: Iterable[ManifestPart]) -> None:
-    """Delete parts that this process has put and the snapshot does not name: somebody else was faster."""
+    """Delete the parts that this process uploaded and the snapshot does not name, because another process was first."""
     named = {part.key for part in read_snapshot(store).parts}
     for part in parts:
         if part.key not in named:
@@ -117,17 +117,17 @@ def drop_parts(store: Store, parts: Iterable[ManifestPart]) -> None:
 
 def read_snapshot(store: Store) -> Snapshot:
     """The current snapshot; the empty one before the first publish."""
-    return _look(store)[0]
+    return _read_with_etag(store)[0]
 
 
 def swap_snapshot(store: Store, update: Callable[[Snapshot], Snapshot]) -> Snapshot:
-    """Replace the snapshot by update(snapshot), which is called again whenever somebody else was faster.
+    """Replace the snapshot by update(snapshot), which is called again whenever another process replaced it first.
 
-    Nothing is written when the update changes nothing. FileNotFoundError when it names a part that does not exist;
-    CommitConflict when others keep winning.
+    Nothing is written if the update changes nothing. FileNotFoundError if it names a part that does not exist;
+    CommitConflict if other processes were first in all ATTEMPTS attempts.
     """
     for attempt in range(ATTEMPTS):
-        current, etag = _look(store)
+        current, etag = _read_with_etag(store)
         wanted = replace(update(current), version=current.version, created=current.created)
         if wanted == current:
             return current
@@ -136,17 +136,19 @@ def swap_snapshot(store: Store, update: Callable[[Snapshot], Snapshot]) -> Snaps
         if _put(store, replace(wanted, version=current.version + 1, created=created), etag):
             return replace(wanted, version=current.version + 1, created=created)
         time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))
-    raise CommitConflict(f"{POINTER} was changed by others {ATTEMPTS} times in a row; publish again when they are done")
+    raise CommitConflict(
+        f"{POINTER} was changed by other processes {ATTEMPTS} times in a row; publish again when they are done"
+    )
 
 
-def _look(store: Store) -> tuple[Snapshot, str | None]:
-    """The snapshot and an etag at most as new as it: the etag is taken first, so a swap with it cannot lose a write."""
+def _read_with_etag(store: Store) -> tuple[Snapshot, str | None]:
+    """The snapshot and an etag that is not newer: the etag is read first, so that a swap with it loses no write."""
     info = store.head(POINTER)
     return (Snapshot(), None) if info is None else (Snapshot.from_json(store.read(POINTER)), info.etag)
 
 
 def _put(store: Store, snapshot: Snapshot, etag: str | None) -> bool:
-    """False also when the answer was lost: the next look finds the update applied, or applies it."""
+    """False also if the answer was lost: the next attempt finds the update applied, or applies it."""
     try:
         data = snapshot.to_json()
         return store.put_new(POINTER, data) if etag is None else store.put_if(POINTER, data, etag)

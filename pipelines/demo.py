@@ -29,7 +29,7 @@ from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from pipelines.cli.console import grid, show
 from pipelines.cli.demo_data import Portraits, write_demo_data
-from pipelines.cli.tables import PICTURED, report_line, run_tables, write_rows
+from pipelines.cli.tables import HAS_IMAGE, report_line, run_tables, write_rows
 from pipelines.flow.start import run_flow
 from pipelines.jobfile.load import load_job
 from tasks.images.contact_sheet import contact_sheet
@@ -87,7 +87,7 @@ class EditedSet:
     @property
     def edited(self) -> int:
         """Rows with an edited image, whatever the gates say of it."""
-        return sum(self.counts[status] for status in PICTURED)
+        return sum(self.counts[status] for status in HAS_IMAGE)
 
     @property
     def images_per_second(self) -> float:

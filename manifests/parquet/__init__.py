@@ -1,1 +1,1 @@
-"""Parquet: schemas, writer, reader, range-reading filesystem, rows by place."""
+"""Parquet: schemas, writer, reader, range-reading filesystem, rows by RowPlace."""

@@ -23,7 +23,7 @@ class ObjectFile(io.RawIOBase):
         info = store.head(key)
         if info is None:
             raise FileNotFoundError(f"no object {key!r} in the store")
-        self._store, self._key, self.size, self._at = store, key, info.size, 0
+        self._store, self._key, self.size, self._position = store, key, info.size, 0
 
     def readable(self) -> bool:
         return True
@@ -32,18 +32,18 @@ class ObjectFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
-        self._at = max(0, origin + offset)
-        return self._at
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self.size - self._at)
+        left = max(0, self.size - self._position)
         length = left if size is None or size < 0 else min(size, left)
-        data = self._store.read(self._key, self._at, length) if length else b""
-        self._at += len(data)
+        data = self._store.read(self._key, self._position, length) if length else b""
+        self._position += len(data)
         return data
 
 
@@ -70,7 +70,7 @@ class _Handler(pafs.FileSystemHandler):
         return self.open_input_file(path)
 
     def _refuse(self, *given: Any) -> Any:
-        raise NotImplementedError(f"this filesystem only reads; given {given}")
+        raise NotImplementedError(f"this filesystem is read-only; given {given}")
 
     create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
     move = copy_file = open_output_stream = open_append_stream = _refuse

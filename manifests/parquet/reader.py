@@ -1,4 +1,4 @@
-"""Rows out of a Parquet object, one bounded batch at a time, by byte ranges from any store."""
+"""Rows of a Parquet object, one bounded batch at a time, by byte ranges from any store."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from manifests.parquet.filesystem import ObjectFile
 from manifests.stores.store import Store
 
-WHOLE_BYTES = 1 << 20
-"""An object of at most so many is read in one go: it costs less than asking for its footer and columns one by one."""
+MAX_WHOLE_READ_BYTES = 1 << 20
+"""Objects up to this size are read in one request: that is faster than one each for the footer and the columns."""
 
 
 def read_batches(
@@ -42,16 +42,16 @@ def read_rows(store: Store, key: str, columns: Sequence[str] | None = None) -> I
 
 
 def read_row_group(store: Store, key: str, row_group: int, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """One row group, such as the one a manifest row's image_uri and row_group point to."""
+    """The rows of one row group, such as that of a manifest row's image_uri and row_group."""
     with open_parquet(store, key) as file:
         return file.read_row_group(row_group, columns=list(columns)).to_pylist()
 
 
 def open_parquet(store: Store, key: str) -> pq.ParquetFile:
-    """The object's footer, read; its schema metadata holds what ws_shape() wants. FileNotFoundError when missing.
+    """The object with its footer read; ws_shape() takes its schema. FileNotFoundError if the object is missing.
 
-    Pages are held against their checksums when they are read: OSError where bytes were damaged since.
+    The checksum of each page is verified when the page is read: OSError for damaged bytes.
     """
     file = ObjectFile(store, key)
-    source = pa.BufferReader(file.read()) if file.size <= WHOLE_BYTES else pa.PythonFile(file, mode="r")
+    source = pa.BufferReader(file.read()) if file.size <= MAX_WHOLE_READ_BYTES else pa.PythonFile(file, mode="r")
     return pq.ParquetFile(source, page_checksum_verification=True)

@@ -1,4 +1,4 @@
-"""Where single rows lie in the output's objects, and how to read just those."""
+"""Where single rows are stored in the output's objects, and how to read only those rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RowPlace(NamedTuple):
 
 
 def place_of(row: Mapping[str, Any]) -> RowPlace | None:
-    """Where the pixels of a manifest row lie; None for a row without."""
+    """The RowPlace of a manifest row's pixels; None for a row without pixels."""
     return RowPlace(row["image_uri"], row["row_group"], row["row"]) if row["image_uri"] else None
 
 

@@ -1,7 +1,7 @@
-"""Rows to Parquet files in a temporary directory: row group by row group, checked at the end, never half-visible.
+"""Rows to Parquet files in a temporary directory, one row group at a time, checked at the end, never partly visible.
 
-Nothing is uploaded here. A part is named .parquet only after its footer and counts were read back, and an exception
-inside the with-block removes everything, because pyarrow closes an unfinished file into a valid one that lacks rows.
+Nothing is uploaded here. A part gets the name .parquet only after its footer and counts were read back. An exception
+inside the with-block removes everything, because pyarrow closes an unfinished file as a valid one that lacks rows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from manifests.parquet.schema import LOW_CARDINALITY, PAYLOAD
 
 MIB = 1 << 20
-SCALAR_GROUP_ROWS = 122_880  # without payload a row group has at least so many rows: readers parallelise over groups
-SCALAR_GROUP_GROWTH = 4  # ... unless it would exceed so many times row_group_bytes
+SCALAR_GROUP_ROWS = 122_880  # least rows of a row group without payload: readers parallelise over groups
+SCALAR_GROUP_GROWTH = 4  # ... unless the group would exceed this many times row_group_bytes
 FOOTER_MARGIN = 64 * 1024  # bytes of a part kept free for page headers and the footer
 
 Row = Mapping[str, object]
@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class LocalPart:
-    """A finished, checked Parquet file that nobody else sees yet."""
+    """A finished, checked Parquet file that is not uploaded yet."""
 
     path: Path
     rows: int
@@ -42,7 +42,7 @@ class LocalPart:
 class PartWriter:
     """Writes rows of one schema to directory/stem-<n>.parquet; close() returns the finished parts.
 
-    Memory holds one row group and the batch being written. Without any row there is no part.
+    Memory holds one row group and the batch that is written. Without rows there is no part.
     """
 
     def __init__(
@@ -78,22 +78,22 @@ class PartWriter:
             self.discard()
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Append rows. A column that a row leaves out is null; one the schema does not know is a ValueError."""
+        """Append rows. A column that a row lacks is null; a column that the schema lacks is a ValueError."""
         self._append(_batch(rows, self.schema))
 
     def write_batch(self, batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]] | None = None) -> None:
-        """Append the rows of an Arrow batch, with `columns` in place of its own or beside them.
+        """Append the rows of an Arrow batch; `columns` replaces columns of the batch or adds to them.
 
-        A column that neither has is null; one the schema does not know is a ValueError.
+        A column that neither has is null; a column that the schema lacks is a ValueError.
         """
-        self._append(_replaced(batch, columns or {}, self.schema))
+        self._append(_with_columns(batch, columns or {}, self.schema))
 
     def _append(self, batch: pa.RecordBatch) -> None:
         if self._closed:
             raise ValueError(f"the writer of {self.stem!r} is closed; rows cannot be added to finished parts")
         while batch.num_rows:
-            count = self._room(batch)
-            self._pend(batch.slice(0, count))
+            count = self._rows_that_fit(batch)
+            self._buffer(batch.slice(0, count))
             batch = batch.slice(count)
             if self._is_full():
                 self._flush()
@@ -109,16 +109,16 @@ class PartWriter:
     def discard(self) -> None:
         """Remove every file, finished or not."""
         self._closed = True
-        self._drop_pending()
+        self._clear_pending()
         if self._open is not None:
-            self._open.abandon()
+            self._open.discard()
             self._open = None
         for part in self._finished:
             part.path.unlink(missing_ok=True)
         self._finished = []
 
-    def _room(self, batch: pa.RecordBatch) -> int:
-        """How many rows of the batch the pending row group takes: at least one, all if they fit."""
+    def _rows_that_fit(self, batch: pa.RecordBatch) -> int:
+        """The number of rows of the batch to add to the pending row group: at least one, all if they fit."""
         free = self._limit() - self._pending_bytes
         return min(batch.num_rows, max(1, free * batch.num_rows // max(1, batch.nbytes)))
 
@@ -132,17 +132,17 @@ class PartWriter:
             return self.row_group_bytes
         return min(SCALAR_GROUP_GROWTH * self.row_group_bytes, self.max_part_bytes)
 
-    def _pend(self, batch: pa.RecordBatch) -> None:
+    def _buffer(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch)
         self._pending_bytes += batch.nbytes
         self._pending_rows += batch.num_rows
 
-    def _drop_pending(self) -> None:
+    def _clear_pending(self) -> None:
         self._pending = []
         self._pending_bytes = self._pending_rows = 0
 
     def _flush(self) -> None:
-        """Write the pending rows as one row group, into a new part when the open one has no room for them."""
+        """Write the pending rows as one row group, into a new part if they do not fit into the open one."""
         if not self._pending:
             return
         if self._open is not None and self._open.size + self._pending_bytes + FOOTER_MARGIN > self.max_part_bytes:
@@ -151,7 +151,7 @@ class PartWriter:
             name = f"{self.stem}-{len(self._finished):04d}.parquet"
             self._open = _OpenPart(self.directory / name, self.schema)
         self._open.write_group(pa.Table.from_batches(self._pending, self.schema))
-        self._drop_pending()
+        self._clear_pending()
 
     def _finish_part(self) -> None:
         if self._open is not None:
@@ -168,7 +168,7 @@ class _OpenPart:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.row_groups: list[int] = []
         self._sink = pa.OSFile(str(self.partial), "wb")
-        self._writer = pq.ParquetWriter(self._sink, schema, **_storage(schema))
+        self._writer = pq.ParquetWriter(self._sink, schema, **_writer_options(schema))
 
     @property
     def size(self) -> int:
@@ -178,10 +178,10 @@ class _OpenPart:
     def write_group(self, table: pa.Table) -> None:
         self._writer.write_table(table, row_group_size=table.num_rows)
         self.row_groups.append(table.num_rows)
-        pa.default_memory_pool().release_unused()  # a group of images is large, and the next may be a while
+        pa.default_memory_pool().release_unused()  # a group of images is large, and the next one may come much later
 
     def finish(self) -> LocalPart:
-        """Close, read the footer back, and give the file its name. OSError when the disk holds something else."""
+        """Close, read the footer back, and give the file its name. OSError if it differs from what was written."""
         self._writer.close()
         self._sink.close()
         found = pq.read_metadata(self.partial)
@@ -193,8 +193,10 @@ class _OpenPart:
         self.partial.replace(self.path)
         return LocalPart(self.path, sum(groups), self.path.stat().st_size, sha256, tuple(groups))
 
-    def abandon(self) -> None:
-        with contextlib.suppress(OSError, pa.ArrowException):  # a full disk must not hide the first error
+    def discard(self) -> None:
+        with contextlib.suppress(
+            OSError, pa.ArrowException
+        ):  # an error of a full disk must not replace the first error
             self._writer.close()
         self._sink.close()
         self.partial.unlink(missing_ok=True)
@@ -207,7 +209,7 @@ def _batch(rows: Sequence[Row], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _replaced(batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
+def _with_columns(batch: pa.RecordBatch, columns: Mapping[str, Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the schema, with some columns taken from `columns`."""
     own = dict(zip(batch.schema.names, batch.columns, strict=True))
     _check_known({*own, *columns}, schema)
@@ -224,7 +226,7 @@ def _check_known(names: set[str], schema: pa.Schema) -> None:
 
 
 def _column(values: Any, field: pa.Field) -> pa.Array:
-    """Python values, or an Arrow array, as the field has them."""
+    """Python values, or an Arrow array, with the type of the field."""
     try:
         column = values.cast(field.type) if isinstance(values, pa.Array) else pa.array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -238,21 +240,21 @@ def _column(values: Any, field: pa.Field) -> pa.Array:
     return column
 
 
-def _storage(schema: pa.Schema) -> dict[str, Any]:
-    """Options of pq.ParquetWriter: scalars compressed and with statistics, payload stored as it is."""
-    leaves = _leaves(schema)
-    scalars = [leaf for leaf in leaves if leaf.split(".")[0] not in PAYLOAD]
+def _writer_options(schema: pa.Schema) -> dict[str, Any]:
+    """Options of pq.ParquetWriter: scalars compressed and with statistics, payload without either."""
+    paths = _column_paths(schema)
+    scalars = [path for path in paths if path.split(".")[0] not in PAYLOAD]
     return {
-        "compression": {leaf: "zstd" if leaf in scalars else "none" for leaf in leaves},
-        "use_dictionary": [leaf for leaf in scalars if leaf in LOW_CARDINALITY],
+        "compression": {path: "zstd" if path in scalars else "none" for path in paths},
+        "use_dictionary": [path for path in scalars if path in LOW_CARDINALITY],
         "write_statistics": scalars,
         "write_page_index": True,
         "write_page_checksum": True,
     }
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
-    """The dotted paths of the Parquet columns, as the writer's options name them."""
+def _column_paths(schema: pa.Schema) -> list[str]:
+    """The dotted paths of the Parquet columns, for the writer's options."""
     sink = io.BytesIO()
     pq.write_table(schema.empty_table(), sink)
     columns = pq.read_metadata(sink).schema

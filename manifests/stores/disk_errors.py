@@ -1,4 +1,4 @@
-"""What a local disk refuses, in words that name the folder and what to do about it."""
+"""Errors of a local disk as exceptions that name the folder and say what to do."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from manifests.stores.store import DiskFull, StoreRefused
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 TEMPORARY = "set TMPDIR to a folder on another disk"
-"""How another folder is chosen for temporary files."""
+"""Advice for temporary files."""
 READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
 def naming_full_disk(folder: Path, other: str) -> Iterator[None]:
-    """DiskFull for what the block could not write below a folder; `other` says how to choose another one."""
+    """DiskFull if the disk of the folder is full in the block; `other` says how to choose another folder."""
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
             raise DiskFull(
-                f"the disk of {folder} is full ({os.strerror(error.errno or 0)}): make room there, or {other}"
+                f"the disk of {folder} is full ({os.strerror(error.errno or 0)}): free space there, or {other}"
             ) from error
         raise
 
 
 @contextmanager
 def naming_refused_folder(folder: Path) -> Iterator[None]:
-    """StoreRefused where the block may not write below a folder."""
+    """StoreRefused if the block has no permission to write below the folder."""
     try:
         yield
     except OSError as error:

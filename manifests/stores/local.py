@@ -1,5 +1,6 @@
-"""A store in a local directory that keeps the promises of an object store: kill a process at any line, and what readers
-see is whole. Bytes are staged and synced under a hidden folder first and moved to their name in one atomic step.
+"""A store in a local directory with the guarantees of an object store: readers see only complete objects, also if a
+process is killed at any line. Bytes are first written and synced in a hidden folder, then moved to their name in one
+atomic step.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class LocalStore:
-    """Objects as files under one root directory, made on demand.
+    """Objects as files under one root directory, which is created on the first write.
 
-    Creation is os.link, which fails if the name exists; replacement is os.replace under a flock, which the kernel
-    releases when its holder dies. A key that is replaced by put_if is written by put_new and put_if only.
+    An object is created by os.link, which fails if the name exists, and replaced by os.replace under a flock, which the
+    kernel releases when the process ends. A key that put_if replaces must be written by put_new and put_if only.
     """
 
     root: Path
@@ -60,7 +61,7 @@ class LocalStore:
         try:
             with naming_full_disk(path.parent, TEMPORARY), self._open(key) as source, partial.open("wb") as target:
                 if etag not in (None, _info(key, os.fstat(source.fileno())).etag):
-                    raise ObjectChanged(f"{key!r} in {self} was written again; start over with the new one")
+                    raise ObjectChanged(f"{key!r} in {self} was written again; start again with the new version")
                 shutil.copyfileobj(source, target, 1 << 20)
             partial.replace(path)
         finally:
@@ -94,7 +95,7 @@ class LocalStore:
             current = self.head(key)
             if current is None or current.etag != etag:
                 return False
-            _stamp(staged, after=target.stat().st_mtime_ns)
+            _set_unique_mtime(staged, after=target.stat().st_mtime_ns)
             staged.replace(target)
             _sync_directory(target.parent)
         return True
@@ -132,7 +133,7 @@ class LocalStore:
 
     @contextmanager
     def _staged(self, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
-        """A synced file next to nobody's eyes; gone afterwards unless it was moved to its place."""
+        """A synced file in the hidden folder; removed after the block unless it was moved to its name."""
         path = self.root / STAGING / uuid.uuid4().hex
         with naming_full_disk(self.root, "name another output"), naming_refused_folder(self.root):
             try:
@@ -143,14 +144,14 @@ class LocalStore:
                     fill(file)
                     file.flush()
                     os.fsync(file.fileno())
-                    _stamp(path, after=0)
+                    _set_unique_mtime(path, after=0)
                     yield path
             finally:
                 path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One compare-and-swap at a time; the kernel unlocks when the file is closed, by us or by our death."""
+        """One compare-and-swap at a time; the kernel releases the lock when the file is closed or the process ends."""
         with (self.root / STAGING / LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -161,15 +162,15 @@ def _info(key: str, stat: os.stat_result) -> ObjectInfo:
     return ObjectInfo(key, stat.st_size, etag, stat.st_mtime_ns // 10**9)
 
 
-def _stamp(path: Path, after: int) -> None:
-    """Give the file a modification time of its own: the file system's clock ticks too slowly to tell two writes apart,
-    and inode numbers are used again at once."""
+def _set_unique_mtime(path: Path, after: int) -> None:
+    """Give the file a modification time that no other version has: the file system's clock is too coarse to distinguish
+    two writes, and inode numbers are reused at once."""
     now = max(time.time_ns(), after + 1)
     os.utime(path, ns=(now, now))
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Visible files below a folder in the order of their keys; what vanishes meanwhile is left out."""
+    """Visible files below a folder in the order of their keys; files that are removed meanwhile are left out."""
     try:
         with os.scandir(folder) as found:
             entries = [(entry, entry.is_dir()) for entry in found if not entry.name.startswith(".")]
@@ -186,7 +187,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _make_directory(folder: Path) -> None:
-    """Make a folder and its parents, each safe on disk before anything is put into it."""
+    """Make a folder and its parents; each is synced before anything is written into it."""
     if not folder.is_dir():
         _make_directory(folder.parent)
         folder.mkdir(exist_ok=True)

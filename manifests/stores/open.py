@@ -1,4 +1,4 @@
-"""From an address to its store: the only function that knows every implementation."""
+"""The store at an address. No other module chooses the implementation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ADDRESSES = "a directory, a file:// URL or s3://bucket/prefix"
 
 
 def open_store(uri: str | os.PathLike[str], options: S3Options = AMBIENT) -> Store:
-    """The store at a plain path, file:// or s3:// URL; the options are for s3://. Nothing is read or written yet.
+    """The store at a plain path, file:// or s3:// URL; `options` is used for s3:// only. Nothing is read or written.
 
-    ValueError for every other scheme, pipe:, http: and the like, and for an address with a credential in it.
+    ValueError for every other scheme, such as pipe: or http:, and for an address that contains a credential.
     """
     text = check_address(os.fspath(uri))
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text)
@@ -28,7 +28,9 @@ def open_store(uri: str | os.PathLike[str], options: S3Options = AMBIENT) -> Sto
     if scheme[0] == "file:":
         return LocalStore(_path_of(text))
     if scheme[0] == "s3:":
-        from manifests.stores.s3 import S3Store  # here: boto3 takes half a second to import, and local stores need none
+        from manifests.stores.s3 import (
+            S3Store,  # here: boto3 takes half a second to import, and local stores do not need it
+        )
 
         return S3Store(text, options)
     raise ValueError(
@@ -38,7 +40,7 @@ def open_store(uri: str | os.PathLike[str], options: S3Options = AMBIENT) -> Sto
 
 
 def open_source(bucket: str, options: S3Options = AMBIENT) -> Source:
-    """The objects of s3://bucket, whoever wrote them and under whatever keys. Nothing is read yet."""
+    """The objects of s3://bucket, with any writer and any key. Nothing is read."""
     from manifests.stores.s3 import S3Source
 
     return S3Source(bucket, options)

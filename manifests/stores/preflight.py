@@ -1,4 +1,4 @@
-"""Proof that a store keeps the promises the commit protocol stands on, by real requests under a key that goes again."""
+"""A test of the guarantees that the commit protocol needs from a store, by real requests under a temporary key."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from contextlib import suppress
 
 from manifests.stores.store import Store
 
-PREFIX = "preflight-"  # no folder, which a local store would keep
-RACERS = 4
+PREFIX = "preflight-"  # not a folder, because a local store would keep it
+WRITERS = 4
 
 _CONDITIONS = (
     "It must obey the headers If-None-Match: * and If-Match of PutObject, as AWS S3, SeaweedFS, RustFS and Cloudflare "
-    "R2 do. Update the server, take away a proxy that drops the headers, or write the output elsewhere and copy it "
+    "R2 do. Update the server, remove a proxy that drops the headers, or write the output elsewhere and copy it "
     "afterwards"
 )
-_PLAIN = "Take away what caches or rewrites requests on their way, or use another store"
+_PLAIN = "Remove the proxy or cache that changes requests, or use another store"
 
 
-class UnfitStore(ValueError):  # noqa: N818 (a verdict)
-    """The store breaks a promise: commits on it could be lost or doubled."""
+class UnfitStore(ValueError):  # noqa: N818 (a result of the test)
+    """The store lacks a guarantee: commits on it could be lost or happen twice."""
 
 
 def preflight(store: Store) -> None:
-    """Nothing, when the store reads what was written and honours create-only and compare-and-swap writes.
+    """Check that the store reads what was written and supports create-only and compare-and-swap writes.
 
-    UnfitStore says which promise is broken and what to do. A store that cannot be used at all raises its own errors.
+    UnfitStore says which guarantee is missing and what to do. A store that cannot be used at all raises its own errors.
     """
     key = f"{PREFIX}{uuid.uuid4().hex}"
     try:
@@ -35,50 +35,55 @@ def preflight(store: Store) -> None:
         _check_compare_and_swap(store, key)
         _check_reading(store, key)
     except BaseException:
-        with suppress(Exception):  # what went wrong first is what counts
+        with suppress(Exception):  # the first error is the one to report
             store.delete(key)
         raise
     store.delete(key)
-    _expect(store.head(key) is None, store, "still shows an object that was deleted", _PLAIN)
+    _require(store.head(key) is None, store, "still shows an object that was deleted", _PLAIN)
 
 
 def _check_create_only(store: Store, key: str) -> None:
     winners = _race(lambda: store.put_new(key, b"first"))
-    _expect(winners == 1, store, f"let {winners} of {RACERS} simultaneous writers create one object", _CONDITIONS)
+    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers create one object", _CONDITIONS)
     again = store.put_new(key, b"second")
-    _expect(not again and store.read(key) == b"first", store, "created an object that was there", _CONDITIONS)
+    _require(not again and store.read(key) == b"first", store, "created an object that existed", _CONDITIONS)
 
 
 def _check_compare_and_swap(store: Store, key: str) -> None:
     seen = _etag(store, key)
     winners = _race(lambda: store.put_if(key, uuid.uuid4().bytes, seen))
-    _expect(winners == 1, store, f"let {winners} of {RACERS} simultaneous writers replace one version", _CONDITIONS)
-    _expect(not store.put_if(key, b"lost update", seen), store, "replaced a version nobody had seen", _CONDITIONS)
+    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers replace one version", _CONDITIONS)
+    _require(
+        not store.put_if(key, b"lost update", seen),
+        store,
+        "replaced a version that the writer had not read",
+        _CONDITIONS,
+    )
     store.delete(key)
-    _expect(not store.put_if(key, b"", seen), store, "replaced an object that was not there", _CONDITIONS)
+    _require(not store.put_if(key, b"", seen), store, "replaced an object that did not exist", _CONDITIONS)
 
 
 def _check_reading(store: Store, key: str) -> None:
     store.put_new(key, b"0123456789")
-    _expect(store.read(key) == b"0123456789", store, "does not read what was written last", _PLAIN)
-    _expect(store.read(key, 3, 4) == b"3456", store, "ignores the Range of a read", _PLAIN)
+    _require(store.read(key) == b"0123456789", store, "does not return the bytes that were written last", _PLAIN)
+    _require(store.read(key, 3, 4) == b"3456", store, "ignores the Range of a read", _PLAIN)
     listed = [info.key for info in store.list(key)]
-    _expect(listed == [key], store, "does not list what was written", _PLAIN)
+    _require(listed == [key], store, "does not list an object that was written", _PLAIN)
 
 
 def _race(write: Callable[[], bool]) -> int:
-    """How many of several simultaneous writers were told that they had won."""
-    with ThreadPoolExecutor(RACERS) as pool:
-        return sum(each.result() for each in [pool.submit(write) for _ in range(RACERS)])
+    """The number of simultaneous writers whose write succeeded according to the store."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return sum(each.result() for each in [pool.submit(write) for _ in range(WRITERS)])
 
 
 def _etag(store: Store, key: str) -> str:
     info = store.head(key)
     if info is None:
-        raise UnfitStore(f"{store} does not show what was written. {_PLAIN}")
+        raise UnfitStore(f"{store} does not show an object that was written. {_PLAIN}")
     return info.etag
 
 
-def _expect(kept: bool, store: Store, otherwise: str, advice: str) -> None:
-    if not kept:
-        raise UnfitStore(f"{store} {otherwise}. {advice}")
+def _require(holds: bool, store: Store, problem: str, advice: str) -> None:
+    if not holds:
+        raise UnfitStore(f"{store} {problem}. {advice}")

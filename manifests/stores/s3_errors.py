@@ -1,4 +1,4 @@
-"""What went wrong with a request to S3, and in words: what was tried, what came back, what to do about it."""
+"""A failed request to S3 as an exception that says what was tried, what the answer was, and what to do."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from manifests.stores.store import ObjectChanged, StoreRefused, StoreUnavailable
 
 _NO_CREDENTIALS = (
     "boto3 found no usable credentials; it looked at AWS_ACCESS_KEY_ID and AWS_PROFILE, ~/.aws, web identity, "
-    "container and instance roles: set one of them up on this machine (`aws sts get-caller-identity` tells who you are)"
+    "container and instance roles: set up one of them on this machine (`aws sts get-caller-identity` shows the result)"
 )
 _BAD_CREDENTIALS = "the service does not accept the credentials; renew them, and check that they are of this service"
 _ACCESS = (
     "access is denied; the credentials need s3:GetObject, s3:PutObject and s3:DeleteObject on this prefix, "
-    "s3:ListBucket on the bucket (without it S3 denies what does not exist as well), and the use of its KMS key"
+    "s3:ListBucket on the bucket (without it S3 also denies access to missing objects), and the use of its KMS key"
 )
 _REGION = "the bucket is in another region or at another endpoint; set the options region and endpoint"
 _NO_CONDITIONS = "the service does not implement this request; use one that does, as AWS S3, SeaweedFS and RustFS"
 _MISSING = "there is no such object"
-WRONG_ADDRESS = "whoever answers there knows no place for it; correct the endpoint, the bucket or the proxy in between"
-_CHANGED = "it was written again meanwhile; start over with the new one"
+WRONG_ADDRESS = "the server does not know this address; correct the endpoint, the bucket or the proxy in between"
+_CHANGED = "it was written again meanwhile; start again with the new version"
 
 ADVICE: Mapping[str, str] = {  # by code
     "NoSuchBucket": "there is no such bucket; create it, or correct the address, the endpoint and the region",
@@ -51,7 +51,7 @@ ADVICE: Mapping[str, str] = {  # by code
     "416": "the object ends before",
     "PreconditionFailed": _CHANGED,
     "412": _CHANGED,
-    "FlexibleChecksumError": "the bytes do not match their checksum; start over",
+    "FlexibleChecksumError": "the bytes do not match their checksum; start again",
 }
 KINDS: Mapping[str, type[Exception]] = {  # by code; for others the status decides
     "NoSuchKey": FileNotFoundError,
@@ -65,7 +65,7 @@ KINDS: Mapping[str, type[Exception]] = {  # by code; for others the status decid
     "NotImplemented": StoreRefused,
     "501": StoreRefused,
 }
-NOT_DONE = frozenset(  # after these a write has certainly not happened, and may be sent again
+NOT_EXECUTED = frozenset(  # after these codes a write was certainly not executed, and may be sent again
     {
         "409",
         "ConditionalRequestConflict",
@@ -81,22 +81,22 @@ NOT_DONE = frozenset(  # after these a write has certainly not happened, and may
 
 
 @dataclass(frozen=True)
-class Fault:
+class FailedRequest:
     """One failed request."""
 
-    code: str  # S3's error code, the status where the answer had no body, or what went wrong before an answer
+    code: str  # S3's error code, the status if the answer had no body, or the exception's name without an answer
     status: int  # of HTTP; 0 without an answer
-    words: str  # of the service or the network, unless they may quote a secret
-    network: bool  # there was no answer, or only half of one
+    message: str  # of the service or the network; empty if it may contain a secret
+    network: bool  # there was no answer, or an incomplete one
 
     @property
-    def not_done(self) -> bool:
-        """Nothing has happened, and the same request may fare better."""
-        return self.code in NOT_DONE
+    def not_executed(self) -> bool:
+        """Whether the request was certainly not executed, and may succeed if it is sent again."""
+        return self.code in NOT_EXECUTED
 
-    def explained(self, what: str) -> Exception:
-        """The exception for it. What an object's absence, end or change means is said by its type."""
-        kind = StoreUnavailable if self.network or self.status >= 500 or self.not_done else StoreRefused
-        advice = ADVICE.get(self.code) or ("try again later" if kind is StoreUnavailable else "it is refused as it is")
-        words = f"{self.code}: {self.words}" if self.words and advice != _BAD_CREDENTIALS else self.code
-        return KINDS.get(self.code, kind)(f"cannot {what}: {advice} ({words})")
+    def to_exception(self, what: str) -> Exception:
+        """The exception for it. Its type distinguishes a missing, ended or changed object; the caller handles these."""
+        kind = StoreUnavailable if self.network or self.status >= 500 or self.not_executed else StoreRefused
+        advice = ADVICE.get(self.code) or ("try again later" if kind is StoreUnavailable else "the service refuses it")
+        message = f"{self.code}: {self.message}" if self.message and advice != _BAD_CREDENTIALS else self.code
+        return KINDS.get(self.code, kind)(f"cannot {what}: {advice} ({message})")

@@ -1,7 +1,7 @@
-"""Where objects live: the Store protocol, its keys, and the one door to an implementation.
+"""The Store protocol for objects, its errors, and its keys.
 
-A key is a relative path of plain names ("commits/ab12.json"); prefixes are plain string prefixes, as in S3. Whatever a
-reader can see is complete: an object appears, or is replaced, in one atomic step, after its bytes are safe.
+A key is a relative path of plain names ("commits/ab12.json"); prefixes are plain string prefixes, as in S3. Readers see
+only complete objects: an object appears, or is replaced, in one atomic step, after its bytes are stored durably.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from pathlib import Path
 from typing import Protocol
 
 
-class CommitConflict(RuntimeError):  # noqa: N818 (an outcome, not a fault)
-    """Someone else won: read what they wrote. Raised where losing cannot simply be returned as False."""
+class CommitConflict(RuntimeError):  # noqa: N818 (a result, not a defect)
+    """Another process won: read what it wrote. Raised where the result cannot be returned as False."""
 
 
 class CommitUnknown(RuntimeError):  # noqa: N818
-    """The answer to a conditional write was lost: it may or may not have happened. Look, then decide."""
+    """The answer to a conditional write was lost: it may have been executed. Read the object, then decide."""
 
 
 class StoreRefused(ValueError):  # noqa: N818
-    """The store says no: no such bucket, no credentials, access denied. The same request again gets the same answer."""
+    """The store refuses: no such bucket, no credentials, access denied. A repeated request gets the same answer."""
 
 
 class StoreUnavailable(OSError):  # noqa: N818
-    """The store did not answer, or not sensibly, however often it was asked. Later it may."""
+    """The store gave no usable answer in any attempt. A later attempt may succeed."""
 
 
 class DiskFull(OSError):  # noqa: N818
-    """A local disk, or a quota on it, has no room. The same at once fails again; once there is room it may not."""
+    """A local disk, or a quota on it, is full. The write fails again until there is free space."""
 
 
 class ObjectChanged(OSError):  # noqa: N818
-    """The bytes that arrived do not belong together: the object was written again meanwhile, or damaged on its way."""
+    """The received bytes are not of one version: the object was written again meanwhile, or damaged in transit."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +42,23 @@ class ObjectInfo:
 
     key: str
     size: int  # bytes
-    etag: str  # opaque; differs whenever the bytes do, also between writes of equal length within one tick of the clock
+    etag: str  # opaque; different for different bytes, also for two writes of equal length within one clock tick
     modified: int  # seconds since 1970, by the store's clock
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Bytes of a write that was begun and not finished. No reader sees them; they only take space."""
+    """Bytes of an unfinished write. No reader sees them; they only use space."""
 
-    key: str  # what it was to become, as far as the store knows
+    key: str  # of the object to be written; empty if the store does not know it
     id: str
     started: int  # seconds since 1970, by the store's clock
 
 
 class Source(Protocol):
-    """Objects that others wrote, to be listed and fetched. It has no rule for keys but that of its service.
+    """Objects of other writers, for listing and fetching. Every key that the service allows is valid.
 
-    A missing object is None for head and FileNotFoundError for fetch. Every verb may raise StoreRefused and
+    A missing object is None for head and FileNotFoundError for fetch. Every method may raise StoreRefused and
     StoreUnavailable.
     """
 
@@ -73,17 +73,17 @@ class Source(Protocol):
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Every object whose key begins with prefix ("" for all), in the order of the keys' bytes.
 
-        Left out are the empty objects whose keys end in a slash, which consoles make for folders.
+        Empty objects whose keys end in a slash are left out; consoles create them for folders.
         """
         ...
 
 
 class Store(Protocol):
-    """A local directory or a bucket; nothing else knows which.
+    """A local directory or a bucket; callers do not depend on which.
 
-    A missing key is None for head, nothing for delete, FileNotFoundError for read and fetch. A malformed key is a
-    ValueError everywhere. put_new and put_if may raise CommitUnknown. Where there is a network, every verb may raise
-    StoreRefused and StoreUnavailable, and read ObjectChanged; where there is a disk, DiskFull and StoreRefused.
+    For a missing key head returns None, delete does nothing, read and fetch raise FileNotFoundError. A malformed key
+    is a ValueError everywhere. put_new and put_if may raise CommitUnknown. With a network, every method may raise
+    StoreRefused and StoreUnavailable, and read ObjectChanged; with a disk, DiskFull and StoreRefused.
     """
 
     def head(self, key: str) -> ObjectInfo | None:
@@ -91,30 +91,30 @@ class Store(Protocol):
         ...
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """The bytes from start on, at most length of them; fewer, down to none, where the object ends earlier."""
+        """At most `length` bytes from `start` on; fewer, or none, if the object ends earlier."""
         ...
 
     def fetch(self, key: str, path: Path, etag: str | None = None) -> None:
-        """Copy the object to a local file, which appears whole or not at all; ObjectChanged if it has another etag.
+        """Copy the object to a local file, which appears complete or not at all; ObjectChanged if it has another etag.
 
-        What an interrupted fetch leaves is hidden next to it, and continued by the next one into that folder.
+        An interrupted fetch leaves a hidden file next to it, which the next fetch into that folder continues.
         """
         ...
 
     def put_file(self, key: str, path: Path) -> None:
-        """Upload a local file under a name nobody else writes."""
+        """Upload a local file under a key that no other process writes."""
         ...
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create the object; False, and nothing changed, when it exists already."""
+        """Create the object; False, without any change, if it exists already."""
         ...
 
     def put_if(self, key: str, data: bytes, etag: str) -> bool:
-        """Replace the object if it still has this etag; False, and nothing changed, when it has not, or is gone."""
+        """Replace the object if it still has this etag; False, without any change, if it has another or is missing."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the object; a missing one is no error."""
+        """Remove the object; no error if it does not exist."""
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -122,21 +122,21 @@ class Store(Protocol):
         ...
 
     def uploads(self) -> Iterator[Upload]:
-        """Writes under way, and those whose writers died."""
+        """Writes in progress, and unfinished ones of processes that have ended."""
         ...
 
     def abort(self, upload: Upload) -> None:
-        """Drop what was written of it; one that is finished or gone is no error."""
+        """Remove the bytes of the upload; no error if it is finished or does not exist."""
         ...
 
 
 def check_key(key: str) -> str:
-    """The key itself, or a ValueError that says what is wrong with it. Limits hold for local disks and S3 alike."""
+    """The key itself; ValueError with the reason if it is invalid. The limits fit both local disks and S3."""
     names = key.split("/")
     if not key or any(not name for name in names):
         problem = "is empty, absolute, or has an empty part"
     elif any(name.startswith(".") for name in names):
-        problem = "has a part that begins with a dot (such names are the store's own; '..' leads out of it)"
+        problem = "has a part that begins with a dot (such names are reserved for the store; '..' leads out of it)"
     elif "\\" in key or not key.isprintable():
         problem = "contains a backslash or an unprintable character"
     elif len(key.encode()) > 1024 or any(len(name.encode()) > 255 for name in names):

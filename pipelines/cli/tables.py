@@ -33,7 +33,7 @@ TRACEBACKS = 3
 WORKS: Mapping[str, str] = {"invert": "shards", "fit": "editors", "edit": "edits of shards"}
 """What a wave counts."""
 WORK_COLUMNS = ("all", "done", "to do")
-PICTURED = frozenset({"ok", "rejected"})
+HAS_IMAGE = frozenset({"ok", "rejected"})
 """Statuses of rows with an edited image."""
 LEGEND = "edited = ok + rejected by a gate"
 
@@ -106,7 +106,7 @@ def work_cells(share: Share) -> tuple[str, str, str]:
 
 def edits_table(edits: Sequence[EditStatus], title: str) -> RenderableType:
     """Rows of each edit: those with an edited image, good or rejected, by which gate, and the others by status."""
-    others = sorted({name for edit in edits for name in edit.counts} - PICTURED)
+    others = sorted({name for edit in edits for name in edit.counts} - HAS_IMAGE)
     gates = [gate for gate in BOUNDS if any(gate in edit.gates for edit in edits)]
     columns = ("edit", "rows", "edited", "ok", "rejected", *(f"by {gate}" for gate in gates), *others, "prompt")
     rows: list[tuple[str | Text, ...]] = []

@@ -166,7 +166,7 @@ def _edit(
     on_message(f"{edit.slug}: editing at strengths {', '.join(f'{each:g}' for each in strengths)}")
     samples = tuple(sweep(edit, load_editor(store, edit, models), items, strengths, gates, models))
     found = tuple(_strength(index, strengths[index], edit, samples) for index in range(len(strengths)))
-    unmasked = _unusable([item.within(edit.mask) for item in items if item.sample.status == "ok"])
+    unmasked = _unusable([item.with_user_mask(edit.mask) for item in items if item.sample.status == "ok"])
     return EditPreview(spec=edit, gates=gates.active, strengths=found, samples=samples, unmasked=unmasked)
 
 

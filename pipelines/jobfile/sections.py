@@ -18,10 +18,10 @@ from pydantic import (
 )
 
 from coral_core.editors import Limits
-from manifests.stores.s3_options import CREDENTIALS, S3Options, check_address, is_secretive
+from manifests.stores.s3_options import CREDENTIALS, S3Options, check_address, is_credential_name
 from tasks.inputs.grouping import IMAGE_SUFFIXES
 from tasks.spec.gates import Gates
-from tasks.spec.resources import PATIENCE, Deadlines
+from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 
 Address = Annotated[str, AfterValidator(check_address)]
 """Of a tar or a folder; without credentials, for jobs are parameters of a flow, which Prefect keeps."""
@@ -88,10 +88,10 @@ class ResourcesSection(Section):
 class DeadlinesSection(Section):
     """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried again."""
 
-    start_minutes: Minutes = PATIENCE.start_minutes  # until it is ready
-    stall_minutes: Minutes = PATIENCE.stall_minutes  # without any sign of progress
-    shard_minutes: Minutes = PATIENCE.shard_minutes  # for one shard, inverted or edited
-    fit_minutes: Minutes = PATIENCE.fit_minutes  # for one editor
+    start_minutes: Minutes = DEFAULT_DEADLINES.start_minutes  # until it is ready
+    stall_minutes: Minutes = DEFAULT_DEADLINES.stall_minutes  # without any sign of progress
+    shard_minutes: Minutes = DEFAULT_DEADLINES.shard_minutes  # for one shard, inverted or edited
+    fit_minutes: Minutes = DEFAULT_DEADLINES.fit_minutes  # for one editor
 
     def spec(self) -> Deadlines:
         """The deadlines as the pool takes them."""
@@ -172,7 +172,7 @@ class RegionsSection(Section):
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    if is_secretive(key):
+    if is_credential_name(key):
         return f"unknown key {key!r}; {CREDENTIALS}"
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

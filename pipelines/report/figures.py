@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from manifests.query import PICTURED, Ask, quoted
+from manifests.query import HAS_IMAGE, Ask, sql_literal
 from pipelines.report.score_labels import SCORES
 
 BINS = 36
@@ -79,10 +79,10 @@ def chosen_rows(ask: Ask, edits: Sequence[str], requests: frozenset[str]) -> str
     """SQL subquery for the published rows of these edits and requests."""
     if not edits:
         return "(SELECT * FROM manifest WHERE false)"
-    named = f"edit IN ({', '.join(map(quoted, edits))})"
+    named = f"edit IN ({', '.join(map(sql_literal, edits))})"
     found = ask(f"SELECT DISTINCT request_id FROM manifest WHERE {named}").to_pylist()
     others = [row["request_id"] for row in found if row["request_id"] not in requests]
-    without = f" AND request_id NOT IN ({', '.join(map(quoted, others))})" if others else ""
+    without = f" AND request_id NOT IN ({', '.join(map(sql_literal, others))})" if others else ""
     return f"(SELECT * FROM manifest WHERE {named}{without})"
 
 
@@ -105,14 +105,14 @@ def failure_reasons(ask: Ask, rows: str) -> list[Reason]:
     """The reasons why rows have no image, the most frequent first."""
     sql = f"""SELECT status, coalesce(reason, '') AS reason,
         count(*) AS rows, count(DISTINCT edit) AS edits, min(key) AS key
-        FROM {rows} WHERE NOT {PICTURED} GROUP BY status, reason ORDER BY rows DESC, status, reason LIMIT {REASONS}"""
+        FROM {rows} WHERE NOT {HAS_IMAGE} GROUP BY status, reason ORDER BY rows DESC, status, reason LIMIT {REASONS}"""
     return [Reason(**row) for row in ask(sql).to_pylist()]
 
 
 def _read_quantiles(ask: Ask, rows: str, score: str, found: Mapping[str, EditFigures]) -> None:
     sql = f"""SELECT edit, min({score}) AS low, max({score}) AS high,
         approx_quantile({score}, [0.05, 0.5, 0.95]) AS ends
-        FROM {rows} WHERE {PICTURED} AND isfinite({score}) GROUP BY edit"""
+        FROM {rows} WHERE {HAS_IMAGE} AND isfinite({score}) GROUP BY edit"""
     for row in ask(sql).to_pylist():
         p5, median, p95 = row["ends"]
         found[row["edit"]].quantiles[score] = Quantiles(row["low"], p5, median, p95, row["high"])
@@ -128,7 +128,7 @@ def _read_histograms(
     low, high = _round_ends(min(ends), max(ends))
     sql = f"""SELECT edit, status = 'ok' AS ok, count(*) AS n,
         least({BINS - 1}, greatest(0, floor(({score} - ({low})) / ({high - low}) * {BINS})))::INTEGER AS bin
-        FROM {rows} WHERE {PICTURED} AND isfinite({score}) GROUP BY ALL"""
+        FROM {rows} WHERE {HAS_IMAGE} AND isfinite({score}) GROUP BY ALL"""
     counts: Counter[tuple[Any, ...]] = Counter()
     for row in ask(sql).to_pylist():
         counts[row["edit"], row["ok"], row["bin"]] = row["n"]
@@ -147,5 +147,5 @@ def _round_ends(low: float, high: float) -> tuple[float, float]:
 def _layers_sql(rows: str) -> str:
     return f"""SELECT edit, layer, avg(area) AS mean, approx_quantile(area, [0.05, 0.95]) AS ends
         FROM (SELECT edit, unnest(layer_areas) AS area, generate_subscripts(layer_areas, 1) AS layer
-              FROM {rows} WHERE {PICTURED})
+              FROM {rows} WHERE {HAS_IMAGE})
         WHERE isfinite(area) GROUP BY edit, layer ORDER BY edit, layer"""

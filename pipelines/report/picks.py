@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from manifests.parquet.row_places import RowPlace
-from manifests.query import PICTURED, Ask, quoted
+from manifests.query import HAS_IMAGE, Ask, sql_literal
 from pipelines.report.figures import EditFigures
 
 MAX_PICKS = 36
@@ -80,7 +80,7 @@ def _choose(ask: Ask, rows: str, edit: str, figures: EditFigures) -> _Candidates
             f"min_by({_ROW_PLACE}, {score}, {PER_ROLE}) {finite} AS {score}_bottom",
             f"min_by({_ROW_PLACE}, abs({score} - ({own.median})), {PER_ROLE}) {finite} AS {score}_middle",
         ]
-    sql = f"SELECT {', '.join(wanted)} FROM {rows} WHERE {PICTURED} AND edit = {quoted(edit)}"
+    sql = f"SELECT {', '.join(wanted)} FROM {rows} WHERE {HAS_IMAGE} AND edit = {sql_literal(edit)}"
     (found,) = ask(sql).to_pylist()
     places = {name: [RowPlace(each["uri"], each["group"], each["row"]) for each in found[name] or ()] for name in found}
     roles = {(score, role): places[f"{score}_{role}"] for score in figures.quantiles for role in ROLES}
@@ -91,14 +91,14 @@ def _read(ask: Ask, rows: str, places: Sequence[RowPlace]) -> dict[RowPlace, dic
     """The rows at these places, with all columns."""
     if not places:
         return {}
-    uris = ", ".join(sorted({quoted(uri) for uri, _, _ in places}))
-    keys = ", ".join(f"({quoted(uri)}, {group}, {row})" for uri, group, row in places)
+    uris = ", ".join(sorted({sql_literal(uri) for uri, _, _ in places}))
+    keys = ", ".join(f"({sql_literal(uri)}, {group}, {row})" for uri, group, row in places)
     sql = f"SELECT * FROM {rows} WHERE image_uri IN ({uris}) AND (image_uri, row_group, row) IN ({keys})"
     return {RowPlace(row["image_uri"], row["row_group"], row["row"]): row for row in ask(sql).to_pylist()}
 
 
 def _failed(ask: Ask, rows: str) -> list[dict[str, Any]]:
     """FAILED rows without an image of each edit and status."""
-    sql = f"""SELECT * FROM {rows} WHERE NOT {PICTURED}
+    sql = f"""SELECT * FROM {rows} WHERE NOT {HAS_IMAGE}
         QUALIFY row_number() OVER (PARTITION BY edit, status ORDER BY key) <= {FAILED} ORDER BY edit, status, key"""
     return ask(sql).to_pylist()

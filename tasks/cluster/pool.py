@@ -24,7 +24,7 @@ from tasks.cluster.pooled_worker import PooledWorker, Work
 from tasks.cluster.signals import answered_later
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.cluster.workers import Cause, Device, Reply, WorkerInfo, Workers
-from tasks.spec.resources import PATIENCE, Deadlines
+from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 
 LOSSES_IN_A_ROW = 6
 ROUND_SECONDS = 0.25
@@ -40,7 +40,7 @@ class Pool:
     """Workers that are kept from one run() to the next; at most as many as `cluster` has the capacity for."""
 
     cluster: Workers
-    deadlines: Deadlines = PATIENCE
+    deadlines: Deadlines = DEFAULT_DEADLINES
     limit: TimeLimit = UNLIMITED
     clock: Callable[[], float] = time.monotonic  # seconds
     retry_seconds: float = 5.0  # before a work is tried again after its first error of the machine

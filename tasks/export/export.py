@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from manifests.query import PICTURED
+from manifests.query import HAS_IMAGE
 from manifests.selection import select
 from manifests.snapshot import Snapshot, read_snapshot
 from manifests.stores.s3_options import AMBIENT, S3Options
@@ -46,7 +46,7 @@ class ExportSpec:
     @property
     def statuses(self) -> str:
         """SQL: the rows that `where` chooses from."""
-        return PICTURED if self.with_rejected else GOOD
+        return HAS_IMAGE if self.with_rejected else GOOD
 
     @property
     def reads_sidecars(self) -> bool:
@@ -84,7 +84,7 @@ def export(
             options = _sample_options(spec, snapshot, s3)
             rows = islice(selection.rows(skip=taken.samples), total - taken.samples)
             files += _write(taken, spec.files, training_samples(store, rows, options), total, on_files)
-            taken.finish(files, card_of(spec.files.kind, spec.where, selection.tally("edit", "prompt"), files))
+            taken.finish(files, card_of(spec.files.kind, spec.where, selection.count_by("edit", "prompt"), files))
     return ExportReport(tuple(files), total, len(taken.files), snapshot.version)
 
 
@@ -118,5 +118,5 @@ def _nothing(store: Store, snapshot: Snapshot, spec: ExportSpec) -> str:
     if not snapshot.parts:
         return "nothing is published in this output yet; run its job first"
     with select(store, snapshot) as everything:
-        found = ", ".join(f"{row['rows']} {row['status']}" for row in everything.tally("status"))
+        found = ", ".join(f"{row['rows']} {row['status']}" for row in everything.count_by("status"))
     return f"no row with an image fulfils {spec.where!r}; of all rows with one: {found or 'there is none'}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol
 
-from manifests.parquet.schema import PLACEMENT, export_schema
+from manifests.parquet.schema import ROW_PLACE_COLUMNS, export_schema
 from manifests.parquet.writer import MIB, PartWriter
 from tasks.export.features import MemberTypes, member_types
 from tasks.export.json_types import JsonType, merged_fields
@@ -128,7 +128,7 @@ class TableWriter:
 
     def write(self, sample: TrainingSample) -> None:
         """Append the sample's row."""
-        row = {name: value for name, value in sample.row.items() if name not in PLACEMENT}
+        row = {name: value for name, value in sample.row.items() if name not in ROW_PLACE_COLUMNS}
         row |= {"id": sample.key, "image": {"bytes": sample.image, "path": f"{sample.key}.{sample.suffix}"}}
         if sample.mask is not None:
             row["mask"] = {"bytes": sample.mask, "path": f"{sample.key}.mask.png"}

@@ -77,7 +77,7 @@ def sweep(
     edit: EditSpec, fitted: Fitted, items: Sequence[Item], strengths: Sequence[float], gates: Gates, models: Models
 ) -> Iterator[SweptSample]:
     """Every usable item edited at every strength, composited at the generator's size."""
-    usable = [item for item in items if item.within(edit.mask).sample.status == "ok"]
+    usable = [item for item in items if item.with_user_mask(edit.mask).sample.status == "ok"]
     specs = [replace(edit, strength=strength, output="generator") for strength in strengths]
     for start in range(0, len(usable), edit.batch_size):
         batch = Batch(tuple(usable[start : start + edit.batch_size]), edit.batch_size)

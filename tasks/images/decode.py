@@ -1,7 +1,7 @@
-"""Encoded images and the generator's tensors: the only place where uint8 and PIL exist.
+"""Encoded source images and user masks to uint8 arrays of the generator's size.
 
-However a source is stored, it is decoded to 8-bit RGB by the rules of docs/input.md: the first frame, upright as its
-EXIF says, 16-bit levels scaled, colours brought to sRGB by an embedded profile, transparency shown on white.
+Every source is decoded to 8-bit RGB by the rules of docs/input.md: the first frame, upright according to its EXIF,
+16-bit levels scaled, colours converted to sRGB by an embedded profile, transparency composited onto white.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from manifests.parquet.schema import Status
 from tasks.spec.geometry import Geometry, Placement
 
 READABLE = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""Formats whose decoders only decode: none that starts another program."""
+"""Formats whose decoders start no other program."""
 MAX_PIXELS = 2**26
 STRIP_PIXELS = 2**20
-"""Pixels whose colours are converted at once; each step makes another image of them."""
+"""Pixels whose colours are converted at once; each conversion step makes a copy of them."""
 WHITE = (255, 255, 255, 255)
 UPRIGHT: Mapping[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,16 +32,16 @@ UPRIGHT: Mapping[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what turns the stored pixels upright."""
+"""EXIF orientation -> the transformation that makes the stored pixels upright."""
 BYTE_OF_16_BITS = ((np.arange(2**16) + 128) // 257).astype(np.uint8)
 """The nearest 8-bit level of every 16-bit one."""
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 Image.core.set_block_size(4 * MAX_PIXELS)
-"""A large image is one block, which goes back to the system when it is freed. Blocks of 16 MB stay with the thread."""
+"""A large image is one block, which is returned to the system when it is freed; smaller blocks of 16 MB are not."""
 
 
 class UnusableError(Exception):
-    """This image cannot be edited, through nobody's fault: the row gets the status and the reason."""
+    """This image cannot be edited, but the run continues: the row gets the status and the reason."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -57,15 +57,15 @@ class Picture:
     placement: Placement  # the region of the source that it shows
     width: int  # of the upright source, px
     height: int
-    whole: Image.Image | None = None  # the source itself, RGB; kept where edits are laid back into it
+    whole: Image.Image | None = None  # the whole source, RGB; kept if edits are pasted back into it
 
 
 @dataclass(frozen=True)
 class UserMask:
-    """What of a source image may be changed: a user's mask where the generator sees the image."""
+    """The part of a source image that may change: a user's mask at the generator's size."""
 
-    levels_HW: np.ndarray  # uint8 [size, size]; 0: nothing may change, as it is everywhere unless the mask is ok
-    whole: Image.Image | None = None  # L, at the size of the source; kept where edits are laid back into it
+    levels_HW: np.ndarray  # uint8 [size, size]; 0: no change; 0 everywhere unless the status is ok
+    whole: Image.Image | None = None  # L, at the size of the source; kept if edits are pasted back into it
     status: Status = "ok"
     reason: str = ""
 
@@ -73,17 +73,17 @@ class UserMask:
 def decode(data: bytes, geometry: Geometry, size: int) -> Picture:
     """The image as [size, size, 3], with the whole source. UnusableError gives status and reason."""
     whole = _read(data)
-    placement = geometry.place(whole.width, whole.height, size)
+    placement = geometry.placement(whole.width, whole.height, size)
     if placement is None:
         raise UnusableError("not_aligned", f"{whole.width} x {whole.height} pixels where {size} x {size} are asked for")
     return Picture(_square(whole, placement), placement, whole.width, whole.height, whole)
 
 
 def decode_user_mask(data: bytes, picture: Picture) -> UserMask:
-    """The mask of a picture, cut from where that was cut, with the whole mask. UnusableError gives status and reason.
+    """The mask of a picture, with the same region cut out, and the whole mask. UnusableError gives status and reason.
 
-    One of another size is scaled if it has the picture's shape, to the rounding of a pixel. However it is scaled, a
-    pixel is the mean of those it covers: where a mask is black, it stays black.
+    A mask of another size is scaled if its aspect ratio is the picture's, up to the rounding of one pixel. A scaled
+    pixel is the mean of those it covers, so that black areas stay black.
     """
     whole, size = _read_levels(data), (picture.width, picture.height)
     if whole.size != size:
@@ -95,31 +95,31 @@ def decode_user_mask(data: bytes, picture: Picture) -> UserMask:
 
 
 def pixel_count(data: bytes) -> int:
-    """How many pixels decode will have to hold, by the header; 0 for what it refuses."""
+    """The number of pixels that decode() will hold, from the header; 0 for an image that it refuses."""
     try:
-        with _explained(), _opened(data) as image:
+        with _as_unusable(), _opened(data) as image:
             return image.width * image.height
     except UnusableError:
         return 0
 
 
 def pixels_of(data: bytes) -> np.ndarray:
-    """uint8 [H,W,3] of an image of ours, or [H,W] of a mask."""
+    """uint8 [H,W,3] of an image that encode() wrote, or [H,W] of a mask."""
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         return np.asarray(image)
 
 
 def _read(data: bytes) -> Image.Image:
-    """The upright image in 8-bit sRGB, a strip at a time: beside what the file has, only the result is in memory."""
-    with _explained():
+    """The upright image in 8-bit sRGB, converted in strips: memory holds only the decoded file and the result."""
+    with _as_unusable():
         stored = _upright_as_stored(data)
         transform = _to_srgb(stored)
         return _by_strips(stored, "RGB", lambda strip: _opaque(strip if transform is None else transform.apply(strip)))
 
 
 def _read_levels(data: bytes) -> Image.Image:
-    """The upright image as one channel of 8 bits, its levels as they are stored; transparency does not count."""
-    with _explained():
+    """The upright image as one channel of 8 bits, with the stored levels; transparency is ignored."""
+    with _as_unusable():
         return _by_strips(_upright_as_stored(data), "L", lambda strip: strip.convert("L"))
 
 
@@ -133,22 +133,22 @@ def _by_strips(stored: Image.Image, mode: str, convert: Callable[[Image.Image], 
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Whatever a decoder raises, as UnusableError."""
+def _as_unusable() -> Iterator[None]:
+    """Every exception of a decoder as UnusableError."""
     try:
         yield
-    except (UnusableError, MemoryError):  # the machine is to blame for the second
+    except (UnusableError, MemoryError):  # MemoryError is a problem of the machine, not of the image
         raise
     except BOMBS as error:
         raise UnusableError("too_large", str(error)) from None
     except UnidentifiedImageError:
         raise UnusableError("undecodable", f"no image in a format that is read: {', '.join(READABLE)}") from None
-    except Exception as error:  # decoders raise whatever they like on hostile bytes
+    except Exception as error:  # decoders raise many kinds of exceptions for malicious bytes
         raise UnusableError("undecodable", f"{type(error).__name__}: {error}".splitlines()[0]) from None
 
 
 def _opened(data: bytes) -> Image.Image:
-    """A file of which only the header was read, and found to be acceptable."""
+    """An image whose header, and nothing else, was read and checked."""
     if not data:
         raise UnusableError("undecodable", "the file is empty: 0 bytes")
     image = Image.open(io.BytesIO(data), formats=READABLE)
@@ -172,15 +172,15 @@ def _upright_as_stored(data: bytes) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # EXIF that cannot be read says nothing about the pixels, which can
+    except Exception:  # invalid EXIF is ignored: the pixels can still be read
         return image
     turn = UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """One of the modes L, RGB, RGBA and CMYK, whatever the file has."""
-    if image.mode.startswith("I"):  # 16 bits: I;16, or I where a format has no other
+    """The image in one of the modes L, RGB, RGBA and CMYK."""
+    if image.mode.startswith("I"):  # 16 bits: I;16, or I in formats without I;16
         return Image.fromarray(BYTE_OF_16_BITS[np.asarray(image)])
     if image.has_transparency_data:
         return image.convert("RGBA")
@@ -188,7 +188,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
-    """What makes its colours those its profile means; None if nothing has to, or a broken profile does not say it."""
+    """The transform from the image's colour profile to sRGB; None if it needs none or has an invalid profile."""
     profile = image.info.get("icc_profile")
     if not profile:
         return None
@@ -196,7 +196,7 @@ def _to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
     try:
         given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if ImageCms.getProfileDescription(given).startswith("sRGB"):
-            return None  # exactly: the transform would move levels by one
+            return None  # no transform, because it would change some levels by one
         srgb, turned = ImageCms.createProfile("sRGB"), "RGBA" if mode == "RGBA" else "RGB"
         return ImageCms.buildTransform(given, srgb, mode, turned)
     except (ImageCms.PyCMSError, OSError, ValueError):
@@ -204,7 +204,7 @@ def _to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """RGB; what lies under transparency is white."""
+    """RGB, composited onto white."""
     if image.mode != "RGBA":
         return image.convert("RGB")
     canvas = Image.new("RGBA", image.size, WHITE)
@@ -213,7 +213,7 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _square(whole: Image.Image, placement: Placement) -> np.ndarray:
-    """uint8 [size, size, 3]: the region where it lies in the square, and its border repeated around it."""
+    """uint8 [size, size, 3]: the region in its part of the square, with its border repeated around it."""
     left, top, right, bottom = placement.square
     seen_HWC = np.asarray(whole.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=placement.region))
     if placement.square == (0, 0, placement.size, placement.size):
@@ -223,7 +223,7 @@ def _square(whole: Image.Image, placement: Placement) -> np.ndarray:
 
 
 def _square_levels(whole: Image.Image, placement: Placement) -> np.ndarray:
-    """uint8 [size, size]: the region where it lies in the square, and zeros around it."""
+    """uint8 [size, size]: the region in its part of the square, with zeros around it."""
     left, top, right, bottom = placement.square
     levels_HW = np.zeros((placement.size, placement.size), np.uint8)
     seen = whole.resize((right - left, bottom - top), Image.Resampling.BOX, box=placement.region)

@@ -1,4 +1,4 @@
-"""An edited square as the row stores it: as it is, or pasted into the whole source under its mask."""
+"""The image and mask that a row stores: the edited square itself, or the whole source with the square pasted back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.spec.geometry import OutputSize
 def as_generated(
     picture: Picture, pixels_HWC: np.ndarray, levels_HW: np.ndarray, user_mask: UserMask | None
 ) -> tuple[Image.Image, Image.Image]:
-    """Image and mask as they are, at the generator's size."""
+    """Image and mask unchanged, at the generator's size."""
     return Image.fromarray(pixels_HWC), Image.fromarray(levels_HW)
 
 
@@ -23,15 +23,15 @@ def pasted_back(
 ) -> tuple[Image.Image, Image.Image]:
     """The edited square under its mask in the whole source, and the mask there, both at the source's size.
 
-    Padding is cut away. Where the given-back mask is 0, the source keeps its own pixels bit for bit; and it is nowhere
-    above the user's own, which is finer.
+    Padding is cut off. Where the returned mask is 0, the pixels are bit for bit those of the source; and it is nowhere
+    above the user's mask at full resolution.
     """
-    assert picture.whole is not None, "an edit is laid back into a source that was not kept"
+    assert picture.whole is not None, "an edit is pasted back into a source that was not kept"
     left, top, right, bottom = picture.placement.region
     size, square = (right - left, bottom - top), picture.placement.square
     levels = Image.fromarray(levels_HW).resize(size, Image.Resampling.BILINEAR, box=square)
     if user_mask is not None:
-        assert user_mask.whole is not None, "an edit is laid back under a mask that was not kept"
+        assert user_mask.whole is not None, "an edit is pasted back under a user mask that was not kept"
         levels = ImageChops.darker(levels, user_mask.whole.crop(picture.placement.region))
     whole, mask = picture.whole.copy(), Image.new("L", picture.whole.size)
     whole.paste(Image.fromarray(pixels_HWC).resize(size, Image.Resampling.BICUBIC, box=square), (left, top), levels)

@@ -1,4 +1,4 @@
-"""Between uint8 pixels and the networks' float tensors."""
+"""Conversion between uint8 pixels and the networks' float tensors."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def to_pixels(image_BCHW: Tensor) -> np.ndarray:
 
 
 def to_levels(mask_B1HW: Tensor) -> np.ndarray:
-    """uint8 [B,H,W] of masks in [0,1]; what is below half a level, 1/510, is 0 and counts as off the mask."""
+    """uint8 [B,H,W] of masks in [0,1]; values below half a level, 1/510, become 0 and are outside the mask."""
     return mask_B1HW[:, 0].float().mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()

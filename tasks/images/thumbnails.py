@@ -59,5 +59,5 @@ def shrunk(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def difference(one_HWC: np.ndarray, other_HWC: np.ndarray) -> np.ndarray:
     """Absolute difference of two uint8 [H,W,3] images, mean over the channels, times GAIN. uint8 [H,W]."""
-    apart_HW = np.abs(one_HWC.astype(np.float32) - other_HWC.astype(np.float32)).mean(-1)
-    return (GAIN * apart_HW).round().clip(0, 255).astype(np.uint8)
+    difference_HW = np.abs(one_HWC.astype(np.float32) - other_HWC.astype(np.float32)).mean(-1)
+    return (GAIN * difference_HW).round().clip(0, 255).astype(np.uint8)

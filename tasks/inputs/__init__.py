@@ -1,1 +1,1 @@
-"""Source tars: find and identify them, bring one to local disk, read it as samples."""
+"""Source tars: find and identify them, copy one to local disk, read it as samples."""

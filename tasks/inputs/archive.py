@@ -1,13 +1,12 @@
-"""Source tars as samples: every sample is a row with a status, whatever state the archive is in.
+"""Source tars as samples: every sample is a row with a status, also if the archive is damaged.
 
-Samples are grouped by webdataset's own key rule (everything before the first dot of the base name; names without one,
-hidden and __meta__ names are no samples). Where webdataset would give half samples (members of one key that are not
-adjacent) the members are brought together (tasks.inputs.grouping), because the headers are read first and the data at
-their offsets; where it would raise (one name twice) the second becomes a sample of its own with the status
-duplicate_key. Nothing in a tar is ever executed: members are bytes, and only JSON and text are parsed. docs/input.md
-has the rules in full.
+Samples are grouped by webdataset's key rule (the key is everything before the first dot of the base name; names without
+a dot, hidden names and __meta__ names are no samples). There are two differences. Members of one key that are not
+adjacent are one sample (tasks.inputs.grouping); this is possible because the headers are read first, and the data
+later at their offsets. If a name occurs twice, the second becomes a separate sample with the status duplicate_key.
+Nothing in a tar is ever executed: members are bytes, and only JSON and text are parsed. docs/input.md has all rules.
 
-A row says something about the tar. What the disk says, such as an input/output error, is an OSError, and no row.
+A row describes the tar. An error of the disk, such as an input/output error, is an OSError and not a row.
 """
 
 from __future__ import annotations
@@ -24,57 +23,71 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manifests.parquet.schema import Status
-from tasks.inputs.grouping import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Group, Member, doubt, grouped, some
-from tasks.inputs.sidecars import MAX_BYTES, PROBLEM, SIDECARS, to_text
+from tasks.inputs.grouping import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    Group,
+    Member,
+    group_members,
+    joined_names,
+    mark_losses,
+)
+from tasks.inputs.sidecars import ERROR_KEY, MAX_BYTES, SIDECARS, to_text
 
 MAX_IMAGE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 2**20
-SETTLED = ("incomplete", "duplicate_key")  # not made worse by an archive that ends in the sample
+FINAL_STATUSES = ("incomplete", "duplicate_key")  # not changed if the archive ends in the sample
 MASK = "mask"
-GARBAGE = "what follows the last file is no header"
+NO_HEADER = "what follows the last file is no header"
 END_OF_ARCHIVE = bytes(1024)
 BLOCK = 512
-OTHERS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
-"""First bytes of what is often taken for a tar."""
+OTHER_FORMATS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
+"""First bytes of formats that are often confused with a tar."""
 BROKEN_TAR = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError)
-"""What tarfile raises on hostile headers."""
-HOSTILE_SEEKS = (errno.EINVAL, errno.EOVERFLOW)
-"""What the system says of an offset that no file has."""
+"""Exceptions of tarfile for malicious headers."""
+INVALID_OFFSETS = (errno.EINVAL, errno.EOVERFLOW)
+"""Error numbers of the system for an impossible file offset."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample as its shard has it."""
+    """One sample of a shard."""
 
     key: str
     member: str = ""  # the image's name in the tar
     sha256: str = ""  # of the image's bytes
-    metadata: str = "{}"  # JSON object: the json member, the txt member as "caption", what was wrong as "sidecar_error"
+    metadata: str = "{}"  # JSON object: the json member, the txt member as "caption", errors as "sidecar_error"
     status: Status = "ok"
     reason: str = ""
     image: bytes = field(default=b"", repr=False)  # encoded, as in the tar; empty unless ok
-    masks: Mapping[str, Sample] = field(default_factory=dict, repr=False)  # suffix -> what was asked for beside it
+    masks: Mapping[str, Sample] = field(default_factory=dict, repr=False)  # suffix -> its user mask
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What the headers of a tar say."""
+    """The content of a tar according to its headers."""
 
     path: Path
     groups: tuple[Group, ...]
     damage: str  # what is wrong with it; empty if nothing
-    unread: int  # bytes after the damage that nobody could make sense of
+    unread: int  # bytes after the damage, which cannot be read
 
     @property
     def count(self) -> int:
-        """How many rows its samples have."""
-        return len(self.groups) + self._has_rest
+        """The number of rows."""
+        return len(self.groups) + self._has_unread_row
 
     def samples(self, limit: int | None = None, masks: Collection[str] = ()) -> Iterator[Sample]:
         """Every sample in the order of first appearance, at most `limit` of them.
 
-        What is broken is a row too: a sample that lacks something, and one row for a stretch that cannot be read.
-        `masks` are suffixes of members that are read as the image is; that one is broken is no matter of its sample.
+        Damage is a row too: an incomplete sample, and one row for bytes that cannot be read. `masks` are suffixes of
+        members that are read like the image; a broken mask does not change the status of its sample.
         """
         return islice(self._samples(masks), limit)
 
@@ -86,54 +99,56 @@ class Archive:
                     found = {suffix: read_mask(file, group, sample.member, suffix) for suffix in masks}
                     sample = replace(sample, masks=found)
                 yield sample
-        if self._has_rest:
+        if self._has_unread_row:
             name = _unicode(self.path.name)
             key = f"{name}@end" if self.groups else name
             yield Sample(key, status="undecodable", reason=f"{self.damage}; {self.unread} bytes not read")
 
     @property
-    def _has_rest(self) -> bool:
-        """Whether one more row stands for what could not be read."""
+    def _has_unread_row(self) -> bool:
+        """Whether there is one more row for the bytes that could not be read."""
         return bool(self.damage) and (self.unread > 0 or not self.groups)
 
 
 def read_samples(path: Path, limit: int | None = None, masks: Collection[str] = ()) -> Iterator[Sample]:
-    """Every sample of a local tar, at most `limit` of them. Errors: OSError when the disk, and not the tar, is bad."""
+    """Every sample of a local tar, at most `limit` of them. Errors: OSError for an error of the disk."""
     return read_archive(path).samples(limit, masks)
 
 
 def count_samples(path: Path) -> int:
-    """How many rows read_samples gives, from the headers alone."""
+    """The number of rows of read_samples, from the headers alone."""
     return read_archive(path).count
 
 
 def read_archive(path: Path) -> Archive:
-    """Group the members of a tar without reading their data. Errors: OSError when the disk, and not the tar, is bad."""
+    """Group the members of a tar without reading their data. Errors: OSError for an error of the disk."""
     with _HeaderReader(path.open("rb", buffering=0)) as file:
         members, position, broken = _read_headers(file)
-        groups = grouped(members)
-        ended, unread = _rest(file, min(position, path.stat().st_size))
+        groups = group_members(members)
+        ended, unread = _read_end(file, min(position, path.stat().st_size))
         if ended and not broken:
             damage = "the archive goes on after its end, as concatenated tars do" if unread else ""
             return Archive(path, groups, damage, unread)
         damage = (
-            ("" if groups else _known_as(file)) or _check_end(path) or f"the archive is damaged: {broken or GARBAGE}"
+            ("" if groups else _other_format(file))
+            or _check_end(path)
+            or f"the archive is damaged: {broken or NO_HEADER}"
         )
-        doubt(groups, damage)
+        mark_losses(groups, damage)
         return Archive(path, groups, damage, unread)
 
 
 def read_member(file: BinaryIO, member: Member) -> bytes:
-    """A member's bytes; fewer where the archive ends in it, and of one that claims to be huge its beginning."""
+    """A member's bytes, at most MAX_IMAGE_BYTES; fewer if the archive ends in it."""
     file.seek(member.offset)
     return file.read(min(member.size, MAX_IMAGE_BYTES))
 
 
 def read_mask(file: BinaryIO, group: Group, image: str, suffix: str) -> Sample:
-    """The member of a sample that holds a mask of its `image`: bytes in place of an image, or status and reason."""
+    """The user mask of a sample's `image`, as a Sample: its bytes as the image, or status and reason."""
     member = group.members.get(suffix)
     if member is None:
-        why = f"no mask {suffix} among its members: {some(group.members)}"
+        why = f"no mask {suffix} among its members: {joined_names(group.members)}"
         return Sample(group.key, status="incomplete", reason=why)
     if member.name == image:
         why = f"{member.name} is its only image, and no mask of another"
@@ -142,7 +157,7 @@ def read_mask(file: BinaryIO, group: Group, image: str, suffix: str) -> Sample:
 
 
 class _HeaderReader(io.BufferedReader):
-    """A tar that is read for its headers: one of them that claims to be huge does not get into memory."""
+    """A tar whose headers are read: a header with a huge declared size is refused before it uses memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= MAX_HEADER_BYTES:
@@ -160,7 +175,7 @@ def write_shard(path: Path, samples: Iterable[Mapping[str, object]]) -> None:
 
 
 def _read_headers(file: BinaryIO) -> tuple[list[Member], int, str]:
-    """The members up to the end or to the first broken header; where the last one ends; what is broken."""
+    """The members up to the end or the first broken header; the end of the last one, in bytes; what is broken."""
     members: list[Member] = []
     position = 0
     try:
@@ -172,14 +187,14 @@ def _read_headers(file: BinaryIO) -> tuple[list[Member], int, str]:
                 position = tar.offset
                 tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header
     except BROKEN_TAR as error:
-        if isinstance(error, OSError) and error.errno not in (None, *HOSTILE_SEEKS):
+        if isinstance(error, OSError) and error.errno not in (None, *INVALID_OFFSETS):
             raise
         return members, position, str(error)
     return members, position, ""
 
 
-def _rest(file: BinaryIO, position: int) -> tuple[bool, int]:
-    """Whether the zeros that end every archive begin here, and how many bytes follow, unless they are all zeros."""
+def _read_end(file: BinaryIO, position: int) -> tuple[bool, int]:
+    """Whether the zeros at the end of an archive begin here, and how many bytes follow; 0 if all are zeros."""
     file.seek(position)
     chunk = file.read(BLOCK)
     ended, rest, something = chunk == bytes(BLOCK), 0, False
@@ -191,7 +206,7 @@ def _rest(file: BinaryIO, position: int) -> tuple[bool, int]:
 
 
 def _check_end(path: Path) -> str:
-    """What is wrong with the size or the end of the file; empty if nothing. Tells every truncation from a whole tar."""
+    """What is wrong with the size or the end of the file; empty if nothing. Detects every truncation."""
     size = path.stat().st_size
     if size == 0:
         return "the archive is empty: 0 bytes"
@@ -204,21 +219,21 @@ def _check_end(path: Path) -> str:
     return ""
 
 
-def _known_as(file: BinaryIO) -> str:
-    """What the file is instead of a tar; empty if that is unknown. Only for what does not begin as tars do."""
+def _other_format(file: BinaryIO) -> str:
+    """The known format of a file that is not a tar, as damage; empty if it is unknown."""
     file.seek(0)
     first = file.read(BLOCK)
-    names = [name for magic, name in OTHERS.items() if first.startswith(magic)]
+    names = [name for magic, name in OTHER_FORMATS.items() if first.startswith(magic)]
     return f"the archive is {names[0]} and no plain tar; unpack it, and give the tar itself" if names else ""
 
 
 def _unicode(name: str) -> str:
-    """A name as rows can hold it: bytes that are no UTF-8 become U+FFFD."""
+    """A name as valid Unicode: bytes that are not UTF-8 become U+FFFD."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _members(info: tarfile.TarInfo) -> list[Member]:
-    """The entry as a member of a sample; none if it is no part of one."""
+    """The entry as a member of a sample; an empty list if it is not part of one."""
     from webdataset.tariterators import base_plus_ext
 
     name = _unicode(info.name)
@@ -230,10 +245,10 @@ def _members(info: tarfile.TarInfo) -> list[Member]:
 
 
 def _images_of(group: Group) -> list[str]:
-    """Suffixes of what may be the sample's image: the plain ones ("jpg"), or else the dotted ones ("v1.jpg").
+    """Suffixes of members that may be the sample's image: the plain ones ("jpg"), or else the dotted ones ("v1.jpg").
 
-    Of the dotted ones those are left out that are masks by their name ("mask.png"), unless there is nothing else: it is
-    the tar, and not a job, that says which image a sample is, or two jobs would not share an inversion.
+    Dotted suffixes that name a mask ("mask.png") are left out, unless there are no others. The choice depends on the
+    tar and not on the job, so that all jobs share one inversion.
     """
     images = [suffix for suffix in group.members if _last(suffix) in IMAGE_SUFFIXES]
     plain = [suffix for suffix in images if "." not in suffix]
@@ -241,19 +256,19 @@ def _images_of(group: Group) -> list[str]:
 
 
 def _last(suffix: str) -> str:
-    """The format that a suffix names: png of v1.png."""
+    """The last part of a suffix, its format: png of v1.png."""
     return suffix.rpartition(".")[2]
 
 
 def _sample(file: BinaryIO, group: Group) -> Sample:
-    sample = _as_found(file, group)
-    if not group.doubt or sample.status in SETTLED:
+    sample = _read_sample(file, group)
+    if not group.loss or sample.status in FINAL_STATUSES:
         return sample
-    return replace(sample, status="incomplete", reason=group.doubt, image=b"")
+    return replace(sample, status="incomplete", reason=group.loss, image=b"")
 
 
-def _as_found(file: BinaryIO, group: Group) -> Sample:
-    """Of several plain suffixes the first in the tar is the image; of several dotted ones none is."""
+def _read_sample(file: BinaryIO, group: Group) -> Sample:
+    """Of several members with plain suffixes the first in the tar is the image; of several with dotted ones none is."""
     images = _images_of(group)
     image = group.members[images[0]] if images else None
     sample = Sample(group.key, member=image.name if image else "")
@@ -262,17 +277,19 @@ def _as_found(file: BinaryIO, group: Group) -> Sample:
     if image is None:
         return _without_image(sample, group)
     if len(images) > 1 and "." in images[0]:
-        why = f"several images, none with a plain suffix: {some(images)}; a key ends at the first dot of the name"
+        why = (
+            f"several images, none with a plain suffix: {joined_names(images)}; a key ends at the first dot of the name"
+        )
         return replace(sample, status="incomplete", reason=why)
     sample = _with_data(file, sample, image)
     return replace(sample, metadata=to_text(_metadata(file, group))) if sample.status == "ok" else sample
 
 
 def _without_image(sample: Sample, group: Group) -> Sample:
-    """The row of a sample that has no image that could be read, or none at all."""
+    """The row of a sample without an image, or with an image of a format that is not read."""
     unread = next((each for suffix, each in group.members.items() if _last(suffix) in UNREAD_SUFFIXES), None)
     if unread is None:
-        return replace(sample, status="incomplete", reason=f"no image among its members: {some(group.members)}")
+        return replace(sample, status="incomplete", reason=f"no image among its members: {joined_names(group.members)}")
     why = f"{unread.name} is an image with a suffix that is not read; read are {', '.join(IMAGE_SUFFIXES)}"
     return replace(sample, member=unread.name, status="undecodable", reason=why)
 
@@ -290,7 +307,7 @@ def _with_data(file: BinaryIO, sample: Sample, image: Member) -> Sample:
 
 
 def _metadata(file: BinaryIO, group: Group) -> dict[str, object]:
-    """The sidecars as one object; those that cannot be read are named in it, each with the reason."""
+    """The sidecars as one object; it names those that cannot be read, each with the reason."""
     metadata: dict[str, object] = {}
     problems = []
     for suffix, parse in SIDECARS.items():
@@ -300,7 +317,7 @@ def _metadata(file: BinaryIO, group: Group) -> dict[str, object]:
                 metadata |= parse(_read_sidecar(file, member))
             except ValueError as error:
                 problems.append(f"{member.name}: {error}")
-    return metadata | ({PROBLEM: "; ".join(problems)} if problems else {})
+    return metadata | ({ERROR_KEY: "; ".join(problems)} if problems else {})
 
 
 def _read_sidecar(file: BinaryIO, member: Member) -> bytes:

@@ -1,8 +1,8 @@
-"""Which members of a tar make one sample, and which samples may have lost some of theirs.
+"""Which members of a tar form one sample, and which samples may have lost some of their members.
 
-Members of one key are brought together wherever they lie, unless one of them comes again: that begins another sample of
-the same key, a duplicate, with all that is adjacent to it. Two data sets in one tar may have the same keys, and no
-image of the first may get a label of the second.
+Members of one key form one sample wherever they are in the tar, until a suffix occurs again: this member begins another
+sample of the same key, a duplicate, to which its adjacent members belong. Two data sets in one tar may have the same
+keys, and no image of the first may get a label of the second.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ UNREAD_SUFFIXES = frozenset(
         *("arw", "cr2", "cr3", "dng", "nef", "orf", "raf", "rw2"),
     )
 )
-"""Of images too, which are not read: they are told from samples that have no image at all."""
+"""Suffixes of image formats that are not read; such samples get another reason than samples without an image."""
 NAMES_SHOWN = 8  # of members, in a reason
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where one file of a sample lies in the tar."""
+    """One file of a sample, and its position in the tar."""
 
     name: str
     key: str
@@ -43,26 +43,26 @@ class Group:
     key: str
     duplicate: bool = False  # another sample of the shard had this key, and a member of one of these suffixes, first
     members: dict[str, Member] = field(default_factory=dict)
-    scattered: bool = False  # other samples lie between its members
-    doubt: str = ""  # why it may have lost members; empty if it is whole
+    scattered: bool = False  # other samples are between its members
+    loss: str = ""  # why it may have lost members; empty if it is complete
 
     @property
     def kinds(self) -> set[str]:
-        """What it has, in whatever format its image is."""
+        """Its suffixes, with "image" for every image format."""
         return {"image" if suffix in IMAGE_SUFFIXES else suffix for suffix in self.members}
 
     @property
     def last_offset(self) -> int:
-        """Where its last member lies."""
+        """Offset of its last member, bytes."""
         return max(member.offset for member in self.members.values())
 
 
-def grouped(members: Iterable[Member]) -> tuple[Group, ...]:
+def group_members(members: Iterable[Member]) -> tuple[Group, ...]:
     """The samples in the order of first appearance."""
     groups: list[Group] = []
     known: defaultdict[str, list[Group]] = defaultdict(list)
-    for key, stretch in groupby(members, key=lambda member: member.key):
-        for sample in _told_apart(stretch):
+    for key, adjacent in groupby(members, key=lambda member: member.key):
+        for sample in _split_duplicates(adjacent):
             ours = known[key]
             candidates = (*ours[:1], *ours[-1:])
             group = next((each for each in candidates if each.members.keys().isdisjoint(sample)), None)
@@ -75,33 +75,34 @@ def grouped(members: Iterable[Member]) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def doubt(groups: Sequence[Group], damage: str) -> None:
-    """Say which samples of an archive that is not whole may have lost members.
+def mark_losses(groups: Sequence[Group], damage: str) -> None:
+    """Set `loss` for the samples of a damaged archive that may have lost members.
 
-    The one that the archive ends in; and where members are not adjacent, every one that lacks what others have.
+    These are the sample in which the archive ends and, if members are not adjacent, every sample that lacks a member
+    that others have.
     """
     if groups:
-        max(groups, key=lambda group: group.last_offset).doubt = damage
+        max(groups, key=lambda group: group.last_offset).loss = damage
     if any(group.scattered for group in groups):
         usual = sorted(set().union(*(group.kinds for group in groups)))
         for group in groups:
             kinds = group.kinds
-            if not group.doubt and len(kinds) < len(usual):
-                lost = some(kind for kind in usual if kind not in kinds)
-                group.doubt = f"{damage}; members of a sample are not adjacent in it, and this one lacks {lost}"
+            if not group.loss and len(kinds) < len(usual):
+                lost = joined_names(kind for kind in usual if kind not in kinds)
+                group.loss = f"{damage}; members of a sample are not adjacent in it, and this one lacks {lost}"
 
 
-def some(names: Iterable[str]) -> str:
-    """The names in one line, unless there are too many."""
+def joined_names(names: Iterable[str]) -> str:
+    """The first NAMES_SHOWN names in one line, with ", ..." if there are more."""
     shown = list(islice(names, NAMES_SHOWN + 1))
     return ", ".join(shown[:NAMES_SHOWN]) + (", ..." if len(shown) > NAMES_SHOWN else "")
 
 
-def _told_apart(stretch: Iterable[Member]) -> list[dict[str, Member]]:
-    """Adjacent members of one key as samples, by suffix: what is there for the second time belongs to the second."""
+def _split_duplicates(adjacent: Iterable[Member]) -> list[dict[str, Member]]:
+    """Adjacent members of one key as samples, by suffix: the second member of a suffix belongs to the second sample."""
     samples: list[dict[str, Member]] = []
     seen: Counter[str] = Counter()
-    for member in stretch:
+    for member in adjacent:
         if seen[member.suffix] == len(samples):
             samples.append({})
         samples[seen[member.suffix]][member.suffix] = member

@@ -1,4 +1,4 @@
-"""What an input pattern names, where it was looked for."""
+"""The result of looking up an input pattern."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_THERE = "is not there"
 
 @dataclass(frozen=True)
 class Missing:
-    """What is asked for by its name and cannot be had."""
+    """An explicitly named tar that cannot be read."""
 
     name: str
     reason: str = NOT_THERE
@@ -21,7 +21,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is there, what is asked for by its name and is not, and what a glob passes over because it is hidden."""
+    """The shards found, the explicitly named ones that are missing, and the hidden files that a glob skips."""
 
     found: Sequence[Shard]
     missing: Sequence[Missing] = ()
@@ -29,6 +29,6 @@ class Listing:
 
 
 def printable(name: str | bytes) -> str:
-    r"""A name for people, in one line: what cannot be shown as \n, \xa0, and bytes that are no UTF-8 as \xe9."""
+    r"""A name for messages, in one line: unprintable characters as \n or \xa0, bytes that are not UTF-8 as \xe9."""
     text = name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

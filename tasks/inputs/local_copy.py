@@ -1,7 +1,7 @@
-"""A source object in a bucket as a local file, for as long as it is needed.
+"""A source object in a bucket as a temporary local file.
 
-Downloads of all processes of a user meet in one folder: what a killed one has begun is gone on with by the next that
-wants the same version, on the same machine.
+All processes of a user download into the same folder, so that the next process on the same machine that needs the same
+version continues the download of a killed one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from tasks.inputs.find import describe
 from tasks.inputs.local_files import path_of, stamp_of
 from tasks.spec.requests import Shard
 
-MOST_NAME_BYTES = 255  # of a file; a key in a bucket may have 1024 without a slash
+MAX_NAME_BYTES = 255  # of a file; a key in a bucket may have 1024 without a slash
 
 
 @contextmanager
 def downloaded(store: Source, key: str, etag: str) -> Iterator[Path]:
-    """The object under the last part of its key, or, where no file can have that name, under the key's digest.
+    """A local copy named after the last part of the key, or after the key's digest if no file can have that name.
 
-    FileNotFoundError when it is gone, ObjectChanged for another etag.
-
-    What was only damaged on its way is a plain OSError.
+    FileNotFoundError if the object is missing, ObjectChanged if it has another etag, OSError if the bytes were damaged
+    in transit.
     """
-    with owned_folder(_spool(), "shard-") as own:
+    with owned_folder(_download_folder(), "shard-") as own:
         arrived, path = Path(f"{own}.arrived"), own / _file_name(key)
         try:
             store.fetch(key, arrived, etag)
@@ -46,34 +45,34 @@ def downloaded(store: Source, key: str, etag: str) -> Iterator[Path]:
 
 def _file_name(key: str) -> str:
     name = key.rpartition("/")[2]
-    if name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > MOST_NAME_BYTES:
+    if name in ("", ".", "..") or "\0" in name or len(os.fsencode(name)) > MAX_NAME_BYTES:
         return f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.tar"
     return name
 
 
-def _spool() -> Path:
-    """The user's folder for downloads, rid of what is left over. PermissionError when it is somebody else's."""
+def _download_folder() -> Path:
+    """The user's folder for downloads; old files are removed. PermissionError if another user owns the folder."""
     spool = private_folder("spool")
     sweep(spool.glob("shard-*"), held_by=lambda path: spool / path.name.partition(".")[0])
     return spool
 
 
 class ShardChangedError(ValueError):
-    """A source tar is not the one that was planned."""
+    """A source tar differs from the planned one."""
 
 
 @contextmanager
 def local_copy(shard: Shard) -> Iterator[Path]:
-    """The shard as a local file of its name; ShardChangedError if it is not the planned one, before reading or after.
+    """The shard as a local file of its name; ShardChangedError if it differs from the plan before or after the block.
 
-    Errors: OSError when the bucket does not answer; later it may.
+    Errors: OSError if the bucket does not answer; a later attempt may succeed.
     """
-    with _downloaded(shard) if shard.etag else _in_place(shard) as path:
+    with _downloaded(shard) if shard.etag else _verified_file(shard) as path:
         yield path
 
 
 @contextmanager
-def _in_place(shard: Shard) -> Iterator[Path]:
+def _verified_file(shard: Shard) -> Iterator[Path]:
     path = path_of(shard.uri)
     stamp = _verified(shard, path, shard.stamp)
     yield path
@@ -81,7 +80,7 @@ def _in_place(shard: Shard) -> Iterator[Path]:
 
 
 def _verified(shard: Shard, path: Path, stamp: str) -> str:
-    """What a file that has the shard's content is known by; `stamp` if it was not touched since it was seen."""
+    """The current stamp of a file, after a check that it has the shard's content; no hashing if it is `stamp`."""
     if not path.is_file():
         raise _changed(shard, "is gone")
     if stamp_of(path) == stamp:

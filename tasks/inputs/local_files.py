@@ -19,16 +19,16 @@ _QUOTED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def list_files(addresses: Sequence[str], s3: S3Options) -> Listing:
-    """The files that paths and globs name. A link to nowhere is named, and missed."""
+    """The files that paths and globs name. A broken link is reported as missing."""
     paths: list[Path] = []
     hidden: list[Path] = []
     for address in addresses:
-        named, passed_over = _named(address)
+        named, passed_over = _matching(address)
         paths += named
         hidden += passed_over
-    missing = [Missing(_shown(path), _why_not(path)) for path in paths if not path.is_file()]
+    missing = [Missing(_printable_path(path), _missing_reason(path)) for path in paths if not path.is_file()]
     found = [] if missing else [listed_file(path) for path in paths]
-    return Listing(found, missing, [_shown(path) for path in hidden])
+    return Listing(found, missing, [_printable_path(path) for path in hidden])
 
 
 def listed_file(path: Path) -> Shard:
@@ -43,16 +43,16 @@ def stamp_of(path: Path) -> str:
 
 
 def path_of(address: str) -> Path:
-    """The absolute path in a plain path or file:// URL, whose quoted bytes need not be UTF-8."""
+    """The absolute path in a plain path or file:// URL; percent-encoded bytes need not be UTF-8."""
     if not address.startswith("file:"):
         return Path(address).expanduser().absolute()
     return Path(os.fsdecode(unquote_to_bytes(_path_in_url(address))))
 
 
-def _named(address: str) -> tuple[list[Path], list[Path]]:
-    """What an address names, and what it passes over because it is hidden.
+def _matching(address: str) -> tuple[list[Path], list[Path]]:
+    """The paths that an address names, and the hidden ones that it skips.
 
-    Of a glob no folders, which a bucket does not have; and the file of that very name, if there is one.
+    A glob names no folders, as in a bucket, but also the file with exactly that name, if there is one.
     """
     literal = path_of(address)
     if not is_glob(address):
@@ -69,9 +69,9 @@ def _files(names: Iterable[str]) -> set[Path]:
 
 
 def _glob_of(address: str) -> str:
-    """The address as an absolute glob, in which only those characters are wildcards that are written as such.
+    """The address as an absolute glob, in which only the characters written by the user are wildcards.
 
-    Not those of the working directory, of the home directory, or quoted ones of a URL (%5B).
+    Those in the working directory, in the home directory and percent-encoded in a URL (%5B) are not.
     """
     if address.startswith("file:"):
         quoted = _path_in_url(address).encode()
@@ -89,12 +89,12 @@ def _path_in_url(url: str) -> str:
     return f"/{path}"
 
 
-def _why_not(path: Path) -> str:
-    """Why what lies at a path is no tar."""
+def _missing_reason(path: Path) -> str:
+    """Why there is no tar at a path."""
     if path.is_dir():
         return A_FOLDER
     return NO_FILE if path.exists() else NOT_THERE
 
 
-def _shown(path: Path) -> str:
+def _printable_path(path: Path) -> str:
     return printable(os.fsencode(path))

@@ -1,4 +1,4 @@
-"""The text beside an image, as metadata. One that cannot be read costs no image: the metadata says what is missing."""
+"""Sidecars (text members of an image) as metadata. The image is used also if one is invalid; the metadata says so."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import math
 from collections.abc import Callable, Mapping
 
 MAX_BYTES = 2**20
-"""The metadata is in every row of every edit."""
+"""Limited because the metadata is in every row of every edit."""
 MAX_DEPTH = 64
 INT64 = range(-(2**63), 2**63)
 LONGEST_INTEGER = len(str(-(2**63)))
-"""Characters of the longest one; JSON has no leading zeros."""
-PROBLEM = "sidecar_error"
-"""The key in the metadata that says which sidecar could not be read, and why."""
+"""Most characters of a 64-bit integer; JSON has no leading zeros."""
+ERROR_KEY = "sidecar_error"
+"""The metadata key for the sidecars that could not be read, and why."""
 
 
 def parse_json(data: bytes) -> dict[str, object]:
-    """An object as it is, anything else under the key json. ValueError for what is no JSON, or nested too deeply."""
+    """An object unchanged, any other value under the key json. ValueError for invalid or too deeply nested JSON."""
     try:
         found = json.loads(data, parse_float=_float, parse_int=_integer, parse_constant=str)
     except (ValueError, RecursionError) as error:
@@ -28,27 +28,27 @@ def parse_json(data: bytes) -> dict[str, object]:
 
 
 def parse_caption(data: bytes) -> dict[str, object]:
-    """The text under the key caption; bytes that are no UTF-8 become U+FFFD."""
+    """The text under the key caption; bytes that are not UTF-8 become U+FFFD."""
     return {"caption": data.decode("utf-8", "replace").strip()}
 
 
 SIDECARS: Mapping[str, Callable[[bytes], dict[str, object]]] = {"json": parse_json, "txt": parse_caption}
-"""Suffix -> how it is read, in the order in which later ones win."""
+"""Suffix -> parser; on equal keys a later one has priority."""
 
 
 def to_text(metadata: Mapping[str, object]) -> str:
-    """JSON that every reader takes: no NaN, and nothing that is no Unicode, such as half a surrogate pair."""
+    """JSON that every reader accepts: no NaN, and no invalid Unicode, such as half a surrogate pair."""
     return json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace").decode()
 
 
 def _float(text: str) -> float | str:
-    """What is too large for a float stays text: JSON has no infinity."""
+    """Numbers too large for a float stay text: JSON has no infinity."""
     value = float(text)
     return value if math.isfinite(value) else text
 
 
 def _integer(text: str) -> int | str:
-    """What a signed integer of 64 bits does not hold stays text: Arrow and most other readers have no larger one."""
+    """Integers beyond 64 bits, signed, stay text: Arrow and most other readers have no larger type."""
     value = int(text) if len(text) <= LONGEST_INTEGER else None
     return value if value is not None and value in INT64 else text
 

@@ -1,7 +1,7 @@
 """The text members of the samples of a source tar (<key>.txt, <key>.cls), read again from the tar that was edited.
 
-Text is what is UTF-8 without NUL bytes: captions, class numbers, tables. Other members stay where they are: arrays and
-segmentations say where things are in the source, and pickles are not ours to hand on.
+Text is UTF-8 without NUL bytes: captions, class numbers, tables. Other members are not copied: arrays and segmentations
+describe positions in the source image, and pickles may contain code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.inputs.local_copy import local_copy
 from tasks.spec.requests import Shard
 
 LABELS_SUFFIX = "json"
-"""Its content is in the manifest, with the edit's changes."""
+"""Left out here: its content is in the manifest, with the edit's changes."""
 MAX_BYTES = 16 * 2**20
 
 
@@ -40,13 +40,13 @@ class TextMembers:
 
 @contextmanager
 def open_text_members(shard: Shard) -> Iterator[TextMembers]:
-    """Those of a source tar. ShardChangedError unless it still is, byte for byte, the one that was edited."""
+    """The text members of a source tar. ShardChangedError if its bytes differ from those that were edited."""
     with local_copy(shard) as path:
         yield TextMembers(path)
 
 
 def _candidates(group: Group) -> Mapping[str, Member]:
-    """The members of a sample that may be text to carry on: neither image nor labels."""
+    """The members of a sample that may be text: neither image nor labels."""
     return {
         suffix: member
         for suffix, member in group.members.items()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from manifests.query import PICTURED, Ask, asking, quoted
+from manifests.query import HAS_IMAGE, Ask, asking, sql_literal
 from manifests.snapshot import Snapshot
 from manifests.stores.store import Store
 from tasks.publish.published_rows import scores_of
@@ -79,8 +79,8 @@ def suggested_gates(store: Store, snapshot: Snapshot, keep: float) -> Iterator[G
 def scores_by_edit(ask: Ask) -> Iterator[tuple[str, Scores]]:
     """The scores of all edited images, edit by edit."""
     columns = ", ".join(GATED_SCORES)
-    for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {PICTURED} ORDER BY edit").to_pylist():
-        own = f"{PICTURED} AND edit = {quoted(row['edit'])}"
+    for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {HAS_IMAGE} ORDER BY edit").to_pylist():
+        own = f"{HAS_IMAGE} AND edit = {sql_literal(row['edit'])}"
         yield row["edit"], scores_of(ask(f"SELECT {columns} FROM manifest WHERE {own}"))
 
 

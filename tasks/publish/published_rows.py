@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from manifests.commit import CommitRecord, locations
+from manifests.commit import CommitRecord, row_places
 from manifests.parquet.reader import read_batches
 from manifests.parquet.row_places import RowPlace
 from manifests.stores.store import Store
 from tasks.spec.gates import GATED_SCORES, Gates
-from tasks.spec.labels import Labels, relabel, split_of, split_of_shard
+from tasks.spec.labels import Labels, merge_labels, split_of, split_of_shard
 from tasks.spec.publish_rules import PublishRules
 
 ROWS_AT_ONCE = 16_384
@@ -25,7 +25,7 @@ Columns = dict[str, Sequence[object]]
 
 def published_rows(store: Store, record: CommitRecord, rules: PublishRules) -> Iterator[tuple[Any, Columns]]:
     """Stored Arrow batches with the columns that publishing sets. ValueError if there is not one row per image."""
-    places, rows = locations(record), 0
+    places, rows = row_places(record), 0
     for ref in record.objects:
         if ref.key.startswith("rows/"):
             for batch in read_batches(store, ref.key, batch_rows=ROWS_AT_ONCE):
@@ -69,7 +69,7 @@ def _labelled(batch: Any, good: np.ndarray, labels: Labels) -> Columns:
     of_shard = {uri: split_of_shard(uri) for uri in set(uris)}
     columns: Columns = {"split": [split_of(text, of_shard[uri]) for text, uri in zip(texts, uris, strict=True)]}
     if labels:
-        changed = {text: relabel(text, labels) for text in set(texts)}
+        changed = {text: merge_labels(text, labels) for text in set(texts)}
         merged = [changed[text] if ok else text for text, ok in zip(texts, good, strict=True)]
         originals = [None if new == text else text for text, new in zip(texts, merged, strict=True)]
         columns |= {"metadata": merged, "original": originals}

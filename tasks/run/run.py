@@ -23,7 +23,7 @@ from tasks.plan.retry import record_retries
 from tasks.plan.status import plan_status
 from tasks.run.progress import OnProgress, WaveState
 from tasks.spec.callbacks import ignore
-from tasks.spec.resources import PATIENCE, Deadlines, Resources
+from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines, Resources
 from tasks.worker.pulse import Pulse
 
 
@@ -35,7 +35,7 @@ class Run:
         plan: Plan,
         resources: Resources,
         on_progress: OnProgress = ignore,
-        deadlines: Deadlines = PATIENCE,
+        deadlines: Deadlines = DEFAULT_DEADLINES,
         limit: TimeLimit = UNLIMITED,
     ) -> None:
         self.plan, self.resources, self.on_progress, self.deadlines = plan, resources, on_progress, deadlines

@@ -1,1 +1,1 @@
-"""One shard as the unit of work: in as decoded batches, out as rows and one commit; the threads beside it."""
+"""One shard as the unit of work: its decoded batches, its rows and its commit; background threads."""

@@ -1,7 +1,5 @@
-"""Threads beside the one that computes: one reads ahead, one finishes what was computed, several fetch small things.
-
-What they hold between them may be limited: one takes room for something large, and whoever is done with it gives it
-back.
+"""Background threads: one reads ahead, one writes results, several do small tasks in parallel. A PixelBudget limits
+the memory that threads use together: one acquires a part of it, and another may release it.
 """
 
 from __future__ import annotations
@@ -28,9 +26,9 @@ class _End:
 
 @contextmanager
 def read_ahead(source: Iterable[Item], depth: int = 2) -> Iterator[Iterator[Item]]:
-    """The items of `source`, up to `depth` of them made in advance by a thread that ends with the block.
+    """The items of `source`, up to `depth` of them computed in advance by a thread that ends with the block.
 
-    What the source raises is raised where its item would have been.
+    An exception of the source is raised at the position of the item.
     """
     ready: queue.Queue[Item | _End] = queue.Queue(depth)
     stopped = threading.Event()
@@ -68,7 +66,7 @@ def _drain(ready: queue.Queue[Item | _End]) -> Iterator[Item]:
 
 
 def in_flight(work: Callable[[Item], Result], items: Iterable[Item], width: int) -> Iterator[Result]:
-    """work(item) of every item, in their order, while at most `width` are under way or waiting to be taken."""
+    """work(item) of every item, in their order, in threads; at most `width` results are in progress or waiting."""
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(width) as pool:
         for item in items:
@@ -80,9 +78,9 @@ def in_flight(work: Callable[[Item], Result], items: Iterable[Item], width: int)
 
 
 class PixelBudget:
-    """So much that threads share: who wants more than is left waits until others have given theirs back.
+    """A number of pixels that threads share: a thread that needs more than is free waits until others release theirs.
 
-    Who wants more than there is waits until nobody has any.
+    A thread that needs more than the whole budget waits until all of it is free.
     """
 
     def __init__(self, size: int) -> None:
@@ -92,33 +90,33 @@ class PixelBudget:
         self._changed = threading.Condition()
 
     def wait(self, size: int) -> None:
-        """Wait until so much is left."""
+        """Wait until `size` is free."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._left >= min(size, self.size))
 
     def acquire(self, size: int) -> None:
-        """Wait for so much, and take it."""
+        """Wait until `size` is free, and take it."""
         with self._changed:
             self.wait(size)
             self._left -= size
 
     def release(self, size: int) -> None:
-        """Give back what was taken."""
+        """Return `size` that was acquired."""
         with self._changed:
             self._left += size
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let everybody pass, because nobody gives anything back any more."""
+        """End all waiting, now and later, because no thread releases anything any more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
 
 class BackgroundWriter:
-    """Runs calls in order on one thread, at most `depth` of them waiting. Leaving the block waits for all of them.
+    """Runs calls in order on one thread, with at most `depth` of them waiting. The end of the block waits for all.
 
-    The first exception stops what follows and is raised by the next call, or when the block is left.
+    After the first exception later calls are not run; it is raised by the next submit() or at the end of the block.
     """
 
     def __init__(self, depth: int = 4) -> None:
@@ -141,13 +139,13 @@ class BackgroundWriter:
             raise self._error
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Have `work` done soon, if all before it succeeds."""
+        """Run `work` after the earlier calls, if all of them succeed."""
         if self._error is not None:
             raise self._error
         self._calls.put((work, False))
 
     def submit_always(self, work: Callable[[], object]) -> None:
-        """Have `work` done soon, whatever became of the work before it: others may wait for it."""
+        """Run `work` after the earlier calls, also if one fails, because other threads may wait for it."""
         self._calls.put((work, True))
 
     def _run(self) -> None:

@@ -20,21 +20,21 @@ Pixels = TypeVar("Pixels", Picture, UserMask)
 
 @dataclass(frozen=True)
 class Item:
-    """One sample on its way through a wave; usable while its status is ok."""
+    """One sample in a wave; usable if its status is ok."""
 
     sample: Sample
     picture: Picture | None = None  # of a usable sample
     ws_LD: np.ndarray | None = None  # its stored latents, in the edit wave
     inversion_error: float | None = None
-    whole_pixels: int = 0  # that its whole source takes of WHOLE_PIXELS, where it is kept
+    whole_pixels: int = 0  # acquired from the budget for its whole source, if that is kept
     user_masks: Mapping[str, UserMask] = field(default_factory=dict)  # suffix -> the mask, whatever its status
 
     def failed(self, unusable: UnusableError) -> Item:
         """The same sample with the reason why it is not used; its pixels are dropped."""
         return Item(replace(self.sample, status=unusable.status, reason=unusable.reason, image=b"", masks={}))
 
-    def within(self, mask: str) -> Item:
-        """The sample as an edit has it that asks for this mask, or for none: not usable if the mask is not."""
+    def with_user_mask(self, mask: str) -> Item:
+        """The sample for an edit with the user mask of this suffix ("": none); not usable if the mask is not usable."""
         user_mask = self.user_masks.get(mask)
         if user_mask is None or user_mask.status == "ok":
             return self
@@ -43,7 +43,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """A stretch of a shard, and the tensors of its usable samples."""
+    """Consecutive samples of a shard, and the tensors of the usable ones."""
 
     items: tuple[Item, ...]
     batch_size: int
@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Per tensor row the sample's randomness stream: its content, so that resharding changes nothing."""
+        """Per tensor row the seed key of the sample: its content digest, so that resharding changes nothing."""
         return tuple(item.sample.sha256 for item in self._padded())
 
     def images(self, device: torch.device) -> Tensor:
@@ -79,19 +79,19 @@ class Batch:
 def decoded(item: Item, geometry: Geometry, size: int, output: OutputSize) -> Item:
     """A sample with its pixels, and those of its masks, in place of its bytes; failed if its image cannot be used."""
     try:
-        picture = _kept(decode(item.sample.image, geometry, size), output)
+        picture = _for_output(decode(item.sample.image, geometry, size), output)
     except UnusableError as unusable:
         return item.failed(unusable)
-    user_masks = {suffix: _kept(_user_mask(mask, picture), output) for suffix, mask in item.sample.masks.items()}
+    user_masks = {suffix: _for_output(_user_mask(mask, picture), output) for suffix, mask in item.sample.masks.items()}
     return replace(item, picture=picture, user_masks=user_masks, sample=replace(item.sample, image=b"", masks={}))
 
 
-def _kept(pixels: Pixels, output: OutputSize) -> Pixels:
+def _for_output(pixels: Pixels, output: OutputSize) -> Pixels:
     return replace(pixels, whole=None) if output == "generator" else pixels
 
 
 def _user_mask(mask: Sample, picture: Picture) -> UserMask:
-    """A mask that is not there, or is none, lets nothing through and says why."""
+    """The decoded mask; for a missing or unusable one a mask of zeros, with status and reason."""
     status, reason = mask.status, mask.reason
     if status == "ok":
         try:

@@ -1,4 +1,4 @@
-"""What the commits of a shard say: what is done, what its inversion is, and why it is quarantined."""
+"""Information from the commits of a shard: which edits are done, its inversion, and why it is quarantined."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def inversion_of(store: Store, requests: Sequence[EditRequest]) -> CommitRecord:
 
 
 def split_committed(store: Store, requests: Sequence[EditRequest]) -> tuple[list[ShardReport], list[EditRequest]]:
-    """Reports of what is committed, and what is not."""
+    """Reports of the committed requests, and the other requests."""
     records = {request.id: read_commit(store, request.id) for request in requests}
     reports = [ShardReport.of(record, reused=True) for record in records.values() if record is not None]
     return reports, [request for request in requests if records[request.id] is None]
 
 
 def commit_info(request: EditRequest) -> dict[str, object]:
-    """What the commit says about the request besides its id."""
+    """Information about the request for the commit record."""
     return {
         "name": f"{request.spec.edit_id} of {request.shard.uri}",
         "shard": request.shard.content,

@@ -25,16 +25,16 @@ from tasks.spec.requests import EditRequest, InvertRequest
 ROW_GROUP_BUDGET = 512 * MIB
 """Memory that the open row groups of one shard share, however many edits it gets."""
 SCALAR_SHARE = 32
-"""A table without payload gets so small a part of the budget: its metadata may be as bulky as the images."""
-PIECE_BYTES = 16 * MIB
-"""Encoded pixels that become Arrow columns at once."""
+"""A table without payload gets this fraction of a row group's budget: its metadata may be as large as the images."""
+CHUNK_BYTES = 16 * MIB
+"""Encoded pixels that are converted to Arrow columns at once."""
 PIXELS = frozenset({"image", "mask"})
 SCRATCH = "coral-scratch-"
 
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of one request."""
+    """The result of one request."""
 
     request_id: str
     name: str  # for people: the shard, and the edit
@@ -77,9 +77,9 @@ class Output:
         self.seconds[phase] += time.perf_counter() - started
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Append rows to every table, some at a time, without their pixels where it has no column for them."""
-        for piece in pieces(rows):
-            self._write(piece)
+        """Append rows to every table, in chunks, without their pixels if the table has no columns for them."""
+        for chunk in row_chunks(rows):
+            self._write(chunk)
 
     def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -91,7 +91,7 @@ class Output:
             writer.write([{name: value for name, value in row.items() if name not in absent} for row in rows])
 
     def commit(self, store: Store, info: Mapping[str, object], total: int, max_failure_rate: float) -> ShardReport:
-        """Make the request visible, unless too much of its `total` samples failed.
+        """Make the request visible, unless too many of its `total` samples failed.
 
         `info` goes into the record and has a "name".
         """
@@ -123,23 +123,23 @@ class Output:
             yield f"{name}-{self.attempt}-{number:04d}.parquet", part
 
 
-def pieces(rows: Iterable[Row], most: int = PIECE_BYTES) -> Iterator[list[Row]]:
-    """The rows in their order, cut wherever their images and masks reach `most` bytes."""
-    piece: list[Row] = []
+def row_chunks(rows: Iterable[Row], max_bytes: int = CHUNK_BYTES) -> Iterator[list[Row]]:
+    """The rows in their order; a chunk ends when its images and masks reach `max_bytes` bytes."""
+    chunk: list[Row] = []
     size = 0
     for row in rows:
-        piece.append(row)
+        chunk.append(row)
         size += sum(len(image["bytes"]) for name in PIXELS if isinstance(image := row.get(name), dict))
-        if size >= most:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+        if size >= max_bytes:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 @contextmanager
 def open_outputs(requests: Sequence[EditRequest]) -> Iterator[dict[str, Output]]:
-    """One output per edit of a shard, by request id. Outside the block nothing is left but what was committed."""
+    """One output per edit of a shard, by request id. After the block only committed objects remain."""
     group_bytes = max(4 * MIB, min(64 * MIB, ROW_GROUP_BUDGET // max(1, len(requests))))
     with scratch_folder() as folder:
         yield {
@@ -164,9 +164,9 @@ def open_inversion(request: InvertRequest, schema: Any) -> Iterator[Output]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for temporary files of this process; what is left of killed processes goes first.
+    """A folder for temporary files of this process; old folders of killed processes are removed first.
 
-    DiskFull when there is no room for them.
+    DiskFull if the disk is full.
     """
     temporary = Path(tempfile.gettempdir())
     sweep(temporary.glob(f"{SCRATCH}*"))

@@ -1,6 +1,6 @@
-"""A shard as batches of one fixed size: decoded, geometry applied, stored inversions joined, each sample once.
+"""A shard as batches of one fixed size: decoded, geometry applied, joined with stored inversions, each sample once.
 
-Every sample of the shard is in exactly one batch, whatever its status; only the usable ones are in the tensors, which
+Every sample of the shard is in exactly one batch, with any status; only the usable ones are in the tensors, which
 always hold `batch_size` samples (the last one repeated), because the last bits of a result depend on the batch's size.
 """
 
@@ -27,7 +27,7 @@ from tasks.spec.requests import InvertRequest
 
 ROWS_AT_ONCE = 256
 WHOLE_PIXELS = MAX_PIXELS
-"""Pixels of whole sources in all batches that are under way: one of the largest images, or many of an ordinary size."""
+"""Most pixels of whole sources in all unfinished batches: those of one image of the largest size."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Reading:
     budget: PixelBudget  # for the pixels of whole sources
 
     def finish(self, batch: Batch) -> None:
-        """Let go of the whole sources of a batch, so that there is room for others. Every batch is to be finished."""
+        """Free the whole sources of a batch and their budget. It must be called for every batch."""
         for item in batch.items:
             for kept in (item.picture, *item.user_masks.values()):
                 if kept is not None and kept.whole is not None:
@@ -48,7 +48,7 @@ class Reading:
 
 
 @contextmanager
-def open_source(request: InvertRequest, size: int) -> Iterator[Reading]:
+def open_shard(request: InvertRequest, size: int) -> Iterator[Reading]:
     """The shard for the invert wave, read ahead; images of `size` px. ShardChangedError if it was changed."""
     with local_copy(request.shard) as path:
         archive, limit = read_archive(path), request.shard.limit
@@ -63,10 +63,10 @@ def open_inverted(
 ) -> Iterator[Reading]:
     """The shard for the edit wave, joined with its stored inversion sample by sample.
 
-    `output` "source" keeps the whole pictures too, until their batch is finished. `masks` are suffixes of the users'
-    masks that are read with them.
+    `output` "source" also keeps the whole pictures, until their batch is finished. `masks` are suffixes of the user
+    masks to read.
 
-    Errors: ValueError while it is not inverted; ShardChangedError when its samples are not those that were inverted.
+    Errors: ValueError if it is not inverted; ShardChangedError if its samples are not those that were inverted.
     """
     record = read_commit(store, request.id)
     if record is None:
@@ -90,7 +90,7 @@ def _open_reading(
 def _joined(
     store: Store, record: CommitRecord, request: InvertRequest, path: Path, masks: Collection[str]
 ) -> Iterator[Item]:
-    """Each sample of the tar with its stored row; its bytes only where they are wanted, and only until the next."""
+    """Each sample of the tar with its stored row; with its bytes only if it is usable, one sample at a time."""
     stored = stored_inversions(store, record)
     yield from map(partial(_join, stored, request.shard.uri), read_samples(path, request.shard.limit, masks))
     if next(stored, None) is not None:
@@ -98,7 +98,7 @@ def _joined(
 
 
 def _join(stored: Iterator[Item], uri: str, sample: Sample) -> Item:
-    """A row without a digest had no image when it was inverted; a reader that has learned to find one keeps to that."""
+    """The stored row with the sample. A row without a digest had no image when it was inverted and remains so."""
     row = next(stored, None)
     if row is None or row.sample.key != sample.key or row.sample.sha256 not in (sample.sha256, ""):
         raise ShardChangedError(f"{uri}: sample {sample.key!r} is not the one that was inverted")
@@ -128,7 +128,7 @@ def stored_inversions(store: Store, record: CommitRecord) -> Iterator[Item]:
 
 @dataclass(frozen=True)
 class Batcher:
-    """Decodes samples and cuts them into batches."""
+    """Decodes samples and groups them into batches."""
 
     geometry: Geometry
     size: int  # px a side, of the generator
@@ -137,36 +137,36 @@ class Batcher:
     budget: PixelBudget  # for the pixels of whole sources
 
     def batches(self, items: Iterable[Item]) -> Iterator[Batch]:
-        """No batch has more than batch_size usable samples, nor many times more useless ones.
+        """A batch has at most batch_size usable samples, and at most 4 * batch_size samples in all.
 
-        Nor whole sources that take more than half the room, unless it is a single one: the other half is for those that
-        are decoded meanwhile. Fewer samples in a batch change none of them. While the room is nearly full nothing is
-        read from the tar, because the file of a source that waits is in memory as well.
+        Its whole sources take at most half the budget, unless there is only one: the other half is for sources that are
+        decoded meanwhile. The number of samples in a batch changes no result. While less than a quarter of the budget
+        is free, nothing is read from the tar, because the encoded file of a waiting source is in memory as well.
         """
-        stretch: list[Item] = []
+        collected: list[Item] = []
         held = 0
         for item in items:
             pixels = self._kept_pixels(item)
             if held and held + pixels > self.budget.size // 2:
-                yield Batch(tuple(stretch), self.batch_size)
-                stretch, held = [], 0
+                yield Batch(tuple(collected), self.batch_size)
+                collected, held = [], 0
             self.budget.acquire(pixels)
             item = self._decoded(item, pixels)
-            stretch.append(item)
+            collected.append(item)
             held += item.whole_pixels
-            if held > self.budget.size // 2 or self._is_full(stretch):
-                yield Batch(tuple(stretch), self.batch_size)
-                stretch, held = [], 0
+            if held > self.budget.size // 2 or self._is_full(collected):
+                yield Batch(tuple(collected), self.batch_size)
+                collected, held = [], 0
             self.budget.wait(self.budget.size // 4)
-        if stretch:
-            yield Batch(tuple(stretch), self.batch_size)
+        if collected:
+            yield Batch(tuple(collected), self.batch_size)
 
-    def _is_full(self, stretch: Sequence[Item]) -> bool:
-        usable = sum(item.sample.status == "ok" for item in stretch)
-        return usable == self.batch_size or len(stretch) == 4 * self.batch_size
+    def _is_full(self, collected: Sequence[Item]) -> bool:
+        usable = sum(item.sample.status == "ok" for item in collected)
+        return usable == self.batch_size or len(collected) == 4 * self.batch_size
 
     def _kept_pixels(self, item: Item) -> int:
-        """A mask has one channel, and is kept at the size of its source."""
+        """Pixels of the sample's whole source and masks; a mask has one channel, so it counts as a third."""
         if self.output == "generator" or item.sample.status != "ok":
             return 0
         pixels = pixel_count(item.sample.image)

@@ -1,4 +1,4 @@
-"""Requests that were not committed because too many of their samples failed, noted so that no later run repeats them.
+"""Requests that were not committed because too many samples failed, recorded so that no later run repeats them.
 
 Each is one create-only object, refusals/<request_id>-<failed>-<total>.json. The id of a request covers its input and
 the version of the computation, and each run compares the counts with the limit of its own job: a request is tried
@@ -24,22 +24,22 @@ class Refusal:
     total: int
 
     def exceeds(self, max_failure_rate: float) -> bool:
-        """Whether so many failed samples are too many."""
+        """Whether more samples failed than the limit allows."""
         return self.failed > max_failure_rate * self.total
 
     def reason(self, max_failure_rate: float) -> str:
-        """Why it is not committed, in words."""
+        """Why it is not committed, as text."""
         return f"{self.failed} of {self.total} samples failed, more than max_failure_rate {max_failure_rate:g}"
 
 
 def record_refusal(store: Store, refusal: Refusal, reason: str) -> None:
-    """Note a request that was not committed; `reason` is for people."""
+    """Record a request that was not committed; `reason` is information for users."""
     key = f"{PREFIX}{refusal.request_id}-{refusal.failed}-{refusal.total}.json"
     store.put_new(key, json.dumps({"reason": reason}, indent=1).encode())
 
 
 def read_refusals(store: Store, max_failure_rate: float) -> dict[str, Refusal]:
-    """By request id, those that a job with this limit would not commit either; from one listing."""
+    """By request id, the refusals that also exceed this limit; from one listing."""
     found = {}
     for info in store.list(PREFIX):
         request_id, failed, total = info.key.removeprefix(PREFIX).removesuffix(".json").rsplit("-", 2)

@@ -22,13 +22,13 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class EditedPixels:
-    """An edited batch off the device, as arrays; only the rows that are no padding."""
+    """An edited batch as arrays on the CPU, without the rows that are padding."""
 
     pixels_BHWC: np.ndarray  # uint8, composited unless that is done at the source's size
     levels_BHW: np.ndarray  # uint8, the mask
     layer_areas_BL: np.ndarray
     scores: Mapping[str, np.ndarray]  # column -> [B]
-    finite_B: np.ndarray  # bool; false where the edit gave something that is no image
+    finite_B: np.ndarray  # bool; false where the edit gave values that are not finite
 
     @classmethod
     def of(cls, edit: Edit, scores: Scores, count: int) -> EditedPixels:
@@ -44,10 +44,10 @@ class EditedPixels:
         )
 
 
-def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: EditedPixels | None) -> Iterator[Row]:
-    """The rows of one batch in the order of the shard, each encoded when it is asked for.
+def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, edited: EditedPixels | None) -> Iterator[Row]:
+    """The rows of one batch in the order of the shard, each encoded when the iterator reaches it.
 
-    `done` is None where the batch has no usable sample.
+    `edited` is None if the batch has no usable sample.
     """
     edit = request.spec
     common: Row = {
@@ -63,15 +63,15 @@ def edit_rows(request: EditRequest, editor_digest: str, batch: Batch, done: Edit
     }
     index = 0
     for item in batch.items:
-        ours = item.within(edit.mask)
-        row = {**_source(ours), **common}
-        if ours.sample.status == "ok":
-            assert done is not None, "a batch with usable samples was not edited"
+        masked = item.with_user_mask(edit.mask)
+        row = {**_source(masked), **common}
+        if masked.sample.status == "ok":
+            assert edited is not None, "a batch with usable samples was not edited"
             try:
-                row |= _result(edit, item, done, index)
+                row |= _result(edit, item, edited, index)
             except UnusableError as unusable:
                 row |= {"status": unusable.status, "reason": unusable.reason}
-        index += item.sample.status == "ok"  # those without their mask are in the tensors as well
+        index += item.sample.status == "ok"  # samples without their user mask are in the tensors as well
         yield row
 
 
@@ -109,23 +109,23 @@ def _source(item: Item) -> Row:
     return row
 
 
-def _result(edit: EditSpec, item: Item, done: EditedPixels, index: int) -> Row:
-    if not done.finite_B[index]:
+def _result(edit: EditSpec, item: Item, edited: EditedPixels, index: int) -> Row:
+    if not edited.finite_B[index]:
         raise UnusableError("failed", "the edit gave pixels that are not finite")
     assert item.picture is not None
-    pixels_HWC, levels_HW = done.pixels_BHWC[index], done.levels_BHW[index]
+    pixels_HWC, levels_HW = edited.pixels_BHWC[index], edited.levels_BHW[index]
     image, mask = PASTE_BACK[edit.output](item.picture, pixels_HWC, levels_HW, item.user_masks.get(edit.mask))
     name = _file_name(item.sample.key)
     return {
-        **{name: float(values[index]) for name, values in done.scores.items()},
-        "layer_areas": done.layer_areas_BL[index],
+        **{name: float(values[index]) for name, values in edited.scores.items()},
+        "layer_areas": edited.layer_areas_BL[index],
         "image": {"bytes": file_of(image, edit.image_format), "path": f"{name}.{edit.image_format}"},
         "mask": {"bytes": file_of(mask, "png"), "path": f"{name}.mask.png"},
     }
 
 
 def _file_name(key: str) -> str:
-    """The key as a path that stays below the folder it is written to, whatever a hostile tar calls its members."""
+    """The key as a path that stays below the folder it is written to, also for malicious member names."""
     return "/".join(part for part in key.split("/") if part not in ("", ".", ".."))
 
 

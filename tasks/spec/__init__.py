@@ -1,1 +1,1 @@
-"""What is asked for and the ids that follow, in plain dataclasses: job, requests, geometry, resources and gates."""
+"""Requests and their ids in plain dataclasses: job, requests, geometry, resources and gates."""

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-def ignore(*told: object) -> None:
+def ignore(*arguments: object) -> None:
     """For callers that want no progress, pulses or log lines."""

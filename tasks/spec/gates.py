@@ -1,8 +1,8 @@
-"""Gates: thresholds on stored scores, by which publishing tells the edited images worth having from the rest.
+"""Gates: thresholds on stored scores, by which publishing accepts or rejects edited images.
 
-They judge and change nothing: commits and data stay, so that another threshold is another publish and no new edit. A
-score is compared in float32, the precision it is stored in: a stored 0.1 meets a threshold of 0.1. A score that is
-missing or NaN passes no gate that reads it.
+Gates change no commit and no data: for another threshold it is enough to publish again, without a new edit. A score is
+compared in float32, the precision it is stored in: a stored 0.1 passes a threshold of 0.1. A score that is missing or
+NaN passes no gate that reads it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bound:
-    """What one gate reads, and which side of its threshold passes. The threshold itself passes."""
+    """The score that one gate reads, and the side of the threshold that passes. The threshold itself passes."""
 
     score: str  # column of the manifest
     upper: bool  # the threshold is the largest value that passes; otherwise the smallest
-    low: float  # a threshold below it, or above `high`, decides nothing
+    low: float  # lowest and highest threshold; beyond them a gate would accept all images or none
     high: float
 
     def passes(self, values: np.ndarray, threshold: float) -> np.ndarray:
@@ -29,7 +29,7 @@ class Bound:
         return values <= limit if self.upper else values >= limit
 
     def reason(self, gate: str, threshold: float, value: float) -> str:
-        """Why a value does not pass, in words."""
+        """Why a value does not pass, as text."""
         if math.isnan(value):
             return f"{self.score} is no number, and {gate} needs one"
         return f"{self.score} {np.float32(value)!s} {'>' if self.upper else '<'} {gate} {np.float32(threshold)!s}"
@@ -43,7 +43,7 @@ BOUNDS: Mapping[str, Bound] = {
     "min_area": Bound("area", upper=False, low=0, high=1),
     "max_area": Bound("area", upper=True, low=0, high=1),
 }
-"""Every gate, in the order in which they are asked; the first that fails rejects the row."""
+"""Every gate, in the order in which they are applied; the first that fails rejects the row."""
 
 GATED_SCORES = tuple(dict.fromkeys(bound.score for bound in BOUNDS.values()))
 """The columns that gates read."""
@@ -70,17 +70,17 @@ class Gates:
 
     @property
     def active(self) -> dict[str, float]:
-        """Gate -> threshold, without those that are off, in the order in which they are asked."""
+        """Gate -> threshold, without those that are off, in the order in which they are applied."""
         return {name: threshold for name, threshold in asdict(self).items() if threshold is not None}
 
     def failing(self, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Gate -> bool per row, true where that gate alone says no. `scores`: column -> [N]."""
+        """Gate -> bool per row, true where the row fails that gate. `scores`: column -> [N]."""
         return {
             name: ~BOUNDS[name].passes(scores[BOUNDS[name].score], threshold) for name, threshold in self.active.items()
         }
 
     def verdicts(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Per row the first gate that fails, "" where none does. `scores`: column -> [N], of all GATED_SCORES."""
+        """Per row the first gate that fails, "" if none does. `scores`: column -> [N], of all GATED_SCORES."""
         found = np.full(len(scores[GATED_SCORES[0]]), "", dtype=object)
         for name, fails in self.failing(scores).items():
             found[fails & (found == "")] = name
@@ -92,6 +92,6 @@ class Gates:
         return str(self.verdicts(scores)[0])
 
     def reason(self, gate: str, scores: Mapping[str, np.ndarray], row: int) -> str:
-        """Why `gate` rejects a row of `scores`, in words: "direction 0.03 < min_direction 0.1"."""
+        """Why `gate` rejects a row of `scores`, as text: "direction 0.03 < min_direction 0.1"."""
         bound = BOUNDS[gate]
         return bound.reason(gate, self.active[gate], float(scores[bound.score][row]))

@@ -1,8 +1,8 @@
-"""How a source image of any shape becomes the generator's square, and where that square lies in the source.
+"""How a source image of any shape becomes the generator's square, and which part of the source the square shows.
 
 Pixel coordinates are continuous: pixel (0, 0) covers [0,1] x [0,1]. Source pixels are those of the upright image, after
-the orientation in its EXIF was applied. Every rectangle here has whole pixels on both sides, so that a square that is
-laid back falls on exactly those pixels it was cut from.
+the orientation in its EXIF was applied. Every rectangle here has integer coordinates in both images, so that a square
+is pasted back onto exactly the pixels it was cut from.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ Affine = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Placement:
-    """Which rectangle of the source lies where in the generator's square of `size` px."""
+    """A rectangle of the source and the rectangle that shows it in the generator's square of `size` px."""
 
     region: Rectangle  # of the source, px
-    square: Rectangle  # where it lies in the generator's square, px; the rest is padding
+    square: Rectangle  # the part of the generator's square that shows the region, px; the rest is padding
     size: int
 
     @property
     def inverse(self) -> Affine:
-        """From generator pixels to source pixels."""
+        """The affine transform from generator pixels to source pixels."""
         (left, top, right, bottom), (x, y, x_end, y_end) = self.region, self.square
         across, down = (right - left) / (x_end - x), (bottom - top) / (y_end - y)
         return (across, 0.0, left - x * across, 0.0, down, top - y * down)
 
     @property
     def box(self) -> Box:
-        """What of the source the whole square stands for, px; beyond the image where it is padded."""
+        """The rectangle of the source that the whole square covers, px; outside the image where it is padded."""
         across, _, left, _, down, top = self.inverse
         return (left, top, left + self.size * across, top + self.size * down)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """What of the source the generator sees, and in which size the edit is given back."""
+    """Which part of the source the generator gets, and the size of the edited image."""
 
     fit: Fit = "resize"  # crop: the centred square; pad: all, borders repeated; resize: all, stretched; refuse: neither
-    output: OutputSize = "generator"  # the square as edited, or laid back into the source at its full size
+    output: OutputSize = "generator"  # the edited square, or the whole source with the square pasted back into it
 
-    def place(self, width: int, height: int, size: int) -> Placement | None:
-        """Of an upright image of width x height px in a square of size x size; None where it is refused."""
+    def placement(self, width: int, height: int, size: int) -> Placement | None:
+        """For an upright image of width x height px and a square of size x size px; None if it is refused."""
         return PLACEMENTS_BY_FIT[self.fit](width, height, size)
 
 
@@ -62,7 +62,7 @@ def _crop(width: int, height: int, size: int) -> Placement:
 
 
 def _pad(width: int, height: int, size: int) -> Placement:
-    """In the middle, in whole generator pixels and at least one of them, however long and thin the source is."""
+    """Centred, in whole generator pixels; each side has at least one, also for a very long and thin source."""
     across, down = (max(1, round(length * size / max(width, height))) for length in (width, height))
     left, top = (size - across) // 2, (size - down) // 2
     return Placement((0, 0, width, height), (left, top, left + across, top + down), size)

@@ -1,4 +1,4 @@
-"""A job in full, as the planner takes it."""
+"""A complete job, the input of the planner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.spec.requests import ImageFormat, Onto
 
 @dataclass(frozen=True, kw_only=True)
 class EditEntry:
-    """One edit as the job asks for it."""
+    """One edit of the job."""
 
     id: str
     target: str
@@ -25,14 +25,16 @@ class EditEntry:
     onto: Onto
     image_format: ImageFormat
     limits: Limits = UNLIMITED
-    mask: str = ""  # suffix of the members that say where it may act
-    reference: str = ""  # address of an image to resemble
-    rules: PublishRules = field(default_factory=PublishRules)  # part of no id: no other edit, only another publish
+    mask: str = ""  # suffix of the user masks that limit it; empty: none
+    reference: str = ""  # address of the reference image
+    rules: PublishRules = field(
+        default_factory=PublishRules
+    )  # part of no id: a change needs no new edit, only another publish
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What a job file asks for, in full."""
+    """The complete content of a job file."""
 
     name: str
     inputs: tuple[str, ...]
@@ -44,5 +46,5 @@ class JobSpec:
     edits: tuple[EditEntry, ...]
     fit_samples: int
     max_failure_rate: float
-    fit_captions: tuple[str, ...] = ()  # tars of captioned images, for methods that learn from captions
+    fit_captions: tuple[str, ...] = ()  # tars of captioned images, for methods that are trained on captions
     s3: S3Options = AMBIENT

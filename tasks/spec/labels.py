@@ -1,8 +1,8 @@
-"""The labels of an edited image: those of its source, with what the edit changed, and the split of the source.
+"""The labels of an edited image: those of its source with the edit's changes, and the split of the source.
 
 An edit's label changes are a merge patch (RFC 7396) whose keys may be dotted paths: {"hair_color": "red",
-"attributes.smile": True, "caption": None}. A path leads into nested objects unless the source has that very key; None
-removes a label that the edit has made doubtful.
+"attributes.smile": True, "caption": None}. A path addresses nested objects unless the source has exactly that key; None
+removes a label that may be wrong after the edit.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 Labels = Mapping[str, object]
 
-WRAPPED = "json"
-"""The key of metadata that is no JSON object; the same under which a tar's json member goes that is none."""
+NON_OBJECT_KEY = "json"
+"""The key for metadata that is not a JSON object; the same as for a tar's json member that is not an object."""
 SPLIT = "split"
-"""The label that says which split a sample belongs to. No edit may change it."""
+"""The label with the split of a sample. No edit may change it."""
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train",
     "training": "train",
@@ -29,14 +29,14 @@ SPLIT_NAMES: Mapping[str, str] = {
     "testing": "test",
 }
 NEAR_FOLDERS = 2
-"""So many folders around a shard are asked for their split: those further out (/home/test) mean something else."""
+"""Number of folders above a shard whose names may give the split; folders further up (/home/test) do not."""
 
 
 def flat_labels(changes: Mapping[str, object]) -> dict[str, object]:
     """Label changes with nested mappings written as dotted paths.
 
-    Errors: ValueError for the label `split`, for what JSON cannot hold, for an empty mapping, and for one label inside
-    another.
+    Errors: ValueError for the label `split`, for a value that JSON cannot hold, for an empty mapping, and for one
+    label inside another.
     """
     flat: dict[str, object] = {}
     for path, value in _paths(changes):
@@ -48,33 +48,35 @@ def flat_labels(changes: Mapping[str, object]) -> dict[str, object]:
         if outer is not None:
             raise ValueError(f"the label {path!r} lies inside {outer!r}, which is given too; give one of them")
     if any(path.partition(".")[0] == SPLIT for path in flat):
-        raise ValueError(f"the label {SPLIT!r} is inherited from the source, so that no edit leaks; leave it out")
+        raise ValueError(
+            f"the label {SPLIT!r} is inherited from the source, so that no edit moves to another split; leave it out"
+        )
     return flat
 
 
-def relabel(metadata: str | None, changes: Labels) -> str:
+def merge_labels(metadata: str | None, changes: Labels) -> str:
     """The metadata with the label changes (as flat_labels gives them) merged in; the same text if nothing changes."""
     labels = read_labels(metadata)
-    changed = [_change(labels, path, value) for path, value in changes.items()]
+    changed = [_apply_change(labels, path, value) for path, value in changes.items()]
     if metadata is not None and not any(changed):
         return metadata
     return json.dumps(labels, ensure_ascii=False)
 
 
 def read_labels(metadata: str | None) -> dict[str, object]:
-    """Metadata as an object: what is none is kept under the key `json`, what is no JSON at all as text."""
+    """Metadata as an object: another JSON value is kept under the key `json`, as is invalid JSON, as text."""
     if metadata is None:
         return {}
     try:
         found = json.loads(metadata)
     except ValueError:
         found = metadata
-    return found if isinstance(found, dict) else {WRAPPED: found}
+    return found if isinstance(found, dict) else {NON_OBJECT_KEY: found}
 
 
 def split_of(metadata: str | None, shard_split: str | None) -> str | None:
-    """The split a sample belongs to: its label `split` if that is text, otherwise that of its shard."""
-    if metadata is not None and f'"{SPLIT}"' in metadata:  # parsing is dear
+    """The split of a sample: its label `split` if that is text, otherwise the split of its shard."""
+    if metadata is not None and f'"{SPLIT}"' in metadata:  # parsing is slow
         given = read_labels(metadata).get(SPLIT)
         if isinstance(given, str) and given:
             return given
@@ -82,8 +84,8 @@ def split_of(metadata: str | None, shard_split: str | None) -> str | None:
 
 
 def split_of_shard(uri: str) -> str | None:
-    """train, val or test where the shard's name has that word ("train-00000.tar", "coco_val_3.tar"), or else one of
-    the two folders around it is called so, digits aside ("val2017/0.tar"). None if nothing, or two things, are said."""
+    """train, val or test if the shard's name has that word ("train-00000.tar", "coco_val_3.tar"), or else if one of
+    the two folders above it has that name without digits ("val2017/0.tar"). None if there is no split or two splits."""
     *folders, name = PurePosixPath(_path_in(uri)).parts or ("",)
     found = {SPLIT_NAMES[word] for word in re.split("[^a-z]+", name.lower()) if word in SPLIT_NAMES}
     if found:
@@ -93,7 +95,7 @@ def split_of_shard(uri: str) -> str | None:
 
 
 def _path_in(uri: str) -> str:
-    """Keys of a bucket are as they are, also with % # and ? in them; the paths in file URLs are quoted."""
+    """Keys of a bucket are used unchanged, also with % # and ? in them; the paths in file URLs are percent-encoded."""
     if uri.startswith("s3://"):
         return uri.removeprefix("s3://").partition("/")[2]
     return unquote(urlsplit(uri).path)
@@ -103,7 +105,7 @@ def _paths(changes: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
     for key, value in changes.items():
         path = f"{prefix}{key}"
         if not isinstance(key, str) or not all(path.split(".")):
-            raise ValueError(f"the label {path!r} has an empty part or is no text; give names such as hair.color")
+            raise ValueError(f"the label {path!r} has an empty part or is not text; give names such as hair.color")
         if isinstance(value, Mapping):
             if not value:
                 raise ValueError(f"the label {path!r} is an empty mapping; name what changes in it, or give null")
@@ -113,15 +115,15 @@ def _paths(changes: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 
 
 def _json_value(path: str, value: object) -> object:
-    """The value as JSON gives it back."""
+    """The value after conversion to JSON and back."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"the label {path!r} is {value!r}, which JSON cannot hold ({error}); quote it") from None
 
 
-def _change(labels: dict[str, object], path: str, value: object) -> bool:
-    """Set, or with None remove, the label at a dotted path. Whether that made a difference."""
+def _apply_change(labels: dict[str, object], path: str, value: object) -> bool:
+    """Set, or for None remove, the label at a dotted path. Returns whether the labels changed."""
     name, dot, rest = path.partition(".")
     if not dot or path in labels:
         before = labels.pop(path, None) if value is None else labels.get(path)
@@ -133,4 +135,4 @@ def _change(labels: dict[str, object], path: str, value: object) -> bool:
         if value is None:
             return False
         labels[name] = inner = {}
-    return _change(inner, rest, value)
+    return _apply_change(inner, rest, value)

@@ -1,7 +1,7 @@
-"""The rules an edit is published under: which of its images pass, and which labels it changes.
+"""The rules for publishing an edit: which of its images pass, and which labels it changes.
 
-They are no part of any request's id. The snapshot holds their text beside every part, which is how a publish knows
-what is up to date, and how anybody knows what is in force.
+They are not part of any request's id. The snapshot stores the text of the rules with every part, so that a publish can
+compare it with the current rules, and readers can see which rules were used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.spec.labels import Labels
 from tasks.spec.requests import canonical_json
 
 RULES_VERSION = 1
-"""Raised when publishing writes other rows for the same rules: everything is then published again."""
+"""Increased when publishing writes different rows for the same rules: everything is then published again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +29,15 @@ class PublishRules:
 
     @cached_property
     def text(self) -> str:
-        """One text per meaning: equal rules have equal texts."""
+        """Canonical JSON: equal rules have equal texts."""
         return canonical_json({"version": RULES_VERSION, "gates": self.gates.active, "labels": self.labels})
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> PublishRules:
-        """From what asdict() gives, as the plan's file has it."""
+        """From the result of asdict(), as it is stored in the plan's file."""
         return cls(gates=Gates(**fields["gates"]), labels=fields["labels"])
 
     @classmethod
     def read(cls, text: str) -> PublishRules:
-        """From `text`; rules that nobody noted, "", are empty ones."""
+        """From `text`; "", of a part that was published without rules, gives empty rules."""
         return cls.of(json.loads(text)) if text else cls()

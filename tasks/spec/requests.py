@@ -1,7 +1,7 @@
-"""What is asked for, and the ids that follow from it.
+"""Requests and their ids.
 
 An id is the sha256 of the canonical JSON of everything that changes the result, and of nothing else: two requests with
-one id have one answer, whoever computed it, and a change of what a computation does not read leaves its id alone.
+the same id have the same result, and a change of something that a computation does not read does not change its id.
 `batch_size` is in it because the last bits of a network's output depend on it.
 """
 
@@ -21,7 +21,7 @@ from tasks.spec.geometry import Geometry, OutputSize
 INVERT_VERSION = 2
 FIT_VERSION = 2
 EDIT_VERSION = 1
-"""Raised when the code of a computation changes its results: everything stored before is then computed again."""
+"""Increased when the code of a computation changes its results: stored results are then computed again."""
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 Onto = Literal["source", "reconstruction"]
@@ -39,19 +39,19 @@ def content_id(content: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One source tar, known by its content and not by its place in a list."""
+    """One source tar, identified by its content and not by its position in a list."""
 
     uri: str
     size: int  # bytes
     sha256: str = ""  # of a local file
-    etag: str = ""  # of an object in a bucket, which is not read for a digest: whoever has this etag has these bytes
-    stamp: str = ""  # size and modification time when the digest was taken: says cheaply that it still holds
+    etag: str = ""  # of an object in a bucket, which is not read for a digest: equal etags are equal bytes
+    stamp: str = ""  # of the file when the digest was computed (see stamp_of): if equal, the digest is still valid
     limit: int | None = None  # only this many samples from the start; another limit is another request
     s3: S3Options = AMBIENT  # how its bucket is reached
 
     @property
     def content(self) -> Mapping[str, object]:
-        """What of a shard changes a result."""
+        """The fields of a shard that change a result."""
         named = {"sha256": self.sha256, "etag": self.etag}
         return {"uri": self.uri, "size": self.size, **named, "limit": self.limit}
 
@@ -71,13 +71,13 @@ class InvertSpec:
 
     @cached_property
     def digest(self) -> str:
-        """One number for all of it, and the version of the computation. The output's size is the edits' concern."""
+        """One digest of all fields and the version of the computation. The output's size is part of the edits only."""
         content = {"fit": self.geometry.fit, "batch_size": self.batch_size, "digests": dict(self.digests)}
         return content_id({"version": INVERT_VERSION, **content})
 
     @property
     def invert_id(self) -> str:
-        """Folder of these inversions."""
+        """Name of the folder of these inversions."""
         return self.digest[:16]
 
 
@@ -104,14 +104,14 @@ class FitRequest:
     options: Mapping[str, object]  # resolved: every option of the method and of the fit, defaults included
     target: str  # empty, with source, for a method that serves any prompt
     source: str
-    digests: Mapping[str, str]  # of the bundle parts the fit reads
+    digests: Mapping[str, str]  # of the bundle parts that the fit reads
     captions: tuple[Shard, ...] = ()  # tars of captioned images, in place of generator samples
-    base: str = ""  # id of the fit that this one builds upon
-    shipped: str = ""  # sha256 of the bundle's own artifact, where that is the answer
+    base: str = ""  # id of the fit that this one starts from
+    shipped: str = ""  # sha256 of the bundle's own artifact, if that is the result
 
     @property
     def content(self) -> Mapping[str, object]:
-        """What changes the result. What a fit does without is left out, so that its id is older than these fields."""
+        """What changes the result. Later fields are left out if they are empty, so that old ids stay valid."""
         later = {"captions": [shard.content for shard in self.captions], "base": self.base, "shipped": self.shipped}
         common = {name: value for name, value in asdict(self).items() if name not in later}
         return {**common, **{name: value for name, value in later.items() if value}}
@@ -138,17 +138,17 @@ class EditSpec:
     seed: int
     batch_size: int
     digests: Mapping[str, str]  # of the bundle parts that editing and scoring read
-    output: OutputSize = "generator"  # the size it is given back in
-    invert_id: str = ""  # how its sources are inverted: under one edit_id there is one image of every sample
-    limits: Limits = UNLIMITED  # what the user takes from the regions of the method
-    mask: str = ""  # suffix of the samples' members that say where the edit may act; empty: everywhere
-    reference: Shard | None = None  # the image to resemble, known by its content as a tar is
+    output: OutputSize = "generator"  # the size of the edited image
+    invert_id: str = ""  # inversion of its sources: so each edit_id has only one image of every sample
+    limits: Limits = UNLIMITED  # the user's restriction of the method's regions
+    mask: str = ""  # suffix of the samples' members that are user masks; empty: no user mask
+    reference: Shard | None = None  # the reference image, identified by its content as a tar is
 
     @cached_property
     def digest(self) -> str:
-        """One number for all of it, and the version of the computation.
+        """One digest of all fields and the version of the computation.
 
-        An edit that is limited by nothing, or has no reference, has the number it had before there were any.
+        Limits, mask and reference are left out if they are not used, so that edits without them keep their old digest.
         """
         content = {"version": EDIT_VERSION, **asdict(self)}
         regions = {name: content.pop(name) for name in ("limits", "mask")}
@@ -166,7 +166,7 @@ class EditSpec:
 
     @cached_property
     def models_digest(self) -> str:
-        """One number for the bundle parts that were read."""
+        """One digest of the bundle parts that were read."""
         return content_id(dict(self.digests))
 
 

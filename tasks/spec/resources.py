@@ -8,27 +8,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Deadlines:
-    """How long a worker is waited for before it is taken for stuck, killed and replaced; all in minutes."""
+    """Time limits, in minutes, after which a worker counts as stuck and is killed and replaced."""
 
-    start_minutes: float = 15.0  # until it is ready: the wait for a free place, imports and networks
+    start_minutes: float = 15.0  # until it is ready: waiting for free resources, imports and networks
     stall_minutes: float = 30.0  # without any sign of progress, while it computes
     shard_minutes: float = 360.0  # for inverting or editing one shard
     fit_minutes: float = 1440.0  # for training one editor
 
 
-PATIENCE = Deadlines()
-"""What a job has that does not say otherwise."""
+DEFAULT_DEADLINES = Deadlines()
+"""The deadlines of a job that gives none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one actor costs."""
+    """The price of one actor."""
 
     per_actor_hour: float | None = None
     currency: str = "USD"
 
     def of(self, actor_hours: float) -> str:
-        """An amount for people; empty without a price."""
+        """The cost as text with its currency; empty without a price."""
         return "" if self.per_actor_hour is None else f"{actor_hours * self.per_actor_hour:.2f} {self.currency}"
 
 
@@ -48,10 +48,10 @@ class Resources:
 
     @property
     def device(self) -> str:
-        """Ray shows an actor no other GPU than its own, so it is always the first one."""
+        """Device of the networks. Ray shows an actor only its own GPU, so it is always the first one."""
         return "cuda" if self.num_gpus > 0 else "cpu"
 
     def needs(self) -> dict[str, float]:
-        """What one actor takes from a node, in Ray's names."""
+        """The resources of one actor, under Ray's names."""
         needs = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": float(self.memory or 0)}
         return {name: amount for name, amount in needs.items() if amount > 0}

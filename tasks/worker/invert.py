@@ -12,7 +12,7 @@ from manifests.stores.store import Store
 from tasks.shards.background import BackgroundWriter
 from tasks.shards.batch import Batch
 from tasks.shards.output import ShardReport, open_inversion
-from tasks.shards.reading import open_source
+from tasks.shards.reading import open_shard
 from tasks.shards.rows import Row, inversion_rows
 from tasks.spec.callbacks import ignore
 from tasks.spec.requests import InvertRequest
@@ -30,7 +30,7 @@ def invert_shard(
     samples = 0
     with open_inversion(request, schema) as output:
         pulse(TRANSFER)
-        with open_source(request, models.image_size) as shard, BackgroundWriter() as writer:
+        with open_shard(request, models.image_size) as shard, BackgroundWriter() as writer:
             pulse(NOTHING)
             for batch in shard.batches:
                 with output.timing("invert"):

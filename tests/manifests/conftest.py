@@ -1,4 +1,4 @@
-"""Stores in buckets, whose clients do not wait before they try again."""
+"""Stores in buckets, whose clients do not wait before they repeat a request."""
 
 from __future__ import annotations
 

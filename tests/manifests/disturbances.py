@@ -1,4 +1,4 @@
-"""What a test does to the answers of the emulator, and the files it uploads."""
+"""Functions that change the emulator's answers in a test, and the files that a test uploads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Recorder:
-    """Notes every request; answers the first ones of a method by itself, one per given answer."""
+    """Records every request; gives the first requests of a method the given answers, one each."""
 
     def __init__(self, method: str = "PUT", *answers: Callable[..., Iterable[bytes]]) -> None:
         self.method, self.answers, self.requests = method, list(answers), list[WSGIEnvironment]()
@@ -25,7 +25,7 @@ class Recorder:
 
 
 def error(status: str, code: str, more: str = "") -> Callable[..., Iterable[bytes]]:
-    """An answer of S3's form, without doing anything."""
+    """An error answer in S3's format; the request is not executed."""
     body = f"<Error><Code>{code}</Code><Message>words of the service</Message>{more}</Error>".encode()
 
     def answer(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
@@ -36,7 +36,7 @@ def error(status: str, code: str, more: str = "") -> Callable[..., Iterable[byte
 
 
 def cut(share: float, then: Callable[[], object] = lambda: None) -> Callable[..., Iterable[bytes]]:
-    """The true answer, whose body breaks off."""
+    """The correct answer, with a body that is cut off."""
 
     def answer(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterator[bytes]:
         body = b"".join(app(environ, start))
@@ -48,14 +48,14 @@ def cut(share: float, then: Callable[[], object] = lambda: None) -> Callable[...
 
 
 def swallowed(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
-    """Done, but the answer comes too late for the impatient."""
+    """The request is executed, but the answer comes after the client's timeout."""
     body = list(app(environ, start))
     time.sleep(0.5)
     return body
 
 
 def dropped(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
-    """Done, but the connection is closed without an answer."""
+    """The request is executed, but the connection is closed without an answer."""
     app(environ, lambda *given: start)  # type: ignore[arg-type, return-value]
     raise ConnectionAbortedError("cut by the test")
 

@@ -1,4 +1,4 @@
-"""The first commit of a request wins, whole, whatever dies and whenever."""
+"""The first commit of a request wins and is complete, whichever process is killed and at whatever step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import manifests.commit
-from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, locations, read_commit
+from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, read_commit, row_places
 from manifests.stores.s3 import S3Store
 from manifests.stores.store import Store
 from tests.emulator import Emulator
@@ -71,7 +71,7 @@ def test_one_of_many_processes_commits(store: Store, tmp_path: Path) -> None:
     ("verb", "after", "visible"),
     [("put_file", False, 0), ("put_file", True, 0), ("put_new", False, 0), ("put_new", True, 1)],
 )
-def test_a_kill_at_any_step_leaves_the_truth(
+def test_a_kill_at_any_step_leaves_a_complete_commit_or_none(
     store: Store, tmp_path: Path, verb: str, after: bool, visible: int
 ) -> None:
     child = SPAWN.Process(target=_commit_and_die, args=(store, tmp_path, verb, after))
@@ -112,8 +112,10 @@ def test_a_record_whose_answer_is_lost_is_put_again(store: Store, tmp_path: Path
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("first", ["a1", "a2"])
-def test_a_write_that_comes_late_refuses_the_second_and_is_found(store: Store, tmp_path: Path, first: str) -> None:
-    """Our own, or that of somebody who was faster."""
+def test_a_delayed_write_makes_the_store_refuse_the_second_and_is_returned(
+    store: Store, tmp_path: Path, first: str
+) -> None:
+    """Both for our own write and for that of another attempt."""
 
     class Slow(Wrapped):
         puts = 0
@@ -130,7 +132,7 @@ def test_a_write_that_comes_late_refuses_the_second_and_is_found(store: Store, t
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_service_that_is_overloaded_for_a_moment_gets_the_record(emulator: Emulator, bucket: S3Store) -> None:
+def test_a_service_that_is_overloaded_for_a_short_time_gets_the_record(emulator: Emulator, bucket: S3Store) -> None:
     record = CommitRecord("r1", "edit", "a1", (), {})
     overloaded = error("503 Service Unavailable", "ServiceUnavailable")
     with emulator.disturbed(recorder := Recorder("PUT", *[overloaded] * (len(PAUSES) - 1))):
@@ -143,12 +145,12 @@ def test_a_request_may_have_no_objects(store: Store) -> None:
     assert commit(store, record, {}) == record == read_commit(store, "r1")
 
 
-def test_what_does_not_fit_together_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_record_that_differs_from_its_files_is_refused(store: Store, tmp_path: Path) -> None:
     record, files = attempt(tmp_path, "r1", "a1")
     with pytest.raises(ValueError, match="names the objects"):
         commit(store, record, {})
     other, other_files = attempt(tmp_path, "r1", "a2")
-    with pytest.raises(ValueError, match="must carry the attempt 'a2'"):
+    with pytest.raises(ValueError, match="must have the attempt 'a2'"):
         commit(store, CommitRecord("r1", "edit", "a2", record.objects, {}), files)
     next(iter(other_files.values())).write_bytes(b"truncated")
     with pytest.raises(ValueError, match="9 bytes, the record says"):
@@ -165,14 +167,14 @@ def test_a_damaged_record_is_an_error(store: Store, data: bytes) -> None:
         read_commit(store, "r1")
 
 
-def test_locations_follow_the_order_of_the_rows() -> None:
+def test_row_places_follow_the_order_of_the_rows() -> None:
     objects = (
         ObjectRef("data/x-a1-0.parquet", 1, "", 3, (2, 1)),
         ObjectRef("rows/r1-a1.parquet", 1, "", 4, (4,)),
         ObjectRef("data/x-a1-1.parquet", 1, "", 1, (1,)),
     )
     first, second = "data/x-a1-0.parquet", "data/x-a1-1.parquet"
-    found = list(locations(CommitRecord("r1", "edit", "a1", objects, {})))
+    found = list(row_places(CommitRecord("r1", "edit", "a1", objects, {})))
     assert found == [(first, 0, 0), (first, 0, 1), (first, 1, 0), (second, 0, 0)]
 
 
@@ -187,7 +189,7 @@ class Wrapped:
 
 
 def attempt(folder: Path, request_id: str, name: str) -> tuple[CommitRecord, dict[str, Path]]:
-    """A record and its two files, whose bytes tell the attempt."""
+    """A record and its two files, whose bytes depend on the attempt."""
     files = {
         f"data/edit=e/{request_id}-{name}-0.parquet": folder / f"{request_id}-{name}-data",
         f"rows/{request_id}-{name}.parquet": folder / f"{request_id}-{name}-rows",
@@ -201,7 +203,7 @@ def attempt(folder: Path, request_id: str, name: str) -> tuple[CommitRecord, dic
 
 
 def assert_whole(store: Store, request_id: str, others: bool = False) -> None:
-    """Each object of the commit is there as recorded, and unless others may be lying about, nothing else is."""
+    """Each object of the commit exists as recorded, and unless `others` is true, no other object does."""
     record = read_commit(store, request_id)
     assert record is not None
     for ref in record.objects:

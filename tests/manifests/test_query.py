@@ -1,4 +1,4 @@
-"""SQL sees exactly the published rows, and nothing else of the machine."""
+"""SQL sees exactly the published rows, and no file or network address."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_queries_see_the_rows_of_every_part(store: Store, tmp_path: Path) -> Non
     assert whole.column_names == MANIFEST_SCHEMA.names and whole.num_rows == 7
 
 
-def test_many_queries_of_many_parts_all_end(tmp_path: Path) -> None:
-    """In a process of its own: where Arrow's threads and ours wait for each other, nothing in it moves any more."""
+def test_many_queries_over_many_parts_do_not_deadlock(tmp_path: Path) -> None:
+    """In a separate process, because a deadlock of Arrow's threads and ours stops the whole process."""
     store = open_store(tmp_path / "out")
     publish(store, *(part_of(store, tmp_path, f"r{number}", rows=200) for number in range(12)))
     again = f"""
@@ -76,7 +76,7 @@ def test_sql_works_as_people_write_it(store: Store, tmp_path: Path, sql: str, ex
     assert query(store, sql).to_pylist() == expected
 
 
-def test_describe_and_explain_are_reading(store: Store) -> None:
+def test_describe_and_explain_are_allowed(store: Store) -> None:
     assert query(store, "DESCRIBE manifest")["column_name"].to_pylist() == MANIFEST_SCHEMA.names
     assert query(store, "EXPLAIN FROM manifest").num_rows > 0
 
@@ -102,7 +102,7 @@ def test_describe_and_explain_are_reading(store: Store) -> None:
         ("SELECT * FROM keys", "keys does not exist"),
     ],
 )
-def test_what_is_wrong_or_not_reading_is_a_value_error(store: Store, sql: str, message: str) -> None:
+def test_wrong_sql_and_statements_that_write_are_a_value_error(store: Store, sql: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         query(store, sql)
 

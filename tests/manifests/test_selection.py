@@ -1,4 +1,4 @@
-"""Chosen rows come in the order of their images, each once, however many are asked for at a time."""
+"""Chosen rows come in the order of their images, each once, however many rows a query returns."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_rows_with_an_image_come_once_in_the_order_of_the_images(
             assert places(chosen.rows(skip)) == found[skip:]
 
 
-def test_the_snapshot_that_was_asked_for_is_what_is_seen(store: Store, tmp_path: Path) -> None:
+def test_rows_come_from_the_given_snapshot(store: Store, tmp_path: Path) -> None:
     before = read_snapshot(store)
     with select(store, before, "true") as chosen:
         publish(store, tmp_path, [row("file:///d.tar", "red-1", 0)])
@@ -75,12 +75,12 @@ def test_the_snapshot_that_was_asked_for_is_what_is_seen(store: Store, tmp_path:
 
 def test_a_condition_may_use_every_column_and_a_comment(store: Store) -> None:
     with select(store, read_snapshot(store), "direction > 0.05 AND edit LIKE 'red%' -- good ones") as chosen:
-        assert chosen.tally("key") == [{"key": "1", "rows": 2}, {"key": "2", "rows": 3}]
+        assert chosen.count_by("key") == [{"key": "1", "rows": 2}, {"key": "2", "rows": 3}]
 
 
 def test_every_condition_holds_whatever_the_others_say(store: Store) -> None:
     with select(store, read_snapshot(store), "key = '1' -- one", "true OR key = '2' /* (more) */ --") as chosen:
-        assert chosen.tally("key") == [{"key": "1", "rows": 5}]
+        assert chosen.count_by("key") == [{"key": "1", "rows": 5}]
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_a_condition_stays_between_its_parentheses(store: Store, condition: str)
     "condition",
     ["key =", "nothing = 1", "true) ; DROP TABLE manifest; --", "1 = 1 ORDER BY key;", "true;", "true LIMIT 1"],
 )
-def test_what_is_no_condition_is_an_error(store: Store, condition: str) -> None:
+def test_invalid_conditions_are_an_error(store: Store, condition: str) -> None:
     with pytest.raises(ValueError, match="query"), select(store, read_snapshot(store), condition):
         pass
 
 
-def test_an_empty_manifest_has_nothing_to_choose(tmp_path: Path) -> None:
+def test_a_selection_of_an_empty_manifest_is_empty(tmp_path: Path) -> None:
     with select(open_store(tmp_path), Snapshot(), "true") as chosen:
         assert (chosen.total, list(chosen.rows())) == (0, [])

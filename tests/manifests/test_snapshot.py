@@ -1,4 +1,4 @@
-"""The snapshot always names whole, existing parts, and publishing again changes nothing."""
+"""The snapshot always names complete, existing parts, and publishing again changes nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_before_the_first_publish_the_snapshot_is_empty(store: Store) -> None:
     assert store.head(POINTER) is None
 
 
-def test_what_was_published_is_read(store: Store, tmp_path: Path) -> None:
+def test_published_parts_are_read_back(store: Store, tmp_path: Path) -> None:
     part = part_of(store, tmp_path, "r1", "r2")
     published = swap_snapshot(store, lambda snapshot: snapshot.publish([part]))
     assert published == read_snapshot(store)
@@ -51,7 +51,7 @@ def test_publishing_again_writes_nothing(store: Store, tmp_path: Path) -> None:
     assert list(store.list("")) == objects
 
 
-def test_a_publisher_who_was_too_late_deletes_only_its_own(store: Store, tmp_path: Path) -> None:
+def test_a_publisher_that_lost_the_race_deletes_only_its_own_parts(store: Store, tmp_path: Path) -> None:
     late, first = part_of(store, tmp_path, "r1"), part_of(store, tmp_path, "r1")
     assert late.key != first.key
     swap_snapshot(store, lambda snapshot: snapshot.publish([first]))
@@ -59,7 +59,7 @@ def test_a_publisher_who_was_too_late_deletes_only_its_own(store: Store, tmp_pat
     assert {info.key for info in store.list("manifest/")} == {first.key}
 
 
-def test_a_new_part_takes_the_place_of_those_with_its_requests(store: Store, tmp_path: Path) -> None:
+def test_a_new_part_replaces_those_with_its_requests(store: Store, tmp_path: Path) -> None:
     old, other = part_of(store, tmp_path, "r1"), part_of(store, tmp_path, "r2")
     new = part_of(store, tmp_path, "r1", gate="min_direction")
     assert new.key != old.key
@@ -100,7 +100,9 @@ def test_concurrent_publishers_lose_nothing(store: Store, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("step", ["put_file", "put_new"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_killed_publish_ends_like_an_undisturbed_one(store: Store, tmp_path: Path, step: str, after: bool) -> None:
+def test_publishing_again_after_a_kill_gives_the_same_snapshot(
+    store: Store, tmp_path: Path, step: str, after: bool
+) -> None:
     child = SPAWN.Process(target=_publish_and_die, args=(store, tmp_path, step, after))
     child.start()
     child.join()
@@ -113,10 +115,10 @@ def test_a_killed_publish_ends_like_an_undisturbed_one(store: Store, tmp_path: P
     ended = swap_snapshot(store, lambda snapshot: snapshot.publish([part]))
     assert replace(ended, created="") == replace(Snapshot().publish([part]), version=seen.version + 1)
     left = {info.key for info in store.list("")} - {POINTER, part.key}
-    assert len(left) == (0 if (step, after) == ("put_file", False) else 1)  # which nothing names: see tasks.publish.gc
+    assert len(left) == (0 if (step, after) == ("put_file", False) else 1)  # named by nothing: see tasks.publish.gc
 
 
-def test_a_lost_answer_is_looked_up(store: Store, tmp_path: Path) -> None:
+def test_after_a_lost_answer_the_snapshot_is_read_again(store: Store, tmp_path: Path) -> None:
     class Flaky(Wrapped):
         def put_new(self, key: str, data: bytes) -> bool:
             store.put_new(key, data)
@@ -126,7 +128,7 @@ def test_a_lost_answer_is_looked_up(store: Store, tmp_path: Path) -> None:
     assert swap_snapshot(Flaky(store), lambda snapshot: snapshot.publish([part])).version == 1
 
 
-def test_losing_forever_is_a_conflict(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losing_every_attempt_is_a_conflict(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Contended(Wrapped):
         def put_new(self, key: str, data: bytes) -> bool:
             return False

@@ -1,4 +1,4 @@
-"""Objects behave like files to pyarrow, on every store."""
+"""pyarrow reads objects of every store as files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_object_is_read_like_a_file(store: Store) -> None:
         assert file.read(size) == twin.read(size)
 
 
-def test_the_filesystem_reads_and_only_reads(store: Store) -> None:
+def test_the_filesystem_is_read_only(store: Store) -> None:
     store.put_new("a/b", b"0123456789")
     filesystem = filesystem_of(store)
     with filesystem.open_input_file("a/b") as file:

@@ -1,4 +1,4 @@
-"""Rows come back in order, and only the bytes that are asked for are read."""
+"""Rows come back in order, and only the bytes of the requested columns and row groups are read."""
 
 from __future__ import annotations
 

@@ -28,6 +28,6 @@ def test_only_the_row_groups_of_the_rows_are_read(tmp_path: Path, monkeypatch: p
     assert sum(sizes) < 1_000_000 < len(payload) * 100_000
 
 
-def test_rows_without_pixels_lie_nowhere() -> None:
+def test_rows_without_pixels_have_no_row_place() -> None:
     assert place_of({"image_uri": None, "row_group": None, "row": None}) is None
     assert place_of({"image_uri": "data/x", "row_group": 1, "row": 2}) == RowPlace("data/x", 1, 2)

@@ -1,4 +1,4 @@
-"""Every column has one explicit type, and images are images to others too."""
+"""Every column has one explicit type, and other software reads image columns as images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMAS = {"edit": EDIT_SCHEMA, "rows": ROWS_SCHEMA, "manifest": MANIFEST_SCHEMA
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_schemas_say_what_they_are(name: str) -> None:
+def test_schemas_have_a_name_and_a_version(name: str) -> None:
     schema = SCHEMAS[name]
     assert (schema.metadata[b"coral.schema"], schema.metadata[b"coral.version"]) == (name.encode(), b"1")
     assert not any(pa.types.is_null(field.type) for field in schema)
@@ -52,7 +52,7 @@ def test_storage_tables_name_existing_columns() -> None:
     assert known >= LOW_CARDINALITY and known >= PAYLOAD and PAYLOAD.isdisjoint(LOW_CARDINALITY)
 
 
-def test_the_shape_of_ws_travels_in_the_schema() -> None:
+def test_the_shape_of_ws_is_in_the_schema() -> None:
     assert ws_shape(inversion_schema(10, 256)) == (10, 256)
     assert inversion_schema(10, 256).equals(INVERSION_SCHEMA)
     with pytest.raises(ValueError, match="inversion_schema"):

@@ -1,4 +1,4 @@
-"""Parts are complete, checked and stored as planned, or they are not there at all."""
+"""Parts are complete, checked and stored with the planned options, or they do not exist."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_batch_is_written_like_its_rows(tmp_path: Path) -> None:
     assert len(part.row_groups) > 1
 
 
-def test_columns_take_the_place_of_those_of_a_batch(tmp_path: Path) -> None:
+def test_columns_replace_those_of_a_batch(tmp_path: Path) -> None:
     batch = pa.RecordBatch.from_pylist([{"key": key, "status": "ok", "seed": 1} for key in "ab"])
     with PartWriter(MANIFEST_SCHEMA, tmp_path, "part") as writer:
         writer.write_batch(batch, {"status": ["ok", "rejected"], "request_id": ["r", "s"], "row": (0, None)})
@@ -77,7 +77,7 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path) -> None:
     assert first.sha256 == second.sha256
 
 
-def test_image_columns_decode_as_images_elsewhere(tmp_path: Path) -> None:
+def test_other_software_decodes_image_columns_as_images(tmp_path: Path) -> None:
     (part,) = written(tmp_path, EDIT_SCHEMA, [edit_row(0)])
     features = json.loads(pq.read_schema(part.path).metadata[b"huggingface"])["info"]["features"]
     assert features == {"image": {"_type": "Image"}, "mask": {"_type": "Image"}}
@@ -105,7 +105,7 @@ def test_latents_are_stored_plain_with_their_shape(tmp_path: Path) -> None:
     assert column.compression == "UNCOMPRESSED" and not column.has_dictionary_page and not column.is_stats_set
 
 
-def test_row_groups_are_near_their_size_and_parts_below_theirs(tmp_path: Path) -> None:
+def test_row_groups_are_near_their_size_and_parts_below_their_limit(tmp_path: Path) -> None:
     with PartWriter(EDIT_SCHEMA, tmp_path, "part", max_part_bytes=MIB, row_group_bytes=256 * KIB) as writer:
         for start in range(0, 200, 7):
             writer.write([edit_row(index, size=20 * KIB) for index in range(start, min(start + 7, 200))])

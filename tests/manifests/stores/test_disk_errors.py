@@ -1,4 +1,4 @@
-"""A full disk and a folder that may not be written are told by the folder's name and in one line."""
+"""The error for a full disk or a folder without write permission names the folder, in one line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_full_disk_of_the_output_is_named(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFull, match=rf"^the disk of {tmp_path}/out is full \(.*\): make room .*\Z") as failure:
+    with pytest.raises(DiskFull, match=rf"^the disk of {tmp_path}/out is full \(.*\): free space .*\Z") as failure:
         WRITES[write](store, tmp_path)
     assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)
     assert [info.key for info in store.list("")] == ["there"] and list(store.uploads()) == []
@@ -72,7 +72,7 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, store: Store, monkeypa
 
 
 @pytest.mark.parametrize("state", ["missing", "empty", "used"])
-def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path, state: str) -> None:
+def test_a_folder_without_write_permission_is_named(tmp_path: Path, state: str) -> None:
     out = tmp_path / "parent" / "out"
     out.parent.mkdir()
     if state == "used":

@@ -1,4 +1,4 @@
-"""What only a local directory promises."""
+"""Guarantees of a local directory that a bucket does not give."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_nothing_stays_staged(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / STAGING).iterdir()] == ["lock"]
 
 
-def test_leftovers_of_killed_processes_are_swept_after_a_day(tmp_path: Path) -> None:
+def test_files_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.put_new("a", b"x")
     for name, age in {"old": STALE_SECONDS + 60, "young": 60.0}.items():
@@ -86,9 +86,9 @@ def test_etags_differ_while_the_clock_stands_still(tmp_path: Path, monkeypatch: 
     assert len(etags) == 21
 
 
-def test_nobody_writes_between_the_check_and_the_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_happens_between_the_check_and_the_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow_clock() -> int:
-        time.sleep(0.002)  # it is read between the two
+        time.sleep(0.002)  # the clock is read between the check and the swap
         return real_clock()
 
     store, real_clock = open_store(tmp_path), time.time_ns

@@ -1,4 +1,4 @@
-"""The preflight passes a store that keeps its promises, and tells one that does not."""
+"""The preflight accepts a store that has the guarantees, and refuses one that lacks any."""
 
 from __future__ import annotations
 
@@ -50,30 +50,30 @@ def test_a_good_store_passes_and_is_left_as_it_was(store: Store) -> None:
     [
         ("IF_NONE_MATCH", r"let 4 of 4 simultaneous writers create one object\. It must obey the headers"),
         ("IF_MATCH", r"let 4 of 4 simultaneous writers replace one version\. It must obey the headers"),
-        ("RANGE", r"ignores the Range of a read\. Take away what caches or rewrites"),
+        ("RANGE", r"ignores the Range of a read\. Remove the proxy or cache"),
     ],
 )
-def test_an_endpoint_that_ignores_a_header_is_found_out(emulator: Emulator, header: str, verdict: str) -> None:
+def test_an_endpoint_that_ignores_a_header_is_refused(emulator: Emulator, header: str, verdict: str) -> None:
     store = emulator.store()
     with emulator.disturbed(without(header)), pytest.raises(UnfitStore, match=f"{store} {verdict}"):
         preflight(store)
     assert list(store.list("")) == []
 
 
-def test_an_endpoint_that_knows_no_conditions_says_so(emulator: Emulator) -> None:
+def test_an_endpoint_without_conditional_writes_is_refused(emulator: Emulator) -> None:
     store = emulator.store()
     with emulator.disturbed(not_implemented), pytest.raises(StoreRefused, match="use one that does, as AWS S3"):
         preflight(store)
 
 
-def test_a_wrong_endpoint_is_told_by_its_first_answer_and_not_by_the_last(emulator: Emulator) -> None:
+def test_the_error_for_a_wrong_endpoint_is_its_first_and_not_its_last(emulator: Emulator) -> None:
     store = emulator.store()
     with emulator.disturbed(nothing_here), pytest.raises(StoreRefused, match=r"cannot create .* correct the endpoint"):
         preflight(store)
 
 
-def test_a_condition_that_is_checked_before_the_write_and_not_with_it_is_found_out(emulator: Emulator) -> None:
-    """As by a gateway that looks first and then writes."""
+def test_a_store_that_checks_the_condition_before_the_write_and_not_atomically_is_refused(emulator: Emulator) -> None:
+    """Such as a gateway that checks first and then writes."""
     store = emulator.store()
 
     class Gateway:

@@ -1,4 +1,4 @@
-"""Addresses and options of buckets: what they may be, where they go, and that they never hold a credential."""
+"""Addresses and options of buckets: which are valid, that they reach the client, and that none has a credential."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 import manifests.stores.s3
 from manifests.stores.open import open_store
 from manifests.stores.s3 import S3Store
-from manifests.stores.s3_options import S3Options, check_address, is_secretive
+from manifests.stores.s3_options import S3Options, check_address, is_credential_name
 
 
-def test_addresses_lose_their_trailing_slash_and_cost_no_request() -> None:
+def test_a_trailing_slash_is_removed_and_no_request_is_sent() -> None:
     options = S3Options(endpoint="http://127.0.0.1:1", region="eu-central-1")
     store = open_store("s3://my-bucket/a/b/", options)
     assert store == S3Store("s3://my-bucket/a/b", options) == pickle.loads(pickle.dumps(store))
@@ -29,12 +29,12 @@ def test_other_addresses_are_refused(uri: str) -> None:
         open_store(uri)
 
 
-def test_options_that_cannot_be_are_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ValueError, match="'AES256', 'aws:kms'"):
         S3Options(encryption="rot13")
-    with pytest.raises(ValueError, match="kms_key_id goes with"):
+    with pytest.raises(ValueError, match="kms_key_id needs encryption"):
         S3Options(encryption="AES256", kms_key_id="k")
-    with pytest.raises(ValueError, match="is no URL such as"):
+    with pytest.raises(ValueError, match="is not a URL such as"):
         S3Options(endpoint="storage:9000")
 
 
@@ -79,7 +79,7 @@ def test_credentials_in_an_address_are_refused_without_repeating_them(uri: str) 
         "x.tar::y.tar",
     ],
 )
-def test_what_only_has_the_same_letters_is_no_credential(address: str) -> None:
+def test_harmless_addresses_with_similar_words_are_accepted(address: str) -> None:
     assert check_address(address) == address
 
 
@@ -93,7 +93,7 @@ def test_what_only_has_the_same_letters_is_no_credential(address: str) -> None:
         {"encryption": "aws:kms", "kms_key_id": "hunter/2+"},
     ],
 )
-def test_an_option_that_holds_something_else_does_not_repeat_it(options: dict[str, str]) -> None:
+def test_the_error_for_an_invalid_option_does_not_repeat_its_value(options: dict[str, str]) -> None:
     with pytest.raises(ValueError) as refusal:
         S3Options(**options)  # type: ignore[arg-type]
     assert "hunter" not in str(refusal.value)
@@ -109,14 +109,14 @@ def test_an_option_that_holds_something_else_does_not_repeat_it(options: dict[st
         "arn:aws-cn:kms:cn-north-1:111122223333:alias/coral",
     ],
 )
-def test_keys_of_kms_are_named_as_aws_names_them(key: str) -> None:
-    assert S3Options(encryption="aws:kms", kms_key_id=key).written()["SSEKMSKeyId"] == key
+def test_ids_aliases_and_arns_of_kms_keys_are_accepted(key: str) -> None:
+    assert S3Options(encryption="aws:kms", kms_key_id=key).write_parameters()["SSEKMSKeyId"] == key
 
 
-def test_what_would_hold_a_credential_is_known_by_its_name() -> None:
+def test_options_for_credentials_are_recognised_by_name() -> None:
     secretive = ("aws_access_key_id", "accessKey", "secret", "aws_session_token", "password", "credentials", "profile")
-    assert all(map(is_secretive, secretive))
-    assert not any(map(is_secretive, S3Options.__dataclass_fields__))
+    assert all(map(is_credential_name, secretive))
+    assert not any(map(is_credential_name, S3Options.__dataclass_fields__))
 
 
 def test_options_reach_the_client() -> None:

@@ -23,7 +23,9 @@ SPAWN = multiprocessing.get_context("spawn")
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
-def test_a_body_that_breaks_off_goes_on_where_it_broke(emulator: Emulator, bucket: S3Store, tmp_path: Path) -> None:
+def test_a_body_that_is_cut_off_is_continued_at_the_same_byte(
+    emulator: Emulator, bucket: S3Store, tmp_path: Path
+) -> None:
     data = os.urandom(5 << 20)
     bucket.put_file("k", file_of(tmp_path, data))
     info = bucket.head("k")
@@ -41,7 +43,7 @@ def test_a_body_that_breaks_off_goes_on_where_it_broke(emulator: Emulator, bucke
         assert bucket.read("k", 1000, 3 << 20) == data[1000 : 1000 + (3 << 20)]
 
 
-def test_a_body_that_never_comes_is_given_up(emulator: Emulator, bucket: S3Store, tmp_path: Path) -> None:
+def test_a_body_that_never_arrives_is_an_error(emulator: Emulator, bucket: S3Store, tmp_path: Path) -> None:
     bucket.put_new("k", b"0123456789")
     recorder = Recorder("GET", *[cut(0.0)] * 99)
     with emulator.disturbed(recorder), pytest.raises(StoreUnavailable, match=r"'k' from byte 0 on.*try again later"):
@@ -96,7 +98,7 @@ def test_a_killed_fetch_is_continued_unless_the_object_changed(
     assert (folder / "copy").read_bytes() == data
     (asked,) = recorder.headers("RANGE")
     assert asked is None if changed else asked == f"bytes={3 << 20}-" or asked == f"bytes={4 << 20}-"
-    assert len(list(folder.iterdir())) == 1 + changed  # what was begun of the old one is swept after a day
+    assert len(list(folder.iterdir())) == 1 + changed  # the partial copy of the old version is removed after a day
 
 
 def test_bytes_that_do_not_match_their_checksum_are_refused(
@@ -119,7 +121,7 @@ def test_reads_survive_errors_of_the_service(emulator: Emulator, bucket: S3Store
 
 
 def test_long_listings_come_in_pages(emulator: Emulator, bucket: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests.stores.s3, "PAGE", 3)
+    monkeypatch.setattr(manifests.stores.s3, "PAGE_OBJECTS", 3)
     for index in range(8):
         bucket.put_new(f"k/{index}", b"")
     with emulator.disturbed(recorder := Recorder("GET")):
@@ -127,7 +129,7 @@ def test_long_listings_come_in_pages(emulator: Emulator, bucket: S3Store, monkey
     assert len(recorder.requests) == 3
 
 
-def test_what_is_no_key_or_outside_is_not_listed(bucket: S3Store) -> None:
+def test_invalid_keys_and_keys_outside_the_prefix_are_not_listed(bucket: S3Store) -> None:
     root = open_store(f"s3://{bucket.bucket}", bucket.options)
     client = manifests.stores.s3._clients(os.getpid(), bucket.options).once
     for name in ("some/prefix/", "some/prefix/folder/", "some/prefix/.hidden", "some/prefixes/x", "other"):

@@ -1,4 +1,4 @@
-"""What a bucket refuses, in plain words, and that no text of ours tells a secret."""
+"""The errors of a bucket say what to do, and none of our texts contains a secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def lost(environ: WSGIEnvironment, start: StartResponse, app: WSGIApplication) -> Iterable[bytes]:
-    """The answer of a server that is no S3."""
+    """The answer of a server that is not an S3 service."""
     start("404 Not Found", [("Content-Type", "text/html")])
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else b"<html>there is nothing here<br></html>"]
 
@@ -51,10 +51,10 @@ def test_a_missing_bucket_is_named(emulator: Emulator, bucket: S3Store, tmp_path
 
 
 @pytest.mark.parametrize("answer", [lost, error("404 Not Found", "NoSuchKey")])
-def test_an_address_that_leads_nowhere_is_not_taken_for_a_lost_race(
+def test_a_wrong_address_is_not_reported_as_an_existing_object(
     emulator: Emulator, bucket: S3Store, answer: Callable[..., Iterable[bytes]]
 ) -> None:
-    """What is to be replaced may be gone; what is to be created cannot."""
+    """An object to replace may be missing; for an object to create, a 404 is an error of the address."""
     with emulator.disturbed(answer):
         with pytest.raises(StoreRefused, match=r"cannot create 'k' in s3://.*correct the endpoint, the bucket or"):
             bucket.put_new("k", b"x")
@@ -76,7 +76,7 @@ def test_denied_access_says_which_rights_are_needed(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_without_credentials_it_is_said_where_they_were_looked_for(
+def test_the_error_for_missing_credentials_says_where_boto3_looked(
     emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
@@ -95,7 +95,7 @@ def test_a_server_that_is_down_is_unavailable_and_nothing_is_unknown(
         VERBS[verb](store, tmp_path)
 
 
-def test_an_unknown_profile_is_a_matter_of_credentials(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_profile_is_an_error_of_credentials(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StoreRefused, match=r"no usable credentials.*\(ProfileNotFound\)"):
         S3Store("s3://bucket/x", S3Options(endpoint=emulator.endpoint, region="us-west-2")).read("k")
@@ -126,7 +126,7 @@ def test_secrets_are_in_no_text_pickle_or_log(
     assert not [secret for secret in SECRETS for text in texts if secret in text]
 
 
-def test_credentials_that_make_no_header_are_not_quoted(
+def test_credentials_that_are_invalid_in_a_header_are_not_quoted(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "half a token\nand the rest")
@@ -137,7 +137,7 @@ def test_credentials_that_make_no_header_are_not_quoted(
         assert "token" not in "".join(traceback.format_exception(failure.value)).replace("AWS_SESSION_TOKEN", "")
 
 
-def test_a_session_is_made_in_each_process(bucket: S3Store) -> None:
+def test_each_process_creates_its_own_session(bucket: S3Store) -> None:
     bucket.put_new("k", b"x")
     child = SPAWN.Process(target=_check_fresh, args=(bucket,))
     child.start()

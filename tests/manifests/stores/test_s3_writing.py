@@ -1,4 +1,4 @@
-"""Writing into a bucket: nothing twice, nothing unknown taken for known, all of it encrypted as asked."""
+"""Writing into a bucket: no write happens twice, lost answers are reported, and the encryption is as requested."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize(
     ("encryption", "kms_key_id"), [("AES256", None), ("aws:kms", None), ("aws:kms", "1234abcd-12ab-34cd-56ef")]
 )
-def test_every_write_asks_for_the_encryption(
+def test_every_write_requests_the_encryption(
     emulator: Emulator, tmp_path: Path, encryption: str, kms_key_id: str | None
 ) -> None:
     store, recorder = emulator.store(S3Options(encryption=encryption, kms_key_id=kms_key_id)), Recorder()
@@ -35,7 +35,7 @@ def test_every_write_asks_for_the_encryption(
     assert recorder.headers("X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID") == [kms_key_id] * 3
 
 
-def test_a_browser_opens_what_people_look_at(
+def test_reports_and_images_have_a_content_type_that_browsers_show(
     emulator: Emulator, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kind(key: str) -> str:
@@ -48,7 +48,7 @@ def test_a_browser_opens_what_people_look_at(
     assert bucket.put_new("_export.json", b"{}")
     bucket.put_file("README.md", file_of(tmp_path, b"# samples"))
     bucket.put_file("sheet.png", file_of(tmp_path, b"pixels"))
-    monkeypatch.setattr(manifests.stores.s3, "MULTIPART", 1)
+    monkeypatch.setattr(manifests.stores.s3, "MULTIPART_BYTES", 1)
     bucket.put_file("page.html", file_of(tmp_path, b"in parts"))
     bucket.put_file("data/edit=red.v1/0.parquet", file_of(tmp_path, b"rows"))
     assert {info.key: kind(info.key) for info in bucket.list("")} == {
@@ -64,8 +64,8 @@ def test_a_browser_opens_what_people_look_at(
 def test_large_files_are_uploaded_in_parts(
     emulator: Emulator, bucket: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifests.stores.s3, "MULTIPART", 6 << 20)
-    monkeypatch.setattr(manifests.stores.s3, "PART", 5 << 20)
+    monkeypatch.setattr(manifests.stores.s3, "MULTIPART_BYTES", 6 << 20)
+    monkeypatch.setattr(manifests.stores.s3, "PART_BYTES", 5 << 20)
     data = os.urandom(11 << 20)
     broken = error("500 Internal Server Error", "InternalError")
     with emulator.disturbed(recorder := Recorder("PUT", broken)):
@@ -80,7 +80,7 @@ def test_an_upload_whose_writer_died_is_found_and_aborted(bucket: S3Store) -> No
         s3.create_multipart_upload(Bucket=bucket.bucket, Key=key)
     uploads = list(bucket.uploads())
     assert [upload.key for upload in uploads] == ["data/x", "data/y"]
-    assert {upload.started for upload in uploads} == {1289422113}  # what the emulator says of every upload
+    assert {upload.started for upload in uploads} == {1289422113}  # the emulator gives this time for every upload
     bucket.abort(uploads[0])
     bucket.abort(uploads[0])
     assert [upload.key for upload in bucket.uploads()] == ["data/y"]
@@ -95,7 +95,7 @@ def test_an_upload_whose_writer_died_is_found_and_aborted(bucket: S3Store) -> No
         error("503 Slow Down", "SlowDown"),
     ],
 )
-def test_a_conditional_write_that_was_put_off_is_sent_again(
+def test_a_conditional_write_that_was_not_executed_is_sent_again(
     emulator: Emulator, bucket: S3Store, answer: Callable[..., Iterable[bytes]]
 ) -> None:
     with emulator.disturbed(recorder := Recorder("PUT", answer, answer)):
@@ -118,7 +118,7 @@ def test_a_lost_answer_to_a_conditional_write_is_unknown_and_nothing_is_sent_twi
     for put in (lambda: impatient.put_new("k", b"x"), lambda: impatient.put_if("k", b"x", "etag")):
         with (
             emulator.disturbed(recorder := Recorder("PUT", answer)),
-            pytest.raises(CommitUnknown, match="it may have happened: look, then decide"),
+            pytest.raises(CommitUnknown, match="it may have been executed: read the object, then decide"),
         ):
             put()
         assert len(recorder.requests) == 1

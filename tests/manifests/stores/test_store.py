@@ -1,4 +1,4 @@
-"""The promises of the Store protocol, held by every store."""
+"""The guarantees of the Store protocol, for every store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPAWN = multiprocessing.get_context("spawn")
 BAD_KEYS = ["", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/./b", ".a", "a/.b", "a\\b", "a\nb", "a\0b", "x" * 256]
 
 
-def test_a_missing_object_is_none_nothing_or_an_error_by_verb(store: Store, tmp_path: Path) -> None:
+def test_a_missing_object_is_none_nothing_or_an_error_by_method(store: Store, tmp_path: Path) -> None:
     store.delete("no/such")
     assert store.head("no/such") is None
     assert list(store.list("")) == []
@@ -37,7 +37,7 @@ def test_put_new_creates_once(store: Store) -> None:
     assert store.read("a/b/c.json") == b"first"
 
 
-def test_put_if_replaces_only_what_was_seen(store: Store) -> None:
+def test_put_if_replaces_only_the_version_that_was_read(store: Store) -> None:
     store.put_new("pointer", b"one")
     seen = store.head("pointer")
     assert seen is not None
@@ -55,7 +55,7 @@ def test_etags_differ_between_quick_writes_of_equal_length(store: Store) -> None
     assert len(set(etags)) == 50
 
 
-def test_files_go_in_and_out_unchanged(store: Store, tmp_path: Path) -> None:
+def test_files_are_stored_and_fetched_unchanged(store: Store, tmp_path: Path) -> None:
     data = os.urandom(3 << 20)
     (tmp_path / "in").write_bytes(data)
     store.put_file("data/x-1.bin", tmp_path / "in")
@@ -78,14 +78,14 @@ def test_only_the_wanted_version_is_fetched(store: Store, tmp_path: Path) -> Non
     assert list((tmp_path / "deep").iterdir()) == []
 
 
-def test_the_moment_of_a_write_is_known(store: Store) -> None:
+def test_the_time_of_a_write_is_known(store: Store) -> None:
     before = int(time.time())
     store.put_new("a", b"x")
     info = store.head("a")
     assert info is not None and before <= info.modified <= time.time()
 
 
-def test_nothing_that_is_finished_is_an_unfinished_upload(store: Store, tmp_path: Path) -> None:
+def test_finished_writes_are_no_uploads(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     store.put_file("a", tmp_path / "file")
     store.put_new("b", b"x")
@@ -123,7 +123,7 @@ def test_list_is_by_string_prefix_in_key_order(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_bad_keys_are_refused_by_every_verb(store: Store, key: str, tmp_path: Path) -> None:
+def test_bad_keys_are_refused_by_every_method(store: Store, key: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for verb in (
         lambda: store.head(key),
@@ -149,7 +149,7 @@ def test_plain_names_are_keys(key: str) -> None:
     assert check_key(key) == key
 
 
-def test_one_of_many_processes_creates(store: Store) -> None:
+def test_one_of_many_processes_creates_the_object(store: Store) -> None:
     with ProcessPoolExecutor(4, SPAWN) as pool:
         results = list(pool.map(_create_all, [store] * 4, range(4)))
     assert all(sum(each) < 30 for each in results), "no race took place"
@@ -181,7 +181,7 @@ def test_list_shows_no_unfinished_object(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.003, 0.011])
-def test_a_killed_writer_blocks_nobody_and_shows_nothing(store: Store, delay: float) -> None:
+def test_a_killed_writer_blocks_no_other_and_leaves_no_visible_object(store: Store, delay: float) -> None:
     store.put_new("pointer", b"before")
     child = SPAWN.Process(target=_swap_forever, args=(store,))
     child.start()
@@ -197,7 +197,7 @@ def test_a_killed_writer_blocks_nobody_and_shows_nothing(store: Store, delay: fl
 
 
 def _create_all(store: Store, who: int) -> list[bool]:
-    order = random.Random(who).sample(range(30), 30)  # in one order whoever is ahead would stay ahead
+    order = random.Random(who).sample(range(30), 30)  # with one common order the first process would win every race
     _start_together(store, who, 4)
     created = {index: store.put_new(f"race/{index}", b"%d" % who * 10_000) for index in order}
     return [created[index] for index in range(30)]
@@ -221,7 +221,7 @@ def _start_together(store: Store, who: int, count: int) -> None:
 
 
 def _write_many(store: Store, path: Path, count: int) -> None:
-    manifests.stores.s3.MULTIPART = manifests.stores.s3.PART = (
+    manifests.stores.s3.MULTIPART_BYTES = manifests.stores.s3.PART_BYTES = (
         5 << 20
     )  # in this process alone: S3 takes no smaller parts
     for index in range(count):

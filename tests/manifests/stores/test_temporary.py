@@ -1,4 +1,4 @@
-"""What a living process owns is never swept, however old it is; when it has ended, the next sweep takes it."""
+"""A sweep never removes files of a living process, whatever their age; when it has ended, the next sweep does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import pytest
 
 from manifests.stores.local import STAGING
 from manifests.stores.open import open_store
-from manifests.stores.resumable_file import open_spool
+from manifests.stores.resumable_file import open_partial_file
 from manifests.stores.temporary import STALE_SECONDS, can_write, is_owned, owned_folder, private_folder, sweep
-from tasks.inputs.local_copy import _spool, downloaded
+from tasks.inputs.local_copy import _download_folder, downloaded
 from tasks.shards.output import scratch_folder
 
 FORK = multiprocessing.get_context("fork")
@@ -30,7 +30,7 @@ def own_staged(folder: Path) -> AbstractContextManager[Any]:
 
 
 def own_copy(folder: Path) -> AbstractContextManager[Any]:
-    return open_spool(folder / "copy", "version")
+    return open_partial_file(folder / "copy", "version")
 
 
 def own_download(folder: Path) -> AbstractContextManager[Any]:
@@ -48,11 +48,11 @@ def sweep_staged(folder: Path) -> None:
 
 
 def sweep_copies(folder: Path) -> None:
-    open_spool(folder / "other", "other").close()
+    open_partial_file(folder / "other", "other").close()
 
 
 def sweep_downloads(folder: Path) -> None:
-    _spool()
+    _download_folder()
 
 
 def sweep_scratch(folder: Path) -> None:
@@ -67,7 +67,7 @@ CASES: Mapping[str, Case] = {
     "a downloaded shard": ("coral-spool-*/shard-*", own_download, sweep_downloads),
     "rows of a shard": ("coral-scratch-*", own_scratch, sweep_scratch),
 }
-"""Where each lies, what owns it, and what sweeps there."""
+"""The folder of each kind of file, the function that creates one, and the function that removes old ones."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def make_old(path: Path) -> None:
 
 
 def own(take: Callable[[Path], AbstractContextManager[Any]], folder: Path, taken: Event) -> None:
-    """Own something until the process is killed."""
+    """Keep ownership until the process is killed."""
     with take(folder):
         taken.set()
         time.sleep(600)
@@ -108,7 +108,7 @@ def test_a_sweep_leaves_old_files_of_a_process_until_it_has_ended(tmp_path: Path
     assert not owned.exists()
 
 
-def test_an_old_file_that_arrived_for_a_living_owner_stays_and_goes_with_the_owner(tmp_path: Path) -> None:
+def test_an_old_download_is_kept_while_its_owner_lives_and_removed_after(tmp_path: Path) -> None:
     spool = private_folder("spool")
     with owned_folder(spool, "shard-") as own:
         arrived = Path(f"{own}.arrived")
@@ -132,13 +132,13 @@ def test_a_store_does_not_abort_the_write_of_a_living_process(tmp_path: Path) ->
     assert list(store.uploads()) == []
 
 
-def test_what_is_young_stays_although_nobody_owns_it(tmp_path: Path) -> None:
+def test_young_files_are_kept_although_no_process_owns_them(tmp_path: Path) -> None:
     (tmp_path / "young").mkdir()
     sweep([tmp_path / "young", tmp_path / "gone"])
     assert (tmp_path / "young").is_dir() and not is_owned(tmp_path / "gone")
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"coral-thing-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError, match="set TMPDIR"):

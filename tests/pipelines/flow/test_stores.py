@@ -38,16 +38,16 @@ from pathlib import Path
 if "default_worker" in " ".join(sys.orig_argv):
     import manifests.commit
 
-    claim, line = manifests.commit._claim, Path({line!r})
+    put_record, line = manifests.commit._put_record, Path({line!r})
 
-    def claim_together(store, record):
+    def put_together(store, record):
         (line / f"{{record.request_id}}-{{record.attempt}}").touch()
         late = time.monotonic() + 120
         while len(list(line.glob(f"{{record.request_id}}-*"))) < 2 and time.monotonic() < late:
             time.sleep(0.01)
-        return claim(store, record)
+        return put_record(store, record)
 
-    manifests.commit._claim = claim_together
+    manifests.commit._put_record = put_together
 """
 """Every Python process imports a module of the name sitecustomize first; workers know by it what to wait for."""
 PLACES = "* EXCLUDE (image_uri, request_id, source_uri), parse_filename(source_uri) AS shard"

@@ -63,7 +63,7 @@ def test_the_job_is_asked_first_and_the_environment_next(tmp_path: Path, monkeyp
     [
         ("CORAL_S3_PATH_STYLE", "perhaps", "CORAL_S3_PATH_STYLE is neither true nor false"),
         ("CORAL_S3_ENCRYPTION", "rot13", "give one of"),
-        ("CORAL_S3_ENDPOINT", "storage:9000", "is no URL such as"),
+        ("CORAL_S3_ENDPOINT", "storage:9000", "is not a URL such as"),
     ],
 )
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
@@ -79,7 +79,7 @@ def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
         ({"s3": {"session_token": SECRET}}, "credentials are never part of an address or a job"),
         ({"aws_secret_access_key": SECRET}, "credentials are never part of an address or a job"),
         ({"s3": {"endpoint": f"https://AKIA:{SECRET}@storage:9000"}}, "s3: the endpoint contains '@'"),
-        ({"s3": {"region": SECRET}}, "s3: the region is no name such as"),
+        ({"s3": {"region": SECRET}}, "s3: the region is not a name such as"),
         ({"s3": {"encryption": "aws:kms", "kms_key_id": SECRET}}, "s3: the kms_key_id is neither"),
         ({"input": f"s3://AKIA:{SECRET}@bucket/x.tar"}, "input[0]: cannot open an address with '@'"),
         ({"input": ["x.tar", f"s3://b/x.tar?X-Amz-Signature={SECRET}"]}, "input[1]: cannot open an address with '@'"),

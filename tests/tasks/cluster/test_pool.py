@@ -16,7 +16,7 @@ from tasks.cluster.backlog import Outcome
 from tasks.cluster.pool import Pool
 from tasks.cluster.pooled_worker import Work
 from tasks.cluster.workers import Cause, Device
-from tasks.spec.resources import PATIENCE, Deadlines
+from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 from tests.simulated import DONE, HANGS, Process, SimulatedWorkers, Takes, fails
 
 A, B = Device("alpha", "a"), Device("beta", "b")
@@ -28,7 +28,7 @@ def works(count: int, **changes: Any) -> list[Work]:
     return [Work(str(number), f"shard {number}", "edit", (str(number),), **changes) for number in range(count)]
 
 
-def done_by(does: Does, *slots: Device, deadlines: Deadlines = PATIENCE) -> tuple[Pool, SimulatedWorkers]:
+def done_by(does: Does, *slots: Device, deadlines: Deadlines = DEFAULT_DEADLINES) -> tuple[Pool, SimulatedWorkers]:
     cluster = SimulatedWorkers(slots, does)
     return Pool(cluster, deadlines, clock=cluster.clock), cluster
 

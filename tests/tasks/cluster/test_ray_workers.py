@@ -24,7 +24,7 @@ from tasks.cluster.pool import Pool
 from tasks.cluster.pooled_worker import Work
 from tasks.cluster.ray_workers import RayWorkers
 from tasks.cluster.workers import WorkerInfo
-from tasks.spec.resources import PATIENCE, Deadlines
+from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 
 ERRORS: dict[str, Callable[[], Exception]] = {
     "machine": lambda: OSError("disk full"),
@@ -130,7 +130,7 @@ def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
     """A pool whose actors begin one after the other as `starts` say; all that come later as the last of them."""
     pools: list[Pool] = []
 
-    def make(size: int, *starts: str, deadlines: Deadlines = PATIENCE) -> Pool:
+    def make(size: int, *starts: str, deadlines: Deadlines = DEFAULT_DEADLINES) -> Pool:
         doer = ray.remote(concurrency_groups={"pulse": 1, "life": 1})(Doer)
         later = chain(starts, repeat(starts[-1] if starts else ""))
 

@@ -26,7 +26,7 @@ from tasks.plan.plan import make_plan, record_plan
 from tasks.publish.publish import publish_edits
 from tasks.run import waves
 from tasks.run.run import Run
-from tasks.spec.resources import PATIENCE, Resources
+from tasks.spec.resources import DEFAULT_DEADLINES, Resources
 from tests.tars import write_shards
 
 
@@ -118,7 +118,7 @@ def run_pool(hours: float, *seconds: float) -> tuple[list[str], list[str], Pool]
     sleeper = ray.remote(concurrency_groups={"pulse": 1})(Sleeper).options(num_cpus=0.1)
     works = [Work(f"{number}", f"{number}", "sleep", (each,)) for number, each in enumerate(seconds)]
     in_hand: list[str] = []
-    with Pool(sleeper.remote, 2, PATIENCE, TimeLimit.from_now(1, clock)) as pool:
+    with Pool(sleeper.remote, 2, DEFAULT_DEADLINES, TimeLimit.from_now(1, clock)) as pool:
 
         def watch(pulses: list[Any]) -> None:
             if clock.hours == 0:

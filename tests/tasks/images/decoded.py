@@ -1,4 +1,4 @@
-"""Images as the generator sees them, and sizes of sources with the way they are fitted."""
+"""Decoded images at the generator's size, and pairs of a fit and a source size."""
 
 from __future__ import annotations
 

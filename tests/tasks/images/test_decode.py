@@ -29,7 +29,7 @@ def refusal(data: bytes) -> UnusableError:
 
 
 def shows(data: bytes, left: Color, right: Color, within: int = 2) -> bool:
-    """Whether the left half of the picture has one colour and the right half another."""
+    """Whether the left and the right half of the picture have these colours."""
     pixels = whole(data).astype(int)
     return bool(np.abs(pixels[2, 2] - left).max() <= within and np.abs(pixels[-3, -3] - right).max() <= within)
 
@@ -60,7 +60,7 @@ def test_an_image_is_turned_upright(orientation: int, form: str) -> None:
     assert np.abs(np.array(found) - [RED, GREEN, BLUE, WHITE]).max() < 40
 
 
-def test_broken_exif_costs_no_image() -> None:
+def test_an_image_with_broken_exif_is_read() -> None:
     assert shows(pictures.broken_exif(), RED, RED)
 
 
@@ -79,7 +79,7 @@ def test_of_an_animation_the_first_frame_is_taken(form: str) -> None:
     ],
     ids=["RGBA", "WEBP", "GIF", "palette"],
 )
-def test_what_is_transparent_is_white_whatever_colour_lies_below(data: bytes) -> None:
+def test_transparent_pixels_are_white_whatever_their_colour(data: bytes) -> None:
     assert shows(data, RED, WHITE)
 
 
@@ -93,13 +93,13 @@ def test_sixteen_bits_are_scaled() -> None:
     assert shows(pictures.sixteen_bit_rgb((65535, 32896, 0)), (255, 128, 0), (255, 128, 0), within=0)
 
 
-def test_a_profile_says_what_the_colours_mean() -> None:
+def test_colours_are_converted_by_the_profile() -> None:
     assert shows(pictures.with_profile("grb"), GREEN, GREEN)
     assert shows(pictures.with_profile("rgb", (120, 60, 200)), (120, 60, 200), (120, 60, 200), within=4)
 
 
 @pytest.mark.parametrize("profile", [b"rubbish", pictures.profile("grb")[:200]])
-def test_a_broken_profile_costs_no_image(profile: bytes) -> None:
+def test_an_image_with_a_broken_profile_is_read(profile: bytes) -> None:
     assert shows(pictures.encoded(pictures.plain(RED), icc_profile=profile), RED, RED)
 
 
@@ -112,7 +112,7 @@ def test_the_profile_of_srgb_changes_no_pixel() -> None:
 
 
 @pytest.mark.parametrize("data", [pictures.in_mode("CMYK", "JPEG"), pictures.in_mode("CMYK", "TIFF")])
-def test_inks_are_seen_as_colours(data: bytes) -> None:
+def test_cmyk_images_are_converted_to_rgb(data: bytes) -> None:
     assert np.abs(whole(data).astype(int) - pixels_of(image_bytes(7))).mean() < 4
 
 
@@ -125,7 +125,7 @@ def test_greys_have_three_equal_channels(mode: str, form: str) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (30_000, 40), (3, 30_000)])
 @pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
-def test_no_shape_is_too_odd(size: tuple[int, int], fit: str) -> None:
+def test_images_of_every_aspect_ratio_are_decoded(size: tuple[int, int], fit: str) -> None:
     assert decoded(pictures.encoded(pictures.plain(RED, size)), fit).pixels_HWC.tolist() == [[[255, 0, 0]] * 64] * 64
 
 
@@ -142,7 +142,7 @@ def test_no_shape_is_too_odd(size: tuple[int, int], fit: str) -> None:
     ],
     ids=["empty", "text", "heic", "postscript", "png", "jpeg", "float"],
 )
-def test_what_is_no_image_has_a_status_and_a_reason(data: bytes, reason: str) -> None:
+def test_bytes_that_are_no_image_get_a_status_and_a_reason(data: bytes, reason: str) -> None:
     assert refusal(data).status == "undecodable" and reason in refusal(data).reason
 
 
@@ -175,7 +175,7 @@ def test_pixels_do_not_depend_on_how_many_are_converted_at_once(data: bytes, mon
 
 
 def test_a_large_image_is_in_memory_twice_at_most(tmp_path: Path) -> None:
-    """In a process of its own, because memory that was freed before would be used again."""
+    """In a separate process, because memory freed earlier would be reused."""
     size = (2000, 2000)
     path = tmp_path / "a.png"
     path.write_bytes(pictures.encoded(pictures.plain(size=size).convert("RGBA")))
@@ -199,11 +199,11 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("data", [pictures.bomb(), pictures.png(9_000, 9_000, 1, 0, b"")], ids=["bomb", "large"])
-def test_a_bomb_does_not_go_off(data: bytes) -> None:
+def test_a_decompression_bomb_is_refused(data: bytes) -> None:
     assert refusal(data).status == "too_large" and "pixels" in refusal(data).reason
 
 
-def test_the_machine_is_not_mistaken_for_a_bad_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_not_reported_as_a_bad_image(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(image: object) -> None:
         raise MemoryError
 

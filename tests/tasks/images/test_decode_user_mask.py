@@ -11,18 +11,18 @@ from tests.tasks.images.decoded import SHAPES, decoded
 
 
 def levels_of(mask: bytes, size: tuple[int, int] = (64, 64), fit: str = "resize") -> np.ndarray:
-    """A mask where the generator sees an image of so many pixels."""
+    """The levels of a mask at the generator's size, for an image of size `size`."""
     return decode_user_mask(mask, decoded(image_bytes(1, size), fit)).levels_HW
 
 
 def half_white(mode: str, form: str = "PNG") -> bytes:
-    """A mask that lets the left half through, in a mode of Pillow."""
+    """A mask whose left half is white, in a mode of Pillow."""
     mask = Image.new("L", (64, 64))
     mask.paste(255, (0, 0, 32, 64))
     return pictures.encoded(mask.convert(mode), form)
 
 
-def test_a_mask_is_what_its_levels_say_however_it_is_stored() -> None:
+def test_the_levels_of_a_mask_do_not_depend_on_its_format() -> None:
     wanted = np.zeros((64, 64), np.uint8)
     wanted[:, :32] = 255
     sixteen = pictures.encoded(Image.fromarray(wanted.astype(np.uint16) * 257))
@@ -34,7 +34,7 @@ def test_a_mask_is_what_its_levels_say_however_it_is_stored() -> None:
     assert np.array_equal(levels_of(pictures.encoded(Image.fromarray(grey))), grey)
 
 
-def test_a_mask_is_upright_as_its_image_is() -> None:
+def test_a_mask_is_turned_upright_like_its_image() -> None:
     mask = Image.new("L", (48, 32))
     mask.paste(255, (0, 0, 24, 32))
     exif = Image.Exif()
@@ -44,8 +44,8 @@ def test_a_mask_is_upright_as_its_image_is() -> None:
 
 
 @pytest.mark.parametrize(("fit", "size"), [*SHAPES, ("crop", (20, 11)), ("resize", (20, 31)), ("refuse", (64, 64))])
-def test_a_mask_goes_where_its_image_goes(fit: str, size: tuple[int, int]) -> None:
-    """A mask that is white where the image is: the generator sees it white, and padding black."""
+def test_a_mask_is_fitted_like_its_image(fit: str, size: tuple[int, int]) -> None:
+    """A white mask of the image's size: it is white in the region of the image and black in the padding."""
     width, height = size
     picture = decoded(image_bytes(5, size), fit)
     left, top, right, bottom = picture.placement.square
@@ -86,7 +86,7 @@ def test_a_mask_of_another_shape_is_refused(other: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("data", "status"), [(b"", "undecodable"), (b"no image", "undecodable"), (pictures.bomb(), "too_large")]
 )
-def test_a_mask_that_is_none_says_so(data: bytes, status: str) -> None:
+def test_bytes_that_are_no_mask_get_a_status(data: bytes, status: str) -> None:
     with pytest.raises(UnusableError) as raised:
         levels_of(data)
     assert raised.value.status == status and raised.value.reason

@@ -16,7 +16,7 @@ def given_back(output: OutputSize, picture: Picture, *edited: np.ndarray) -> tup
 
 
 @pytest.mark.parametrize(("fit", "size"), [*SHAPES, ("refuse", (64, 64)), ("crop", (20, 11)), ("pad", (1, 1))])
-def test_laid_back_only_the_mask_changes_the_source(fit: str, size: tuple[int, int]) -> None:
+def test_pasting_back_changes_the_source_only_under_the_mask(fit: str, size: tuple[int, int]) -> None:
     data = image_bytes(5, size)
     picture = decoded(data, fit)
     levels_HW = np.zeros((64, 64), np.uint8)
@@ -30,7 +30,7 @@ def test_laid_back_only_the_mask_changes_the_source(fit: str, size: tuple[int, i
 
 
 @pytest.mark.parametrize(("fit", "size"), SHAPES)
-def test_laid_back_the_square_falls_where_it_was_cut_from(fit: str, size: tuple[int, int]) -> None:
+def test_the_square_is_pasted_back_where_it_was_cut_from(fit: str, size: tuple[int, int]) -> None:
     data = image_bytes(5, size)
     picture = decoded(data, fit)
     image, mask = given_back("source", picture, picture.pixels_HWC, np.full((64, 64), 255, np.uint8))
@@ -39,7 +39,7 @@ def test_laid_back_the_square_falls_where_it_was_cut_from(fit: str, size: tuple[
     assert np.abs(image.astype(int) - pixels_of(data)).mean() < 3
 
 
-def test_a_point_of_the_square_is_laid_back_where_the_inverse_says() -> None:
+def test_a_point_of_the_square_is_pasted_back_where_the_inverse_maps_it() -> None:
     picture = decoded(image_bytes(5, (160, 90)), "pad")
     levels_HW = np.zeros((64, 64), np.uint8)
     levels_HW[31:33, 40:42] = 255  # around the point (41, 32)
@@ -56,7 +56,7 @@ def test_at_the_generators_size_nothing_is_resampled() -> None:
 
 
 @pytest.mark.parametrize(("fit", "size"), [*SHAPES, ("crop", (20, 11))])
-def test_laid_back_the_mask_is_nowhere_above_the_users(fit: str, size: tuple[int, int]) -> None:
+def test_the_pasted_back_mask_is_nowhere_above_the_users(fit: str, size: tuple[int, int]) -> None:
     """At the source's size, whose pixels are finer than those of the generator's square."""
     data, box = image_bytes(5, size), (1, 3, size[0] // 2 + 1, size[1] - 2)
     picture = decoded(data, fit)

@@ -1,4 +1,4 @@
-"""Samples of whole tars: keys, images, text members, and what is passed over."""
+"""Samples of undamaged tars: keys, images, text members, and names that are no samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_sidecars_become_metadata(tmp_path: Path) -> None:
     assert first.image == image_bytes(1) and first.member == "0001.png"
 
 
-def test_members_that_are_not_adjacent_are_brought_together(tmp_path: Path) -> None:
+def test_members_that_are_not_adjacent_are_one_sample(tmp_path: Path) -> None:
     a, b = members_of(1, "a"), members_of(2, "b")
     path = write_tar(tmp_path / "in.tar", [a[0], b[0], a[1], b[1]])
     first, second = read_samples(path)
@@ -58,7 +58,7 @@ def test_a_sample_without_image_is_incomplete(tmp_path: Path) -> None:
     assert statuses_of(path) == [("a", "ok"), ("b", "incomplete")]
 
 
-def test_names_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
+def test_names_that_are_no_samples_are_ignored(tmp_path: Path) -> None:
     members = [("README", b"x"), (".hidden.png", b"x"), ("__meta__/x.png", b"x"), *members_of(1, "a")]
     assert statuses_of(write_tar(tmp_path / "in.tar", members)) == [("a", "ok")]
 
@@ -75,7 +75,7 @@ def test_of_several_plain_suffixes_the_first_is_the_image(tmp_path: Path) -> Non
     assert sample.member == "a.jpg"
 
 
-def test_names_that_only_differ_after_their_first_dot_do_not_hide_each_other(tmp_path: Path) -> None:
+def test_names_that_only_differ_after_their_first_dot_are_reported(tmp_path: Path) -> None:
     members = [(f"photo.{number}.jpg", image_bytes(number)) for number in range(20)]
     (sample,) = read_samples(write_tar(tmp_path / "in.tar", members))
     assert sample.status == "incomplete"
@@ -92,9 +92,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.REGTYPE])
-def test_a_sidecar_that_cannot_be_read_is_no_silent_loss_of_labels_and_costs_no_image(
-    tmp_path: Path, kind: bytes
-) -> None:
+def test_an_invalid_sidecar_is_reported_and_the_image_is_used(tmp_path: Path, kind: bytes) -> None:
     path = tmp_path / "in.tar"
     with tarfile.open(path, "w") as tar:
         for name, data in (("a.png", image_bytes(1)), ("a.json", b"{oops"), ("a.txt", b"a caption")):
@@ -125,7 +123,7 @@ def test_a_limit_takes_the_first_samples(tmp_path: Path) -> None:
     assert [sample.key for sample in read_samples(path, 2)] == ["a", "b"]
 
 
-def test_a_name_that_is_no_unicode_is_readable(tmp_path: Path) -> None:
+def test_a_name_that_is_not_unicode_becomes_readable(tmp_path: Path) -> None:
     path = tmp_path / "in.tar"
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as tar:
         info = tarfile.TarInfo("caf\xe9.png")

@@ -1,4 +1,4 @@
-"""Archives that are cut, damaged or no tar: what is read of them, and which rows say so."""
+"""Archives that are cut, damaged or not a tar: which samples are read, and which rows report the damage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_tar_cut_inside_a_member_is_noticed(tmp_path: Path, member: str) -> No
     assert statuses_of(path) == [("a", "ok"), ("b", "incomplete")]
 
 
-def test_a_caption_that_is_cut_says_something_else_and_is_not_taken(tmp_path: Path) -> None:
+def test_a_caption_that_is_cut_is_not_used(tmp_path: Path) -> None:
     said = ("a.txt", b"a person who is NOT smiling")
     path = write_tar(
         tmp_path / "in.tar", [("a.png", image_bytes(1)), ("b.png", image_bytes(2)), ("b.txt", b"a smile"), said]
@@ -49,7 +49,7 @@ def test_a_caption_that_is_cut_says_something_else_and_is_not_taken(tmp_path: Pa
     assert (second.status, json.loads(second.metadata)) == ("ok", {"caption": "a smile"})
 
 
-def test_labels_that_lay_behind_the_cut_are_missed(tmp_path: Path) -> None:
+def test_samples_whose_labels_were_after_the_cut_are_incomplete(tmp_path: Path) -> None:
     names = [f"{key}.{suffix}" for suffix in ("png", "json") for key in "abc"]
     members = [(name, image_bytes(1) if name.endswith("png") else b'{"label": 1}') for name in names]
     path = write_tar(tmp_path / "in.tar", members)
@@ -61,7 +61,7 @@ def test_labels_that_lay_behind_the_cut_are_missed(tmp_path: Path) -> None:
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
-    """Every read after the first good ones fails, of whatever file."""
+    """Every read of any file fails after the first `good` reads."""
     left = iter(range(good))
 
     class Disk(io.FileIO):
@@ -78,7 +78,7 @@ def fail_after(monkeypatch: pytest.MonkeyPatch, good: int) -> None:
 
 @pytest.mark.parametrize("read", [count_samples, lambda path: list(read_samples(path))], ids=["count", "read"])
 @pytest.mark.parametrize("cut", [0, 700], ids=["whole", "cut"])
-def test_what_the_disk_says_is_no_verdict_on_the_tar(
+def test_an_error_of_the_disk_is_not_reported_as_damage_of_the_tar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], Any], cut: int
 ) -> None:
     path, data = whole_tar(tmp_path)
@@ -110,7 +110,7 @@ def test_concatenated_tars_are_noticed_and_the_first_is_whole(tmp_path: Path) ->
     assert statuses_of(path) == [("a", "ok"), ("b", "ok"), ("in.tar@end", "undecodable")]
 
 
-def test_a_tar_that_loses_some_of_its_last_zeros_is_whole(tmp_path: Path) -> None:
+def test_a_tar_without_some_of_its_last_zeros_is_complete(tmp_path: Path) -> None:
     path, data = whole_tar(tmp_path)
     end = len(data.rstrip(b"\0"))
     for size in (-(-end // 512) * 512 + 512, -(-end // 512) * 512 + 700, len(data) + 1):
@@ -121,14 +121,14 @@ def test_a_tar_that_loses_some_of_its_last_zeros_is_whole(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(range(256)) * 8])
-def test_what_is_no_tar_is_one_row(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_a_tar_is_one_row(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "in.tar"
     path.write_bytes(data)
     assert statuses_of(path) == [("in.tar", "undecodable")]
 
 
 @pytest.mark.parametrize(("magic", "name"), [(b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz")])
-def test_a_compressed_tar_is_called_by_its_name(tmp_path: Path, magic: bytes, name: str) -> None:
+def test_the_reason_for_a_compressed_tar_names_its_format(tmp_path: Path, magic: bytes, name: str) -> None:
     path = tmp_path / "in.tar"
     path.write_bytes(magic + bytes(2000))
     (row,) = read_samples(path)
@@ -139,7 +139,7 @@ def test_a_good_tar_may_begin_like_another_format(tmp_path: Path) -> None:
     assert statuses_of(write_tar(tmp_path / "in.tar", members_of(1, "BZhang"))) == [("BZhang", "ok")]
 
 
-def test_a_huge_header_does_not_get_into_memory(tmp_path: Path) -> None:
+def test_a_huge_header_uses_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "in.tar"
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 2**24

@@ -16,7 +16,7 @@ MASK = mask_bytes((0, 0, 32, 64))
 
 
 def with_masks(path: Path, *masks: str) -> list[tuple[str, dict[str, tuple[str, str, bytes]]]]:
-    """Of every sample its image, and of its masks the member, the status and the bytes."""
+    """The image of every sample, and the member, the status and the bytes of each of its masks."""
     return [
         (sample.member, {suffix: (each.member, each.status, each.image) for suffix, each in sample.masks.items()})
         for sample in read_samples(path, masks=masks)
@@ -25,24 +25,26 @@ def with_masks(path: Path, *masks: str) -> list[tuple[str, dict[str, tuple[str, 
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize(("image", "mask"), [("a.jpg", "mask.png"), ("a.png", "Mask.PNG"), ("a.v1.png", "mask.png")])
-def test_a_mask_is_read_beside_the_image_and_never_taken_for_it(
+def test_a_mask_is_read_with_the_image_and_never_used_as_the_image(
     tmp_path: Path, order: int, image: str, mask: str
 ) -> None:
     members = [(image, image_bytes(1)), (f"a.{mask}", MASK), ("a.json", b"{}")][::order]
     path = write_tar(tmp_path / "in.tar", members)
     assert with_masks(path, "mask.png") == [(image, {"mask.png": (f"a.{mask}", "ok", MASK)})]
-    assert with_masks(path) == [(image, {})]  # nor where nobody asks for it
+    assert with_masks(path) == [(image, {})]  # also if no mask is requested
     (sample,) = read_samples(path, masks=["mask.png"])
     assert (sample.status, sample.image) == ("ok", image_bytes(1))
 
 
-def test_masks_of_several_names_are_each_their_own(tmp_path: Path) -> None:
+def test_masks_of_several_names_are_separate(tmp_path: Path) -> None:
     members = [("a.hair.mask.png", b"1"), ("a.v1.png", image_bytes(1)), ("a.face.mask.png", b"2"), ("a.seg", b"3")]
     ((image, masks),) = with_masks(write_tar(tmp_path / "in.tar", members), "hair.mask.png", "face.mask.png", "seg")
     assert image == "a.v1.png" and [data for _, _, data in masks.values()] == [b"1", b"2", b"3"]
 
 
-def test_what_is_wrong_with_a_mask_is_no_matter_of_its_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_mask_does_not_change_the_status_of_its_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "in.tar"
     with tarfile.open(path, "w") as tar:
         for name, data in (("a.png", b"image"), ("b.png", b"image"), ("b.mask.png", b""), ("c.mask.png", MASK)):

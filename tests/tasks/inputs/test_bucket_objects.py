@@ -1,4 +1,4 @@
-"""Every object that a pattern matches is a shard that can be read, or is told of, whatever its key looks like."""
+"""Every object that a pattern matches is a shard that can be read, or is reported, whatever its key is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNTIDY = [
     "keys/[x].tar",
     "keys/a\x01.tar",
     "keys/day//double.tar",
-    "keys/folder/",  # with bytes in it, it is no folder
+    "keys/folder/",  # not empty, so not a folder
     "keys/nb\xa0space.tar",
     "keys/plain.tar",
     "keys/q?x=#%41+ .tar",
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def bucket(emulator: Emulator, data: bytes) -> Bucket:
-    """Equal tars under all these keys, and what a console leaves for a folder."""
+    """Equal tars under all these keys, and the empty object that a console creates for a folder."""
     name = emulator.bucket()
     for key in (*UNTIDY, *HIDDEN):
         emulator.client.put_object(Bucket=name, Key=key, Body=data)
@@ -45,7 +45,7 @@ def bucket(emulator: Emulator, data: bytes) -> Bucket:
     return f"s3://{name}", emulator.store().options
 
 
-def test_whatever_a_glob_matches_is_a_shard_or_is_passed_over_by_name(bucket: Bucket) -> None:
+def test_all_matches_of_a_glob_are_shards_or_reported_as_hidden(bucket: Bucket) -> None:
     uri, options = bucket
     inputs = find_inputs([f"{uri}/**"], {}, options)
     assert [shard.uri.removeprefix(f"{uri}/") for shard in inputs.shards] == sorted(UNTIDY, key=str.encode)
@@ -62,7 +62,7 @@ def test_every_shard_can_be_read(bucket: Bucket, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("key", [*UNTIDY, *HIDDEN])
-def test_an_object_can_be_named(bucket: Bucket, key: str) -> None:
+def test_an_object_is_found_by_its_key(bucket: Bucket, key: str) -> None:
     uri, options = bucket
     assert f"{uri}/{key}" in [shard.uri for shard in find_shards([f"{uri}/{key}"], {}, options)]
 
@@ -75,7 +75,7 @@ def test_a_glob_with_the_dot_matches_hidden_keys(bucket: Bucket, glob: str, foun
 
 
 @pytest.mark.parametrize("written", ["keys", "keys/day", "keys/empty/"])
-def test_a_folder_is_said_to_be_one(bucket: Bucket, written: str) -> None:
+def test_the_error_for_a_folder_says_so(bucket: Bucket, written: str) -> None:
     uri, options = bucket
     says = rf"/{written} is a folder, and no tar \(1 of 1\); give the .* as {uri}/{written.rstrip('/')}/\*\.tar$"
     with pytest.raises(ValueError, match=says):

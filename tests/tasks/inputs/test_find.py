@@ -1,4 +1,4 @@
-"""Shards are found where the patterns say, known by their content, and read only while they are what was planned."""
+"""Shards are found by patterns, identified by their content, and read only if they are as planned."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_a_glob_names_files_and_no_folders(tmp_path: Path, pattern: str) -> None
     assert uris_of(expand(f"{tmp_path}/{pattern}")) == [path.as_uri() for path in [*deeper, tmp_path / "in-000.tar"]]
 
 
-def test_a_link_to_nowhere_is_no_shard_that_may_be_left_out(tmp_path: Path) -> None:
+def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
     write_shards(tmp_path, 1, 1)
     (tmp_path / "in-001.tar").symlink_to(tmp_path / "gone.tar")
     with pytest.raises(ValueError, match=r"in-001.tar is not there"):
         expand(f"{tmp_path}/*.tar")
 
 
-def test_a_folder_without_files_is_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     with pytest.raises(ValueError, match="nothing matches"):
         expand(f"{tmp_path}/*")
@@ -89,7 +89,7 @@ def test_a_range_in_a_bucket_costs_one_listing_and_reads_nothing(emulator: Emula
     assert (method, depth) == ("GET", 1) and "list-type=2" in asked and "prefix=data%2Ftrain%2Fin-00" in asked
 
 
-def test_a_long_range_is_looked_up_and_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_keys_of_a_long_range_are_found_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 20,000 names a search takes minutes, a look-up a second."""
 
     class Listed:
@@ -116,17 +116,17 @@ def test_a_long_range_is_looked_up_and_not_searched_for(monkeypatch: pytest.Monk
         ("file://host/x.tar", "names an absolute path and no host"),
         ("nowhere-*.tar", "nothing matches"),
         ("nowhere-{0..3}.tar", "4 of 4"),
-        ("x{3..1}", "backwards"),
+        ("x{3..1}", "descending"),
         ("s3://bucket", "an object is s3://bucket/key"),
         ("s3://AKIAX:hunter2@bucket/x.tar", "never part of an address"),
     ],
 )
-def test_what_cannot_be_read_is_refused_before_anything_starts(pattern: str, says: str) -> None:
+def test_invalid_patterns_are_refused_before_anything_starts(pattern: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         expand(pattern)
 
 
-def test_what_is_not_in_the_bucket_is_named(bucket: S3Store) -> None:
+def test_the_error_names_objects_that_are_not_in_the_bucket(bucket: S3Store) -> None:
     with pytest.raises(ValueError, match=r"in-003.tar is not there \(1 of 4\)"):
         expand(f"{bucket.uri}/data/train/in-{{000..003}}.tar", bucket.options)
     with pytest.raises(ValueError, match="nothing matches"):
@@ -145,7 +145,7 @@ def test_a_shard_is_found_once_and_digested_once(tmp_path: Path) -> None:
     assert find_shards([str(path)], forged)[0].sha256 == shard.sha256
 
 
-def test_how_a_bucket_is_reached_is_part_of_no_id(bucket: S3Store) -> None:
+def test_the_options_of_a_bucket_are_part_of_no_id(bucket: S3Store) -> None:
     (shard,) = find_shards([f"{bucket.uri}/data/val/*.tar"], {}, bucket.options)
     assert shard.s3 == bucket.options
     assert shard.id == Shard(uri=shard.uri, size=shard.size, etag=shard.etag).id
@@ -168,7 +168,7 @@ def test_a_shard_that_changed_is_not_read(tmp_path: Path) -> None:
         pass
 
 
-def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_a_shard_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     first, second = write_shards(tmp_path, 2, 1)
     with pytest.raises(ShardChangedError, match="was changed"), local_copy(describe(first)):
         first.write_bytes(second.read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.inputs.archive import read_samples
-from tasks.inputs.grouping import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Group, Member, doubt, grouped
+from tasks.inputs.grouping import IMAGE_SUFFIXES, UNREAD_SUFFIXES, Group, Member, group_members, mark_losses
 from tests.tars import members_of, write_tar
 
 
@@ -17,24 +17,24 @@ def members(*names: str) -> list[Member]:
 
 
 def samples(*names: str) -> list[tuple[str, dict[str, int]]]:
-    """Per sample whether it is a duplicate, and what it has from which place in the tar."""
+    """Per sample whether it is a duplicate, and its members with their position in the tar."""
     return [
         (
             "again" if group.duplicate else "first",
             {suffix: each.offset // 512 for suffix, each in group.members.items()},
         )
-        for group in grouped(members(*names))
+        for group in group_members(members(*names))
     ]
 
 
-def doubted(*names: str) -> dict[str, str]:
-    """Key -> the doubt of every sample that has one, after an archive was cut behind these members."""
-    groups = grouped(members(*names))
-    doubt(groups, "cut")
-    return {group.key: group.doubt for group in groups if group.doubt}
+def losses(*names: str) -> dict[str, str]:
+    """Key -> the loss text of each sample that may be incomplete after a cut behind these members."""
+    groups = group_members(members(*names))
+    mark_losses(groups, "cut")
+    return {group.key: group.loss for group in groups if group.loss}
 
 
-def test_members_of_a_key_are_one_sample_wherever_they_lie() -> None:
+def test_members_of_a_key_are_one_sample_at_any_position() -> None:
     assert samples("a.png", "b.png", "a.json", "b.json") == [
         ("first", {"png": 0, "json": 2}),
         ("first", {"png": 1, "json": 3}),
@@ -42,14 +42,14 @@ def test_members_of_a_key_are_one_sample_wherever_they_lie() -> None:
 
 
 @pytest.mark.parametrize("order", [("a.png", "a.png", "a.json"), ("a.png", "a.json", "a.png"), ("a.json", "a.png") * 2])
-def test_what_is_adjacent_to_a_sample_is_its_own_and_not_its_duplicates(order: tuple[str, ...]) -> None:
+def test_adjacent_members_belong_to_their_sample_and_not_to_its_duplicate(order: tuple[str, ...]) -> None:
     first, again = samples(*order)
     places = {suffix: order.index(f"a.{suffix}") for suffix in ("png", "json")}
     assert first == ("first", places) and again[0] == "again" and "png" in again[1]
 
 
 @pytest.mark.parametrize("second", [("a.png", "a.json"), ("a.json", "a.png")])
-def test_a_later_sample_of_the_same_key_lends_no_label(second: tuple[str, ...]) -> None:
+def test_a_later_sample_of_the_same_key_gives_no_label_to_the_first(second: tuple[str, ...]) -> None:
     first, _, again = samples("a.png", "b.png", *second)
     assert first == ("first", {"png": 0})
     assert again[0] == "again" and again[1].keys() == {"png", "json"}
@@ -67,7 +67,7 @@ def test_every_member_is_in_one_sample_and_every_key_is_first_once() -> None:
     rng = random.Random(0)
     for _ in range(200):
         names = [f"{rng.choice('abc')}.{rng.choice(('png', 'json', 'txt'))}" for _ in range(rng.randint(0, 12))]
-        groups = grouped(members(*names))
+        groups = group_members(members(*names))
         assert sorted(each.offset for group in groups for each in group.members.values()) == [
             512 * number for number in range(len(names))
         ]
@@ -75,40 +75,40 @@ def test_every_member_is_in_one_sample_and_every_key_is_first_once() -> None:
         assert all(each.name == f"{group.key}.{suffix}" for group in groups for suffix, each in group.members.items())
 
 
-def test_a_cut_is_blamed_on_the_sample_it_falls_into() -> None:
-    assert doubted("a.png", "a.txt", "b.png") == {"b": "cut"}
-    assert doubted("a.png", "b.png", "b.txt", "a.txt") == {"a": "cut"}
-    assert doubted() == {}
+def test_the_sample_in_which_the_archive_ends_is_incomplete() -> None:
+    assert losses("a.png", "a.txt", "b.png") == {"b": "cut"}
+    assert losses("a.png", "b.png", "b.txt", "a.txt") == {"a": "cut"}
+    assert losses() == {}
 
 
-def test_where_members_are_not_adjacent_what_others_have_may_be_lost() -> None:
-    found = doubted("a.png", "b.jpg", "c.png", "a.json", "b.json", "a.txt")
+def test_if_members_are_not_adjacent_samples_with_fewer_members_are_incomplete() -> None:
+    found = losses("a.png", "b.jpg", "c.png", "a.json", "b.json", "a.txt")
     assert found.keys() == {"a", "b", "c"}
     assert found["b"].endswith("lacks txt") and found["c"].endswith("lacks json, txt")
-    assert doubted("a.png", "b.png", "b.txt", "c.png") == {"c": "cut"}  # adjacent: a and b are whole
+    assert losses("a.png", "b.png", "b.txt", "c.png") == {"c": "cut"}  # adjacent: a and b are whole
 
 
-def test_a_whole_archive_leaves_no_doubt() -> None:
-    assert not any(group.doubt for group in grouped(members("a.png", "b.png", "a.txt")))
+def test_a_whole_archive_has_no_losses() -> None:
+    assert not any(group.loss for group in group_members(members("a.png", "b.png", "a.txt")))
 
 
-def test_a_hundred_thousand_members_of_one_key_take_no_time() -> None:
+def test_a_hundred_thousand_members_of_one_key_are_grouped_quickly() -> None:
     started = time.process_time()
-    adjacent = grouped(members(*(["a.png"] * 50_000)))
-    apart = grouped(members(*(["a.png", "b.png"] * 25_000)))
-    own = grouped(members("a.png", "b.png", "a.txt", *(f"{number}.x{number}" for number in range(50_000))))
-    doubt(own, "cut")
+    adjacent = group_members(members(*(["a.png"] * 50_000)))
+    apart = group_members(members(*(["a.png", "b.png"] * 25_000)))
+    own = group_members(members("a.png", "b.png", "a.txt", *(f"{number}.x{number}" for number in range(50_000))))
+    mark_losses(own, "cut")
     assert [len(found) for found in (adjacent, apart, own)] == [50_000, 50_000, 50_002]
     assert time.process_time() - started < 10
 
 
 def test_a_group_keeps_its_members_in_their_order() -> None:
-    (group,) = grouped(members("a.txt", "a.png"))
+    (group,) = group_members(members("a.txt", "a.png"))
     assert isinstance(group, Group) and list(group.members) == ["txt", "png"]
 
 
 @pytest.mark.parametrize("suffix", [*sorted(UNREAD_SUFFIXES), "v1.HEIC"])
-def test_an_image_that_is_not_read_is_no_missing_one(tmp_path: Path, suffix: str) -> None:
+def test_an_image_in_an_unread_format_is_not_reported_as_missing(tmp_path: Path, suffix: str) -> None:
     unread = (f"a.{suffix}", b"x")
     (alone,) = read_samples(write_tar(tmp_path / "alone.tar", [unread, ("a.json", b"{}")]))
     assert (alone.status, alone.member) == ("undecodable", unread[0])
@@ -117,5 +117,5 @@ def test_an_image_that_is_not_read_is_no_missing_one(tmp_path: Path, suffix: str
     assert (beside.status, beside.member) == ("ok", "a.png")
 
 
-def test_no_suffix_is_read_and_not_read() -> None:
+def test_no_suffix_is_both_read_and_unread() -> None:
     assert UNREAD_SUFFIXES.isdisjoint(IMAGE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""A download is shared by nobody, continued by anybody, and swept when nobody came back."""
+"""A download is used by one process at a time, can be continued by another, and is removed when it is old."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.inputs.local_copy import downloaded
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where downloads of this test meet."""
+    """The download folder of this test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path / f"coral-spool-{os.getuid()}"
 
@@ -27,7 +27,7 @@ def etag_of(store: Store, key: str) -> str:
     return info.etag
 
 
-def test_two_at_once_have_a_file_each_and_leave_nothing(store: Store, spool: Path) -> None:
+def test_two_simultaneous_downloads_have_separate_files_and_leave_nothing(store: Store, spool: Path) -> None:
     store.put_new("a/x.tar", b"0123456789")
     etag = etag_of(store, "a/x.tar")
     with downloaded(store, "a/x.tar", etag) as first, downloaded(store, "a/x.tar", etag) as second:
@@ -45,7 +45,7 @@ def test_another_version_is_not_downloaded(store: Store) -> None:
         pass
 
 
-def test_bytes_that_were_damaged_on_their_way_are_no_change_of_the_object(store: Store) -> None:
+def test_bytes_damaged_in_transit_are_not_reported_as_a_changed_object(store: Store) -> None:
     class Damaging:
         def fetch(self, key: str, path: Path, etag: str) -> None:
             raise ObjectChanged("the bytes do not match their checksum")
@@ -59,7 +59,7 @@ def test_bytes_that_were_damaged_on_their_way_are_no_change_of_the_object(store:
     assert not isinstance(error.value, ObjectChanged)
 
 
-def test_what_killed_processes_left_is_swept_after_a_day(store: Store, spool: Path) -> None:
+def test_files_of_killed_processes_are_removed_after_a_day(store: Store, spool: Path) -> None:
     store.put_new("x", b"one")
     spool.mkdir(mode=0o700)
     for name, age in {"shard-old": STALE_SECONDS + 60, "shard-young": 60.0}.items():
@@ -72,7 +72,7 @@ def test_what_killed_processes_left_is_swept_after_a_day(store: Store, spool: Pa
     assert sorted(path.name for path in spool.iterdir()) == ["shard-young", "shard-young.arrived"]
 
 
-def test_a_folder_of_somebody_else_is_not_used(store: Store, spool: Path, tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_not_used(store: Store, spool: Path, tmp_path: Path) -> None:
     store.put_new("x", b"one")
     (tmp_path / "elsewhere").mkdir()
     spool.symlink_to(tmp_path / "elsewhere")

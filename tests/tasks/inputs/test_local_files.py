@@ -1,4 +1,4 @@
-"""Every file that a path or glob names is a shard that can be read, or is told of, whatever its name looks like."""
+"""Every file that a path or glob names is a shard that can be read, or is reported, whatever its name is."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_a_broken_tar_of_any_name_has_a_row(tmp_path: Path) -> None:
     assert (sample.key, sample.status) == ("lat\ufffdin.tar", "undecodable")
 
 
-def test_what_the_user_did_not_write_is_no_glob(untidy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_the_user_did_not_write_are_no_wildcards(untidy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(untidy)
     monkeypatch.setenv("HOME", str(untidy))
     assert len(find_shards(["*.tar"], {})) == len(find_shards(["~/*.tar"], {})) == len(NAMES)
 
 
-def test_a_link_to_nowhere_of_any_name_can_be_told(tmp_path: Path) -> None:
+def test_a_broken_link_of_any_name_is_reported(tmp_path: Path) -> None:
     link = Path(os.fsdecode(os.fsencode(tmp_path) + b"/lat\xe9in.tar"))
     link.symlink_to("gone")
     with pytest.raises(ValueError, match=r"/lat\\xe9in\.tar is not there") as told:
@@ -66,7 +66,7 @@ def test_a_link_to_nowhere_of_any_name_can_be_told(tmp_path: Path) -> None:
     str(told.value).encode()
 
 
-def test_hidden_files_are_passed_over_by_name(tmp_path: Path) -> None:
+def test_skipped_hidden_files_are_reported(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / ".hidden"):
         write_shards(folder, 1, 1)
     inputs = find_inputs([f"{tmp_path}/**"], {})
@@ -78,23 +78,23 @@ def test_hidden_files_are_passed_over_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["data", "data/", "da{t,}a"])
-def test_a_folder_is_said_to_be_one(tmp_path: Path, written: str) -> None:
+def test_the_error_for_a_folder_says_so(tmp_path: Path, written: str) -> None:
     write_shards(tmp_path / "data", 1, 1)
     with pytest.raises(ValueError, match=rf"{tmp_path}/data is a folder, and no tar .*as {tmp_path}/data/\*\.tar$"):
         expand(f"{tmp_path}/{written}")
 
 
-def test_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+def test_the_error_for_a_pipe_says_that_it_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.tar")
     with pytest.raises(ValueError, match=r"pipe\.tar is neither a file nor a folder"):
         expand(f"{tmp_path}/*.tar")
 
 
-def test_variables_are_told_as_they_were_written() -> None:
+def test_the_error_shows_variables_unchanged() -> None:
     with pytest.raises(ValueError, match=r"/\$\{HOME\}/x\.tar is not there .*variables such as \$\{HOME\} are not exp"):
         expand("${HOME}/x.tar")
 
 
-def test_a_set_of_characters_that_matches_nothing_may_be_meant_as_a_name(untidy: Path) -> None:
+def test_the_error_for_a_character_set_that_matches_nothing_explains_brackets(untidy: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing matches; \[ and \] are a set .*write \[\[\]x\] for the name \[x\]"):
         expand(f"{untidy}/*.tar")

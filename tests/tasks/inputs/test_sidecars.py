@@ -7,25 +7,25 @@ import pytest
 from tasks.inputs.sidecars import MAX_DEPTH, parse_caption, parse_json, to_text
 
 
-def test_an_object_is_taken_as_it_is() -> None:
+def test_an_object_is_unchanged() -> None:
     found = {"a": 1, "b": [2.5, None, True], "c": {"d": "\u00e9"}}
     assert parse_json(json.dumps(found).encode()) == found
     assert parse_json("\ufeff{}".encode("utf-8")) == {} == parse_json("{}".encode("utf-16"))
 
 
 @pytest.mark.parametrize("data", [b"[1]", b"null", b'"text"', b"3"])
-def test_anything_else_has_a_key(data: bytes) -> None:
+def test_any_other_value_is_under_the_key_json(data: bytes) -> None:
     assert parse_json(data) == {"json": json.loads(data)}
 
 
 @pytest.mark.parametrize("data", [b"", b"{oops", b"\xff\xfe\xff", b"[" * 100_000, b'{"a": 1} {"b": 2}'])
-def test_what_is_no_json_is_refused(data: bytes) -> None:
+def test_invalid_json_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="not valid JSON"):
         parse_json(data)
 
 
 @pytest.mark.parametrize("text", [str(2**63), str(-(2**63) - 1), str(2**64), "1" * 30, "1" * 5000])
-def test_an_integer_that_64_bits_do_not_hold_is_text(text: str) -> None:
+def test_an_integer_beyond_64_bits_is_text(text: str) -> None:
     assert parse_json(f'{{"id": {text}, "ids": [1, {text}]}}'.encode()) == {"id": text, "ids": [1, text]}
 
 
@@ -34,7 +34,7 @@ def test_an_integer_of_64_bits_is_a_number(number: int) -> None:
     assert parse_json(f'{{"id": {number}}}'.encode()) == {"id": number}
 
 
-def test_what_is_nested_too_deeply_is_refused() -> None:
+def test_too_deeply_nested_json_is_refused() -> None:
     parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     with pytest.raises(ValueError, match="nested"):
         parse_json(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))

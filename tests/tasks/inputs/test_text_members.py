@@ -1,4 +1,4 @@
-"""What is text beside an image is carried on; everything else stays in the source."""
+"""Text members of a sample are read; all other members are left out."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ import pytest
 from tasks.shards.background import BackgroundWriter, PixelBudget, in_flight, read_ahead
 
 
-def test_ahead_keeps_the_order() -> None:
+def test_read_ahead_keeps_the_order() -> None:
     with read_ahead(iter(range(50))) as items:
         assert list(items) == list(range(50))
 
 
-def test_ahead_raises_what_its_source_raises() -> None:
+def test_read_ahead_raises_the_error_of_its_source() -> None:
     def source() -> Iterator[int]:
         yield 1
         raise OSError("disk")
@@ -26,14 +26,14 @@ def test_ahead_raises_what_its_source_raises() -> None:
             next(items)
 
 
-def test_ahead_ends_its_thread_when_nobody_reads_on() -> None:
+def test_read_ahead_ends_its_thread_with_the_block() -> None:
     with pytest.raises(KeyError), read_ahead(iter(range(1000))) as items:
         next(items)
         raise KeyError
     assert not any(thread.name == "read-ahead" for thread in threading.enumerate())
 
 
-def test_behind_runs_everything_in_order_before_the_block_ends() -> None:
+def test_the_writer_runs_all_calls_in_order_before_the_block_ends() -> None:
     done: list[int] = []
     with BackgroundWriter(depth=2) as writer:
         for number in range(20):
@@ -41,7 +41,7 @@ def test_behind_runs_everything_in_order_before_the_block_ends() -> None:
     assert done == list(range(20))
 
 
-def test_behind_raises_the_first_error_and_does_nothing_after_it() -> None:
+def test_the_writer_raises_the_first_error_and_runs_no_call_after_it() -> None:
     done: list[int] = []
 
     def fail() -> None:
@@ -54,7 +54,7 @@ def test_behind_raises_the_first_error_and_does_nothing_after_it() -> None:
     assert not done
 
 
-def test_behind_drops_what_waits_when_the_block_fails() -> None:
+def test_the_writer_drops_waiting_calls_if_the_block_fails() -> None:
     done: list[int] = []
     gate = threading.Event()
     with pytest.raises(KeyError), BackgroundWriter() as writer:
@@ -65,7 +65,7 @@ def test_behind_drops_what_waits_when_the_block_fails() -> None:
     assert not done
 
 
-def test_what_others_wait_for_is_done_although_something_failed() -> None:
+def test_submit_always_runs_a_call_after_an_error() -> None:
     done: list[int] = []
 
     def fail() -> None:
@@ -80,7 +80,7 @@ def test_what_others_wait_for_is_done_although_something_failed() -> None:
     assert done == [1, 2]
 
 
-def test_a_room_holds_no_more_than_its_size() -> None:
+def test_acquired_pixels_never_exceed_the_budget() -> None:
     budget, lock = PixelBudget(10), threading.Lock()
     held = most = 0
 
@@ -99,7 +99,7 @@ def test_a_room_holds_no_more_than_its_size() -> None:
     assert 4 < most <= 10
 
 
-def test_what_is_larger_than_a_room_has_it_alone() -> None:
+def test_a_request_above_the_budget_waits_until_all_of_it_is_free() -> None:
     budget = PixelBudget(10)
     budget.acquire(25)
     other = threading.Thread(target=budget.acquire, args=(1,), daemon=True)
@@ -111,7 +111,7 @@ def test_what_is_larger_than_a_room_has_it_alone() -> None:
     assert not other.is_alive()
 
 
-def test_nobody_waits_for_a_closed_room() -> None:
+def test_no_thread_waits_for_a_closed_budget() -> None:
     budget = PixelBudget(10)
     budget.acquire(10)
     other = threading.Thread(target=budget.acquire, args=(1,), daemon=True)
@@ -121,7 +121,7 @@ def test_nobody_waits_for_a_closed_room() -> None:
     assert not other.is_alive()
 
 
-def test_what_is_in_flight_comes_in_order_and_is_bounded() -> None:
+def test_results_in_flight_are_in_order_and_bounded() -> None:
     started: list[int] = []
 
     def work(item: int) -> int:
@@ -134,7 +134,7 @@ def test_what_is_in_flight_comes_in_order_and_is_bounded() -> None:
     assert [0, *results] == [item * item for item in range(20)]
 
 
-def test_an_error_in_flight_is_raised_in_its_turn() -> None:
+def test_an_error_in_flight_is_raised_at_its_position() -> None:
     results = in_flight(lambda item: 1 // item, [2, 1, 0, 1], width=3)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):

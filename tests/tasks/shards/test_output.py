@@ -8,25 +8,25 @@ from manifests.commit import read_commit
 from manifests.parquet.reader import read_rows
 from manifests.parquet.schema import EDIT_SCHEMA, ROWS_SCHEMA
 from manifests.stores.local import LocalStore
-from tasks.shards.output import Output, pieces
+from tasks.shards.output import Output, row_chunks
 
 
 def rows(count: int, size: int) -> Iterator[dict[str, Any]]:
-    """Every third without an image."""
+    """Rows; every third has no image."""
     for number in range(count):
         good = {"status": "ok", "image": {"bytes": bytes(size), "path": f"{number}.png"}}
         bad = {"status": "undecodable", "reason": f"number {number}"}
         yield {"key": str(number), **(bad if number % 3 == 2 else good)}
 
 
-def test_pieces_hold_all_rows_and_little_more_than_their_share() -> None:
-    found = list(pieces(rows(100, 10), 45))
-    assert [row for piece in found for row in piece] == list(rows(100, 10))
-    sizes = [sum(len(row["image"]["bytes"]) for row in piece if "image" in row) for piece in found]  # type: ignore[index]
+def test_chunks_hold_all_rows_and_are_near_their_size() -> None:
+    found = list(row_chunks(rows(100, 10), 45))
+    assert [row for chunk in found for row in chunk] == list(rows(100, 10))
+    sizes = [sum(len(row["image"]["bytes"]) for row in chunk if "image" in row) for chunk in found]  # type: ignore[index]
     assert set(sizes[:-1]) == {50} and 0 < sizes[-1] <= 50
 
 
-def test_rows_are_asked_for_only_when_there_is_room_for_them() -> None:
+def test_rows_are_read_one_chunk_at_a_time() -> None:
     asked = []
 
     def watched() -> Iterator[dict[str, Any]]:
@@ -34,11 +34,11 @@ def test_rows_are_asked_for_only_when_there_is_room_for_them() -> None:
             asked.append(row["key"])
             yield row
 
-    next(pieces(watched(), 20))
+    next(row_chunks(watched(), 20))
     assert asked == ["0", "1"]
 
 
-def test_what_was_written_in_pieces_is_whole_and_counted(tmp_path: Path) -> None:
+def test_rows_written_in_chunks_are_complete_and_counted(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "out")
     output = Output("r", "edit", {"data/edit=e/r": EDIT_SCHEMA, "rows/r": ROWS_SCHEMA}, tmp_path / "work", 1 << 22)
     output.write(rows(50, 1 << 20))

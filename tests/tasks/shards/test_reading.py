@@ -21,7 +21,7 @@ from tasks.shards import batch as batch_module
 from tasks.shards import reading as reading_module
 from tasks.shards.background import PixelBudget
 from tasks.shards.batch import Batch, Item
-from tasks.shards.reading import Batcher, open_inverted, open_source
+from tasks.shards.reading import Batcher, open_inverted, open_shard
 from tasks.spec.geometry import Geometry
 from tasks.worker import edit
 from tasks.worker.edit import edit_shard
@@ -34,14 +34,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def plan(tmp_path: Path, make_job: Callable[..., Any]) -> Plan:
-    """Ten samples in batches of four; the second is no image."""
+    """Ten samples in batches of four; the second is not an image."""
     members = [member for number in range(9) for member in members_of(number)]
     write_tar(tmp_path / "in-000.tar", [*members[:3], ("broken.png", b"x"), *members[3:]])
     return make_plan(make_job())
 
 
 def invert_batches(plan: Plan) -> list[Batch]:
-    with open_source(plan.invert_requests()[0], 64) as reading:
+    with open_shard(plan.invert_requests()[0], 64) as reading:
         found = list(reading.batches)
         assert sum(len(batch.items) for batch in found) == reading.total
         return found
@@ -67,18 +67,18 @@ def test_every_sample_is_in_one_batch_and_the_usable_ones_are_in_its_tensors(pla
         assert set(batch.keys[len(batch.usable) :]) <= {batch.usable[-1].sample.sha256}
 
 
-def test_encoded_images_live_no_longer_than_they_are_needed(plan: Plan, models: Any) -> None:
+def test_encoded_images_are_freed_after_decoding(plan: Plan, models: Any) -> None:
     for batch in [*invert_batches(plan), *edit_batches(plan, models)]:
         assert not any(item.sample.image for item in batch.items)
         assert all(item.picture is not None and item.picture.whole is None for item in batch.usable)
 
 
-def test_both_waves_see_the_same_pixels(plan: Plan, models: Any) -> None:
+def test_both_waves_get_the_same_pixels(plan: Plan, models: Any) -> None:
     for one, other in zip(invert_batches(plan), edit_batches(plan, models), strict=True):
         assert torch.equal(one.images(CPU), other.images(CPU))
 
 
-def test_whole_sources_are_kept_where_edits_are_laid_back(plan: Plan, models: Any) -> None:
+def test_whole_sources_are_kept_if_edits_are_pasted_back(plan: Plan, models: Any) -> None:
     usable = [item for batch in edit_batches(plan, models, output="source") for item in batch.usable]
     for item in usable:
         assert item.picture is not None
@@ -86,7 +86,7 @@ def test_whole_sources_are_kept_where_edits_are_laid_back(plan: Plan, models: An
 
 
 @pytest.mark.parametrize(("budget", "sizes"), [(4, [2, 2, 2, 2, 1]), (2, [1] * 9), (0.5, [1] * 9), (64, [4, 4, 1])])
-def test_whole_sources_have_a_room_and_batches_their_size(
+def test_whole_sources_stay_within_the_budget_and_batches_within_their_size(
     plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch, budget: float, sizes: list[int]
 ) -> None:
     decoded = finished = most = 0
@@ -112,7 +112,7 @@ def test_whole_sources_have_a_room_and_batches_their_size(
     assert [len(batch.usable) for batch in edit_batches(plan, models)] == [4, 4, 1]
 
 
-def test_a_finished_batch_lets_go_of_its_sources_whoever_still_holds_it(plan: Plan, models: Any) -> None:
+def test_a_finished_batch_frees_its_sources_although_it_is_still_referenced(plan: Plan, models: Any) -> None:
     store, (request,) = open_store(plan.output), plan.invert_requests()
     invert_shard(request, models, store)
     with open_inverted(store, request, 64, "source") as reading:
@@ -124,7 +124,7 @@ def test_a_finished_batch_lets_go_of_its_sources_whoever_still_holds_it(plan: Pl
                 item.picture.whole.load()
 
 
-def test_a_source_that_cannot_be_decoded_takes_no_room() -> None:
+def test_a_source_that_cannot_be_decoded_takes_no_budget() -> None:
     broken = image_bytes(1)[:-100]
     assert pixel_count(broken) == 64 * 64
     batcher = Batcher(Geometry(), 64, "source", batch_size=4, budget=PixelBudget(64 * 64))
@@ -132,7 +132,7 @@ def test_a_source_that_cannot_be_decoded_takes_no_room() -> None:
     assert [item.sample.status for batch in found for item in batch.items] == ["undecodable"] * 9
 
 
-def test_who_leaves_early_waits_for_no_room(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leaving_early_does_not_wait_for_the_budget(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store, (request,) = open_store(plan.output), plan.invert_requests()
     invert_shard(request, models, store)
     monkeypatch.setattr(reading_module, "WHOLE_PIXELS", 64 * 64)
@@ -142,7 +142,7 @@ def test_who_leaves_early_waits_for_no_room(plan: Plan, models: Any, monkeypatch
     assert not any(thread.name == "read-ahead" for thread in threading.enumerate())
 
 
-def test_a_disk_that_is_full_ends_the_work_and_does_not_hold_it_up(
+def test_a_full_disk_ends_the_work_with_an_error_and_without_waiting(
     plan: Plan, models: Any, make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -159,7 +159,7 @@ def test_a_disk_that_is_full_ends_the_work_and_does_not_hold_it_up(
         edit_shard(requests, Editors(store, models), models, store)
 
 
-def test_many_useless_samples_do_not_pile_up(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_the_number_of_unusable_samples_in_a_batch_is_bounded(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_tar(tmp_path / "in-000.tar", [(f"{number}.png", b"x") for number in range(40)])
     assert [len(batch.items) for batch in invert_batches(make_plan(make_job()))] == [16, 16, 8]
 
@@ -181,20 +181,27 @@ def masked_plan(tmp_path: Path, make_job: Callable[..., Any]) -> Plan:
     return make_plan(make_job())
 
 
-def test_masks_are_in_the_order_of_their_samples_and_what_is_none_lets_nothing_through(
-    masked_plan: Plan, models: Any
-) -> None:
+def test_masks_are_in_the_order_of_their_samples_and_unusable_ones_are_zero(masked_plan: Plan, models: Any) -> None:
     first, last = edit_batches(masked_plan, models, masks=["mask.png"])
     areas = first.masks("mask.png", CPU).mean((1, 2, 3))
     assert (8 * areas).tolist() == [1, 2, 0, 0]
     assert (8 * last.masks("mask.png", CPU)).mean((1, 2, 3)).tolist() == [5] * 4  # padded
-    assert [item.within("mask.png").sample.status for item in first.items] == ["ok", "ok", "incomplete", "undecodable"]
-    assert [item.within("").sample.status for item in first.items] == ["ok"] * 4
-    assert first.items[3].within("mask.png").sample.reason.startswith("its mask 0003.mask.png: no image in a format")
+    assert [item.with_user_mask("mask.png").sample.status for item in first.items] == [
+        "ok",
+        "ok",
+        "incomplete",
+        "undecodable",
+    ]
+    assert [item.with_user_mask("").sample.status for item in first.items] == ["ok"] * 4
+    assert (
+        first.items[3]
+        .with_user_mask("mask.png")
+        .sample.reason.startswith("its mask 0003.mask.png: no image in a format")
+    )
     assert not any(item.sample.masks for item in (*first.items, *last.items))
 
 
-def test_whole_masks_are_kept_and_let_go_of_as_their_sources_are(
+def test_whole_masks_are_kept_and_freed_with_their_sources(
     masked_plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for item in edit_batches(masked_plan, models, masks=["mask.png"])[0].items:
@@ -219,7 +226,7 @@ def test_whole_masks_are_kept_and_let_go_of_as_their_sources_are(
 def test_a_sample_that_had_no_image_when_it_was_inverted_stays_without(
     tmp_path: Path, make_job: Callable[..., Any], models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rule that passes over masks is younger than some stored inversions."""
+    """Some stored inversions are older than the rule that a mask is not the image."""
     members = [("a.v1.png", image_bytes(1)), ("a.mask.png", mask_bytes((0, 0, 9, 9))), *members_of(2)]
     write_tar(tmp_path / "in-000.tar", members)
     plan = make_plan(make_job())

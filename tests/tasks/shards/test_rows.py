@@ -42,7 +42,7 @@ def request(**changes: Any) -> EditRequest:
 
 @pytest.fixture
 def batch() -> Batch:
-    """A wide picture, something that is none, and another picture."""
+    """A wide picture, bytes that are no picture, and another picture."""
     items = [
         Item(Sample(key, sha256=key), decode(image_bytes(number, (120, 60)), PAD, 64))
         for number, key in enumerate(["a", "../b"])
@@ -58,7 +58,7 @@ def done(**changes: torch.Tensor) -> EditedPixels:
     return EditedPixels.of(Edit(**{**fields, **changes}), Scores(*[numbers_B] * 6), 2)
 
 
-def test_rows_follow_the_samples_and_carry_their_own_results(batch: Batch) -> None:
+def test_rows_are_in_the_order_of_the_samples_with_their_own_results(batch: Batch) -> None:
     rows = list(edit_rows(request(), "digest", batch, done()))
     assert [(row["key"], row["status"]) for row in rows] == [("a", "ok"), ("x", "undecodable"), ("../b", "ok")]
     assert [row.get("direction") for row in rows] == [0.25, None, 0.5]
@@ -66,7 +66,7 @@ def test_rows_follow_the_samples_and_carry_their_own_results(batch: Batch) -> No
     assert all(row.keys() <= set(EDIT_SCHEMA.names) for row in rows)
 
 
-def test_a_row_says_which_part_of_the_source_was_seen_and_how_to_get_back(batch: Batch) -> None:
+def test_a_row_has_the_box_and_the_inverse_of_its_source(batch: Batch) -> None:
     row = next(edit_rows(request(), "digest", batch, done()))
     assert (row["width"], row["height"]) == (120, 60)
     assert row["box"] == pytest.approx((0, -30, 120, 90))
@@ -74,9 +74,7 @@ def test_a_row_says_which_part_of_the_source_was_seen_and_how_to_get_back(batch:
 
 
 @pytest.mark.parametrize(("output", "shape"), [("generator", (64, 64)), ("source", (60, 120))])
-def test_an_edit_is_given_back_in_the_size_that_was_asked_for(
-    batch: Batch, output: str, shape: tuple[int, int]
-) -> None:
+def test_an_edited_image_has_the_requested_size(batch: Batch, output: str, shape: tuple[int, int]) -> None:
     row: Any = next(edit_rows(request(output=output), "digest", batch, done()))
     image, mask = pixels_of(row["image"]["bytes"]), pixels_of(row["mask"]["bytes"])
     assert image.shape == (*shape, 3) and mask.shape == shape
@@ -85,7 +83,7 @@ def test_an_edit_is_given_back_in_the_size_that_was_asked_for(
         assert np.array_equal(image[mask == 0], pixels_of(image_bytes(0, (120, 60)))[mask == 0])
 
 
-def test_a_source_that_is_too_long_for_the_format_is_failed_with_the_reason() -> None:
+def test_a_source_that_is_too_long_for_the_format_has_failed_and_the_reason() -> None:
     picture = decode(image_bytes(1, (17_000, 3)), PAD, 64)
     batch = Batch((Item(Sample("long", sha256="long"), picture),) * 2, 2)
     for image_format, status in (("webp", "failed"), ("jpeg", "ok")):
@@ -95,13 +93,13 @@ def test_a_source_that_is_too_long_for_the_format_is_failed_with_the_reason() ->
     assert row["reason"] == "17000 x 3 pixels; webp holds 16383 a side, png any number"
 
 
-def test_names_stay_below_their_folder(batch: Batch) -> None:
+def test_paths_stay_below_their_folder(batch: Batch) -> None:
     row: Any
     *_, row = edit_rows(request(image_format="jpeg"), "digest", batch, done())
     assert (row["key"], row["image"]["path"], row["mask"]["path"]) == ("../b", "b.jpeg", "b.mask.png")
 
 
-def test_what_is_not_finite_is_failed(batch: Batch) -> None:
+def test_an_edit_with_values_that_are_not_finite_has_failed(batch: Batch) -> None:
     image_BCHW = torch.ones(2, 3, 64, 64)
     image_BCHW[1, 0, 5, 5] = float("nan")
     rows = list(edit_rows(request(), "digest", batch, done(image_BCHW=image_BCHW)))

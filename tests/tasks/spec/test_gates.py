@@ -14,7 +14,7 @@ MANY = 500
 
 
 def random_scores() -> dict[str, np.ndarray]:
-    """Of many images; one in twenty is NaN."""
+    """Scores of many images; one in twenty is NaN."""
     scores = {name: RNG.uniform(0, 1, MANY).astype(np.float32) for name in GATED_SCORES}
     for values in scores.values():
         values[RNG.uniform(size=MANY) < 0.05] = np.nan
@@ -51,7 +51,7 @@ def test_the_verdict_is_the_first_gate_that_fails() -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan])
 @pytest.mark.parametrize("gate", BOUNDS)
-def test_what_is_no_number_passes_no_gate_that_reads_it(gate: str, value: float | None) -> None:
+def test_a_missing_or_nan_score_passes_no_gate_that_reads_it(gate: str, value: float | None) -> None:
     bound = BOUNDS[gate]
     lenient = Gates(**{gate: bound.high if bound.upper else bound.low})
     good = dict.fromkeys(GATED_SCORES, 0.5)
@@ -61,7 +61,7 @@ def test_what_is_no_number_passes_no_gate_that_reads_it(gate: str, value: float 
     assert lenient.verdict({**good, **others}) == ""
 
 
-def test_a_threshold_passes_itself_as_it_is_stored() -> None:
+def test_a_stored_score_equal_to_the_threshold_passes() -> None:
     for number in range(1000):
         threshold = number / 1000
         stored = {name: np.array([threshold], np.float32) for name in GATED_SCORES}
@@ -69,7 +69,7 @@ def test_a_threshold_passes_itself_as_it_is_stored() -> None:
         assert list(both.verdicts(stored)) == [""]
 
 
-def test_a_tighter_gate_rejects_all_that_the_looser_one_did() -> None:
+def test_a_stricter_gate_rejects_all_that_the_looser_one_did() -> None:
     for _ in range(20):
         scores, gates, gate = random_scores(), random_gates(), str(RNG.choice(list(BOUNDS)))
         loose, tight = sorted(RNG.uniform(0.5 if gate == "max_area" else 0, 0.5, 2), reverse=BOUNDS[gate].upper)
@@ -95,7 +95,7 @@ def test_the_reason_says_what_was_compared() -> None:
         ({"min_area": 0.5, "max_area": 0.4}, "nothing would pass both"),
     ],
 )
-def test_thresholds_that_decide_nothing_are_refused(thresholds: dict[str, float], says: str) -> None:
+def test_thresholds_outside_the_range_of_the_score_are_refused(thresholds: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError) as raised:
         Gates(**thresholds)
     assert says in str(raised.value)

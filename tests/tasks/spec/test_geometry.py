@@ -11,7 +11,7 @@ SHAPES = ((64, 64), (30, 20), (20, 31), (1, 1), (30_000, 7), (3, 30_000), (1023,
 
 
 def place(fit: str, width: int, height: int) -> Placement:
-    placement = Geometry(fit=fit).place(width, height, SIZE)  # type: ignore[arg-type]
+    placement = Geometry(fit=fit).placement(width, height, SIZE)  # type: ignore[arg-type]
     assert placement is not None
     return placement
 
@@ -25,7 +25,7 @@ def test_crop_shows_the_centred_square_in_whole_pixels() -> None:
     assert place("crop", 31, 20).box == (5, 0, 25, 20)
 
 
-def test_pad_shows_all_and_its_surroundings() -> None:
+def test_pad_shows_the_whole_image_and_padding() -> None:
     placement = place("pad", 30, 20)
     assert placement.region == (0, 0, 30, 20)
     assert placement.square == (0, 10, 64, 53)
@@ -35,7 +35,7 @@ def test_pad_shows_all_and_its_surroundings() -> None:
 
 def test_refuse_takes_the_exact_size_only() -> None:
     assert place("refuse", 64, 64).box == (0, 0, 64, 64)
-    assert Geometry(fit="refuse").place(64, 63, SIZE) is None
+    assert Geometry(fit="refuse").placement(64, 63, SIZE) is None
 
 
 @pytest.mark.parametrize(("fit", "shape"), itertools.product(["crop", "pad", "resize"], SHAPES))
@@ -52,11 +52,11 @@ def test_the_inverse_takes_the_square_to_the_region_and_the_whole_to_the_box(fit
 
 
 @pytest.mark.parametrize(("fit", "shape"), itertools.product(["crop", "pad", "resize"], SHAPES))
-def test_nothing_lies_outside(fit: str, shape: tuple[int, int]) -> None:
+def test_regions_and_squares_are_inside_their_images(fit: str, shape: tuple[int, int]) -> None:
     placement = place(fit, *shape)
     for (left, top, right, bottom), (width, height) in ((placement.region, shape), (placement.square, (SIZE, SIZE))):
         assert 0 <= left < right <= width and 0 <= top < bottom <= height
 
 
-def test_every_fit_has_a_place() -> None:
+def test_every_fit_has_a_placement() -> None:
     assert set(PLACEMENTS_BY_FIT) == {"crop", "pad", "resize", "refuse"}

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from tasks.spec.labels import flat_labels, relabel, split_of, split_of_shard
+from tasks.spec.labels import flat_labels, merge_labels, split_of, split_of_shard
 
 RNG = random.Random(0)
 
 
 def merged(metadata: str | None, changes: dict[str, Any]) -> Any:
-    return json.loads(relabel(metadata, flat_labels(changes)))
+    return json.loads(merge_labels(metadata, flat_labels(changes)))
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396, section 2, word for word."""
+    """The algorithm of RFC 7396, section 2."""
     if not isinstance(patch, dict):
         return patch
     found = dict(target) if isinstance(target, dict) else {}
@@ -43,7 +43,7 @@ def test_labels_are_merged_as_a_merge_patch() -> None:
         assert merged(json.dumps(source), patch) == merge_patch(source, patch)
 
 
-def test_none_removes_a_label_and_makes_nothing() -> None:
+def test_none_removes_a_label_and_creates_none() -> None:
     source = {"caption": "brown hair", "hair": {"color": "brown", "length": 3}}
     assert merged(json.dumps(source), {"caption": None, "hair.color": None}) == {"hair": {"length": 3}}
     assert merged(json.dumps(source), {"age": None, "hair.style.name": None, "caption.of": None}) == source
@@ -54,23 +54,23 @@ def test_dotted_and_nested_labels_mean_the_same() -> None:
     assert flat_labels({"hair": {"color": "red", "dye": {"age": 1}}, "smile": True}) == dotted == flat_labels(dotted)
 
 
-def test_a_source_key_with_a_dot_is_itself() -> None:
+def test_a_source_key_with_a_dot_is_changed_as_one_key() -> None:
     source = '{"hair.color": "brown", "hair": {"length": 3}, "eye": {"lid.color": "blue"}}'
     expected = {"hair.color": "red", "hair": {"length": 3}, "eye": {"lid.color": "green"}}
     assert merged(source, {"hair.color": "red", "eye.lid.color": "green"}) == expected
 
 
-def test_what_no_change_names_stays() -> None:
+def test_labels_without_a_change_are_kept() -> None:
     source = {"name": "Zoë", "boxes": [[0, 1], [2, 3]], "score": 0.1, "id": 12345678901234567890}
     assert merged(json.dumps(source), {"smile": True}) == {**source, "smile": True}
-    assert "Zoë" in relabel(json.dumps(source), {"smile": True})
+    assert "Zoë" in merge_labels(json.dumps(source), {"smile": True})
 
 
 def test_a_change_that_changes_nothing_keeps_the_text() -> None:
     text = '{ "hair": {"color":"red"},"n":1.50 }'
-    assert relabel(text, {"hair.color": "red", "age": None}) == text
-    assert relabel(text, {"n": 2}) != text
-    assert merged('{"smile": 1}', {"smile": True}) == {"smile": True} and "1" not in relabel(
+    assert merge_labels(text, {"hair.color": "red", "age": None}) == text
+    assert merge_labels(text, {"n": 2}) != text
+    assert merged('{"smile": 1}', {"smile": True}) == {"smile": True} and "1" not in merge_labels(
         '{"smile": 1}', {"smile": True}
     )
 
@@ -101,10 +101,10 @@ def test_metadata_that_is_no_object_is_kept(metadata: str | None, kept: dict[str
         ({"hair": {}}, "the label 'hair' is an empty mapping"),
         ({"split": {"name": "train"}}, "inherited from the source"),
         ({"split.name": "train"}, "inherited from the source"),
-        ({"hair": {3: 1}}, "the label 'hair.3' has an empty part or is no text"),
+        ({"hair": {3: 1}}, "the label 'hair.3' has an empty part or is not text"),
     ],
 )
-def test_labels_that_cannot_be_are_refused(changes: dict[Any, Any], says: str) -> None:
+def test_invalid_labels_are_refused(changes: dict[Any, Any], says: str) -> None:
     with pytest.raises(ValueError) as raised:
         flat_labels(changes)
     assert says in str(raised.value)
@@ -147,5 +147,5 @@ def test_a_shard_says_its_split_by_its_name_or_folder(uri: str, split: str | Non
         (None, "train"),
     ],
 )
-def test_the_samples_own_split_goes_before_its_shards(metadata: str | None, split: str) -> None:
+def test_the_split_of_the_sample_has_priority_over_that_of_its_shard(metadata: str | None, split: str) -> None:
     assert split_of(metadata, "train") == split

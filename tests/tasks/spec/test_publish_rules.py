@@ -16,7 +16,7 @@ def test_rules_come_back_from_their_text() -> None:
     assert PublishRules.read("") == PublishRules() == PublishRules.read(PublishRules().text)
 
 
-def test_one_text_is_one_meaning() -> None:
+def test_equal_rules_have_equal_texts() -> None:
     assert replace(RULES, labels={"caption": None, "hair.color": "red"}).text == RULES.text
     others = [replace(RULES, gates=Gates()), replace(RULES, labels={}), replace(RULES, labels={"hair.color": "red"})]
     assert len({RULES.text, *(rules.text for rules in others)}) == 4

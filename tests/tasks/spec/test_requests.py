@@ -45,12 +45,12 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
     )
 
 
-def test_canonical_json_refuses_what_is_no_number() -> None:
+def test_canonical_json_refuses_nan() -> None:
     with pytest.raises(ValueError):
         content_id({"strength": float("nan")})
 
 
-def test_a_shard_is_known_by_its_content_and_not_by_when_it_was_touched() -> None:
+def test_the_id_of_a_shard_depends_on_its_content_and_not_on_its_stamp() -> None:
     assert replace(SHARD, stamp="later").id == SHARD.id
     for change in ({"uri": "file:///b.tar"}, {"size": 2048}, {"sha256": "cd"}, {"limit": 3}):
         assert replace(SHARD, **change).id != SHARD.id

@@ -17,7 +17,7 @@ from manifests.stores.open import open_store
 from tasks.artifacts.loaded import Editors
 from tasks.images.decode import pixels_of
 from tasks.inputs.archive import read_samples
-from tasks.inputs.sidecars import PROBLEM
+from tasks.inputs.sidecars import ERROR_KEY
 from tasks.plan.plan import make_plan
 from tasks.spec.geometry import Geometry
 from tasks.spec.job import EditEntry, JobSpec
@@ -108,7 +108,7 @@ def test_what_can_be_edited_is_edited_at_its_own_size(edited: dict[str, Rows]) -
 
 def test_a_sidecar_that_cannot_be_read_costs_its_labels_and_says_so(edited: dict[str, Rows]) -> None:
     metadata = {row["key"]: json.loads(row["metadata"]) for row in edited["members.tar"]}
-    broken = {key for key, found in metadata.items() if PROBLEM in found}
+    broken = {key for key, found in metadata.items() if ERROR_KEY in found}
     assert broken == {"json-broken", "json-huge", "json-deep", "json-latin"}
     assert metadata["json-not-a-number"] == {"a": "NaN", "b": "-Infinity", "c": "1e999"}
     assert metadata["json-array"] == {"json": [1, 2]} and metadata["not-adjacent"] == {"label": 1}
@@ -117,7 +117,7 @@ def test_a_sidecar_that_cannot_be_read_costs_its_labels_and_says_so(edited: dict
 def test_no_sample_has_half_a_label(edited: dict[str, Rows]) -> None:
     (row,) = (row for row in edited["cut-in-a-sidecar-far-from-its-image.tar"] if row["key"] == "a")
     metadata = json.loads(row["metadata"])
-    assert metadata.keys() == {"label", PROBLEM} and "a.txt: the archive ends inside it" in metadata[PROBLEM]
+    assert metadata.keys() == {"label", ERROR_KEY} and "a.txt: the archive ends inside it" in metadata[ERROR_KEY]
 
 
 def test_no_name_leads_out_of_a_folder(edited: dict[str, Rows]) -> None:
