@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,9 @@ def models(bundle: Path) -> Any:
     return load_models(str(bundle))
 
 
-@pytest.fixture
-def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
-    """A JobSpec with two quick edits over tmp_path/in-*.tar; keywords replace its fields."""
+@pytest.fixture(scope="session")
+def job_in(bundle: Path) -> Callable[..., Any]:
+    """A JobSpec with two quick edits over folder/in-*.tar into folder/out; keywords replace its fields."""
     from tasks.spec.geometry import Geometry
     from tasks.spec.job import EditEntry, JobSpec
 
@@ -74,11 +75,11 @@ def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
         }
         return EditEntry(**{**fields, **changes})
 
-    def make(**changes: Any) -> JobSpec:
+    def make(folder: Path, **changes: Any) -> JobSpec:
         fields: dict[str, Any] = {
             "name": "test",
-            "inputs": (str(tmp_path / "in-*.tar"),),
-            "output": str(tmp_path / "out"),
+            "inputs": (str(folder / "in-*.tar"),),
+            "output": str(folder / "out"),
             "bundle": str(bundle),
             "seed": 0,
             "batch_size": 4,
@@ -90,6 +91,12 @@ def make_job(tmp_path: Path, bundle: Path) -> Callable[..., Any]:
         return JobSpec(**{**fields, **changes})
 
     return make
+
+
+@pytest.fixture
+def make_job(job_in: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """The same in the folder of the test."""
+    return partial(job_in, tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import torch
 from coral_core.bundle.catalog import read_bundle
 from coral_core.bundle.models import load_models
 from coral_core.editors import EDITORS, spec
+from coral_core.editors.styleclip.optimization import OptimizationConfig
 from coral_core.fit import FitConfig, FitReport
 from coral_core.types import Prompt
 from tasks.artifacts.bundled import SHIPPED
@@ -26,6 +27,7 @@ from tasks.spec.requests import FitRequest
 
 BASE, ABOVE = "clipinverter", "coral-inverter-attention"
 """One that learns from captions, and one that builds upon it."""
+SEARCH = "styleclip-optimization"
 TINY = FitConfig(steps=6, batch_size=2, source_samples=4)
 Ship = Callable[..., tuple[Path, FitReport]]
 """Trains an artifact into a bundle."""
@@ -35,6 +37,12 @@ def shorten_fits(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
     """Give methods, of those here unless they are named, default fits of a few steps, for the rest of the test."""
     for name in methods or (BASE, ABOVE):
         monkeypatch.setitem(EDITORS, name, replace(EDITORS[name], fit=TINY))
+
+
+def shorten_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the method that searches every edit a default search of two steps from a small regression."""
+    short = OptimizationConfig(steps=2, guess_samples=16)
+    monkeypatch.setitem(EDITORS, SEARCH, replace(EDITORS[SEARCH], config=short))
 
 
 def digest_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from pipelines.interactive.preview import shortened
 from pipelines.jobfile.load import load_job
-from tests.inverters import shorten_fits
+from tests.inverters import shorten_fits, shorten_search
 from tests.tars import write_shards
 
 JOBS = sorted((Path(__file__).parents[2] / "pipelines" / "jobs").glob("*.yaml"))
@@ -41,6 +41,7 @@ def test_shipped_jobs_run(
     """On a small random bundle, a few images and steps a fit. It ships no artifact: the images have captions."""
     write_shards(tmp_path, 1, 3)
     shorten_fits(monkeypatch)
+    shorten_search(monkeypatch)
     asked, small = load_job(path).spec(), make_job(fit_captions=(str(tmp_path / "in-*.tar"),))
     kept = ("inputs", "output", "bundle", "fit_samples", "fit_captions")
     here = {name: getattr(small, name) for name in kept}

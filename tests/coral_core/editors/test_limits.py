@@ -21,9 +21,10 @@ every_method = pytest.mark.parametrize("method", EDITORS)
 
 
 def moved(method: str, models: Models, inversion: Inversion) -> Editor:
-    """An editor after a short fit (if the method has one), with noise on all parameters."""
+    """An editor after a short fit, with noise on all parameters; or one that searches for a few steps."""
     is_fitted = spec(method).scope is not FitScope.IMAGE
-    options = spec(method).resolve({"fit": {"steps": 2, "batch_size": 2}} if is_fitted else {})
+    small = {"fit": {"steps": 2, "batch_size": 2}} if is_fitted else {"steps": 6, "guess_samples": 64}
+    options = spec(method).resolve(small)
     base = moved(spec(method).base, models, inversion).requires_grad_(False) if spec(method).base else None
     editor = spec(method).build(options, RED, models, base)
     if is_fitted:

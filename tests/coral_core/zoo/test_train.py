@@ -1,6 +1,10 @@
 """Training with a very small corpus: it can be killed, resumed and repeated."""
 
+from __future__ import annotations
+
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,10 +17,12 @@ from coral_core.zoo.recipes import base
 from coral_core.zoo.train import Progress, TrainConfig, read_curve, train
 
 
-@pytest.fixture(autouse=True)
-def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "TRAIN_SCENES", 64)
-    monkeypatch.setattr(base, "DEV_SCENES", 32)
+@pytest.fixture(scope="module", autouse=True)
+def few_scenes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "TRAIN_SCENES", 64)
+        patch.setattr(base, "DEV_SCENES", 32)
+        yield
 
 
 def config(folder: Path, **changes: object) -> TrainConfig:
@@ -40,18 +46,50 @@ def stop_after(step: int) -> Progress:
     return progress
 
 
-def test_a_killed_training_ends_in_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
-    train("segmenter", config(tmp_path / "calm"))
+@dataclass(frozen=True)
+class Trained:
+    """A training of the segmenter that nothing disturbed."""
+
+    folder: Path
+    losses: list[float]  # of its steps
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder, losses = tmp_path_factory.mktemp("calm"), list[float]()
+    train("segmenter", config(folder), lambda step, steps, terms: losses.append(sum(terms.values())))
+    return Trained(folder, losses)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the same training, killed after half of its steps."""
+    folder = tmp_path_factory.mktemp("killed")
     with pytest.raises(KeyboardInterrupt):
-        train("segmenter", config(tmp_path / "killed"), stop_after(2))
-    assert not (tmp_path / "killed" / "weights").exists()
-    train("segmenter", config(tmp_path / "killed"))
-    assert same(weights(tmp_path / "calm"), weights(tmp_path / "killed"))
+        train("segmenter", config(folder), stop_after(2))
+    return folder
 
 
-def test_a_second_training_starts_from_the_shipped_weights(tmp_path: Path) -> None:
-    train("segmenter", config(tmp_path))
-    shipped = weights(tmp_path)
+@pytest.fixture(scope="module")
+def resumed(killed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it, after a training that went on."""
+    folder = shutil.copytree(killed, tmp_path_factory.mktemp("resumed"), dirs_exist_ok=True)
+    taken: list[int] = []
+    train("segmenter", config(folder), lambda step, steps, terms: taken.append(step))
+    assert taken == [3, 4]
+    return folder
+
+
+def test_a_killed_training_ends_in_the_weights_of_an_undisturbed_one(
+    calm: Trained, killed: Path, resumed: Path
+) -> None:
+    assert not (killed / "weights").exists()
+    assert same(weights(calm.folder), weights(resumed))
+
+
+def test_a_second_training_starts_from_the_shipped_weights(calm: Trained, tmp_path: Path) -> None:
+    shipped = weights(calm.folder)
+    shutil.copytree(calm.folder / "weights", tmp_path / "weights")
     train("segmenter", config(tmp_path, steps=1))
     header = read_header(tmp_path / "weights" / "segmenter.safetensors")
     assert header.recipe["warm_started"] == ["segmenter"]
@@ -66,26 +104,22 @@ def test_an_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
         train("clop", config(tmp_path))
 
 
-def test_the_checkpoint_of_another_seed_is_not_continued(tmp_path: Path) -> None:
-    train("segmenter", config(tmp_path / "calm", seed=1))
+def test_the_checkpoint_of_another_seed_is_not_continued(calm: Trained, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train("segmenter", config(tmp_path / "changed", seed=0), stop_after(2))
-    train("segmenter", config(tmp_path / "changed", seed=1))
-    assert same(weights(tmp_path / "calm"), weights(tmp_path / "changed"))
+        train("segmenter", config(tmp_path, seed=1), stop_after(2))
+    train("segmenter", config(tmp_path))
+    assert same(weights(calm.folder), weights(tmp_path))
 
 
-def test_the_curve_of_a_killed_training_is_that_of_an_undisturbed_one(tmp_path: Path) -> None:
-    seen: list[float] = []
-    train("segmenter", config(tmp_path / "calm"), lambda step, steps, terms: seen.append(sum(terms.values())))
-    assert read_curve(tmp_path / "calm" / "work", "segmenter") == [
-        (step, pytest.approx(loss, abs=1e-5)) for step, loss in enumerate(seen, 1)
+def test_the_curve_of_a_killed_training_is_that_of_an_undisturbed_one(
+    calm: Trained, killed: Path, resumed: Path
+) -> None:
+    assert read_curve(calm.folder / "work", "segmenter") == [
+        (step, pytest.approx(loss, abs=1e-5)) for step, loss in enumerate(calm.losses, 1)
     ]
-    with pytest.raises(KeyboardInterrupt):
-        train("segmenter", config(tmp_path / "killed"), stop_after(2))
     with pytest.raises(ValueError, match=r"no training of segmenter has ended in .*coral zoo train segmenter"):
-        read_curve(tmp_path / "killed" / "work", "segmenter")
-    train("segmenter", config(tmp_path / "killed"))
-    assert read_curve(tmp_path / "killed" / "work", "segmenter") == read_curve(tmp_path / "calm" / "work", "segmenter")
+        read_curve(killed / "work", "segmenter")
+    assert read_curve(resumed / "work", "segmenter") == read_curve(calm.folder / "work", "segmenter")
 
 
 def test_a_curve_has_few_points_and_each_is_a_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from coral_core.editors import EDITORS, FitScope
-from coral_core.editors.styleclip.optimization import OptimizationConfig
 from pipelines.bench.cases import SceneSelection
 from pipelines.bench.edit_cost import BATCH, SLOW, EditCost, check_method, measure_edits
 from pipelines.bench.method_quality import QualityConfig, open_bench
 from pipelines.bench.prompts import BenchPrompt
 from pipelines.bench.workers import Done
 from pipelines.cli.bench import bench_app
-from tests.inverters import BASE, shipping_copy, shorten_fits
+from tests.inverters import BASE, shipping_copy, shorten_fits, shorten_search
 
 PLAIN = "styleclip-directions"
 PROMPTS = (
@@ -31,8 +29,7 @@ PROMPTS = (
 def config(tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[QualityConfig]:
     """A bundle that ships an artifact, small fits, and a short search."""
     shorten_fits(monkeypatch, BASE, PLAIN)
-    short = replace(EDITORS[SLOW], config=OptimizationConfig(steps=2))
-    monkeypatch.setitem(EDITORS, SLOW, short)
+    shorten_search(monkeypatch)
     folder = shipping_copy(judged_bundle, tmp_path / "shipping")
     yield QualityConfig(bundle=str(folder), folder=tmp_path / "runs", selection=SceneSelection(scenes=1))
     open_bench.cache_clear()

@@ -14,7 +14,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.plan.plan import make_plan
 from tasks.spec.job import EditEntry
-from tests.inverters import shorten_fits
+from tests.inverters import shorten_fits, shorten_search
 from tests.tars import write_shards
 
 SERVE_ALL = [name for name, row in EDITORS.items() if row.scope is not FitScope.PROMPT]
@@ -44,6 +44,7 @@ def test_a_job_of_all_of_them_runs_end_to_end(
 ) -> None:
     write_shards(tmp_path, 1, 3)
     shorten_fits(monkeypatch)
+    shorten_search(monkeypatch)
     plan, summaries = run_job(make_job(edits=edits, fit_captions=(str(tmp_path / "in-*.tar"),)))
     assert not any(summary.failures for summary in summaries)
     assert {fit.method for fit in plan.fits} == {name for name in SERVE_ALL if EDITORS[name].scope is FitScope.DOMAIN}

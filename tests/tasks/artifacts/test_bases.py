@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from coral_core.inversion import generator_samples
 from manifests.query import query
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
+from manifests.stores.store import Store
 from tasks.artifacts.loaded import load_editor
 from tasks.artifacts.stored import fitted, read_artifact, read_notes
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import EditEntry, JobSpec
+from tasks.spec.requests import FitRequest
 from tasks.worker.fit import fit_editor
 from tests.inverters import ABOVE, BASE, shipping_copy, shorten_fits
 from tests.tars import image_bytes, members_of, write_shards, write_tar
@@ -26,21 +30,54 @@ from tests.tars import image_bytes, members_of, write_shards, write_tar
 @pytest.fixture
 def entry(make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., EditEntry]:
     shorten_fits(monkeypatch)
+    return partial(entry_of, make_job())
 
-    def make(name: str, target: str, method: str = ABOVE, **changes: Any) -> EditEntry:
-        return replace(
-            make_job().edits[0], **{"id": name, "target": target, "method": method, "options": {}, **changes}
-        )
 
-    return make
+def entry_of(job: JobSpec, name: str, target: str, method: str = ABOVE, **changes: Any) -> EditEntry:
+    """An edit like those of the job, by another method."""
+    return replace(job.edits[0], **{"id": name, "target": target, "method": method, "options": {}, **changes})
+
+
+def job_on_one_base(folder: Path, job_in: Callable[..., JobSpec]) -> JobSpec:
+    """Two prompts in regions on one base, fitted on the input itself."""
+    write_shards(folder, 1, 3)
+    edits = tuple(entry_of(job_in(folder), *each) for each in (("red", "red hair"), ("smile", "a smile")))
+    return job_in(folder, edits=edits, fit_captions=(str(folder / "in-*.tar"),))
 
 
 @pytest.fixture
-def job(tmp_path: Path, make_job: Callable[..., Any], entry: Callable[..., EditEntry]) -> JobSpec:
-    """Two prompts in regions on one base, fitted on the input itself."""
-    write_shards(tmp_path, 1, 3)
-    edits = (entry("red", "red hair"), entry("smile", "a smile"))
-    return make_job(edits=edits, fit_captions=(str(tmp_path / "in-*.tar"),))
+def job(tmp_path: Path, job_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> JobSpec:
+    shorten_fits(monkeypatch)
+    return job_on_one_base(tmp_path, job_in)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that was run, and what its waves said."""
+
+    job: JobSpec
+    plan: Plan
+    fits: Any
+    edits: Any
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, job_in: Callable[..., Any], run_job: Callable[..., Any]
+) -> Finished:
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_fits(patch)
+        job = job_on_one_base(tmp_path_factory.mktemp("finished"), job_in)
+        plan, (_, fits, edits) = run_job(job)
+    return Finished(job, plan, fits, edits)
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
+    """The job that was run, with a copy of its output: no id depends on where that is."""
+    shorten_fits(monkeypatch)
+    output = shutil.copytree(finished.job.output, tmp_path / "out")
+    return replace(finished.job, output=str(output))
 
 
 def statuses(plan: Plan) -> dict[str, int]:
@@ -50,8 +87,8 @@ def statuses(plan: Plan) -> dict[str, int]:
     return {edit.slug: counts.get(edit.edit_id, 0) for edit in plan.edits}
 
 
-def test_two_prompts_share_one_base_that_is_fitted_first(job: JobSpec, run_job: Callable[..., Any]) -> None:
-    plan, (_, fits, edits) = run_job(job)
+def test_two_prompts_share_one_base_that_is_fitted_first(finished: Finished) -> None:
+    plan, fits, edits = finished.plan, finished.fits, finished.edits
     assert [fit.method for fit in plan.fits] == [BASE, ABOVE, ABOVE]
     assert {fit.base for fit in plan.fits[1:]} == {plan.fits[0].id}
     assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (3, 0, 0, [], [])
@@ -59,65 +96,67 @@ def test_two_prompts_share_one_base_that_is_fitted_first(job: JobSpec, run_job: 
     assert fitted(open_store(plan.output)) == {fit.id for fit in plan.fits}
 
 
-def test_a_second_run_has_nothing_to_fit(job: JobSpec, run_job: Callable[..., Any]) -> None:
-    run_job(job)
-    _, (_, fits, edits) = run_job(job)
+def test_a_second_run_has_nothing_to_fit(copied: JobSpec, run_job: Callable[..., Any]) -> None:
+    _, (_, fits, edits) = run_job(copied)
     assert (fits.done, fits.reused, edits.done, edits.reused) == (0, 3, 0, 2)
 
 
-def test_an_edit_that_is_added_finds_the_base(
-    job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any]
-) -> None:
-    run_job(job)
-    plan, (_, fits, _) = run_job(replace(job, edits=(*job.edits, entry("hat", "a hat"))))
+def test_an_edit_that_is_added_finds_the_base(copied: JobSpec, run_job: Callable[..., Any]) -> None:
+    plan, (_, fits, _) = run_job(replace(copied, edits=(*copied.edits, entry_of(copied, "hat", "a hat"))))
     assert (fits.done, fits.reused) == (1, 3)
     assert statuses(plan) == {"red": 3, "smile": 3, "hat": 3}
 
 
-def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(job: JobSpec, models: Any) -> None:
-    plan = make_plan(job)
-    store = open_store(plan.output)
-    base, own = (fit_editor(fit, models, store) for fit in plan.fits[:2])
+def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(finished: Finished, models: Any) -> None:
+    plan, store = finished.plan, open_store(finished.plan.output)
+    base, own = (read_artifact(store, fit.id) for fit in plan.fits[:2])
+    assert base is not None and own is not None
     assert "base" not in base.request and own.request["base"] == base.fit_id
     assert read_notes(store.read(f"editors/{own.fit_id}.safetensors"))["request"] == own.request
-    assert read_artifact(store, own.fit_id) == own
+    assert fit_editor(plan.fits[1], models, store) == own
     names = set(load_editor(store, plan.edits[0], models).editor.state_dict())
     assert names and not any("adapter" in name or "remapper" in name for name in names)
 
 
-def test_what_builds_upon_a_base_leaves_it_as_it_is(job: JobSpec, models: Any) -> None:
-    plan = make_plan(job)
-    store = open_store(plan.output)
-    base = fit_editor(plan.fits[0], models, store)
-    before = store.read(f"editors/{base.fit_id}.safetensors")
-    fit_editor(plan.fits[1], models, store)
-    assert store.read(f"editors/{base.fit_id}.safetensors") == before
+def forget(store: Store, fit: FitRequest) -> None:
+    """Delete an artifact."""
+    for ending in (".json", ".safetensors"):
+        store.delete(f"editors/{fit.id}{ending}")
 
 
-def test_without_its_base_nothing_is_built(job: JobSpec, models: Any) -> None:
-    plan = make_plan(job)
+def test_what_builds_upon_a_base_leaves_it_as_it_is(copied: JobSpec, models: Any) -> None:
+    plan = make_plan(copied)
     store = open_store(plan.output)
     base, own, _ = plan.fits
-    with pytest.raises(ValueError, match=rf"{ABOVE} builds upon the artifact editors/{base.id}.*not fitted yet"):
-        fit_editor(own, models, store)
-    for fit in (base, own):
-        fit_editor(fit, models, store)
-    for ending in (".json", ".safetensors"):
-        store.delete(f"editors/{base.id}{ending}")
+    before = store.read(f"editors/{base.id}.safetensors")
+    forget(store, own)
+    fit_editor(own, models, store)
+    assert store.read(f"editors/{base.id}.safetensors") == before
+
+
+def test_without_its_base_nothing_is_built(copied: JobSpec, models: Any) -> None:
+    plan = make_plan(copied)
+    store = open_store(plan.output)
+    base, own, _ = plan.fits
+    forget(store, base)
     with pytest.raises(ValueError, match=f"builds upon the artifact editors/{base.id}"):
         load_editor(store, plan.edits[0], models)
+    forget(store, own)
+    with pytest.raises(ValueError, match=rf"{ABOVE} builds upon the artifact editors/{base.id}.*not fitted yet"):
+        fit_editor(own, models, store)
 
 
-def test_an_altered_base_is_not_used(job: JobSpec, models: Any) -> None:
-    plan = make_plan(job)
+def test_an_altered_base_is_not_used(copied: JobSpec, models: Any) -> None:
+    plan = make_plan(copied)
     store = open_store(plan.output)
-    base = fit_editor(plan.fits[0], models, store)
-    key = f"editors/{base.fit_id}.safetensors"
+    base, own, _ = plan.fits
+    forget(store, own)
+    key = f"editors/{base.id}.safetensors"
     data = store.read(key)
     store.delete(key)
     store.put_new(key, data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ValueError, match=r"not what its \.json says"):
-        fit_editor(plan.fits[1], models, store)
+        fit_editor(own, models, store)
 
 
 def test_what_builds_upon_what_could_not_be_fitted_says_so_and_costs_no_other_edit(
