@@ -42,10 +42,10 @@ def fit(
     from pipelines.cli.method_options import parse_options
     from pipelines.cli.tables import training_line
     from pipelines.jobfile.s3_environment import s3_options
-    from tasks.artifacts.train_bundled import ship
+    from tasks.artifacts.train_bundled import train_bundled
 
     changes = parse_options(option or (), method)
-    path, report = ship(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
+    path, report = train_bundled(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
     print(f"{path}: {report.steps} steps in {report.seconds:.0f} s")
 
 

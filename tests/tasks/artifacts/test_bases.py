@@ -15,7 +15,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from tasks.artifacts.loaded import load_editor
-from tasks.artifacts.stored import fitted, read_artifact, read_notes
+from tasks.artifacts.stored import fitted_ids, read_artifact, read_notes
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import EditEntry, JobSpec
 from tasks.worker.fit import fit_editor
@@ -56,7 +56,7 @@ def test_two_prompts_share_one_base_that_is_fitted_first(job: JobSpec, run_job: 
     assert {fit.base for fit in plan.fits[1:]} == {plan.fits[0].id}
     assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (3, 0, 0, [], [])
     assert statuses(plan) == {"red": 3, "smile": 3}
-    assert fitted(open_store(plan.output)) == {fit.id for fit in plan.fits}
+    assert fitted_ids(open_store(plan.output)) == {fit.id for fit in plan.fits}
 
 
 def test_a_second_run_has_nothing_to_fit(job: JobSpec, run_job: Callable[..., Any]) -> None:

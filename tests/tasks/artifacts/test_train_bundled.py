@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tasks.artifacts.stored import read_notes
-from tasks.artifacts.train_bundled import ship
+from tasks.artifacts.train_bundled import train_bundled
 from tests.inverters import ABOVE, BASE, Ship, equal, tensors_of
 from tests.tars import image_bytes, write_shards, write_tar
 
@@ -78,9 +78,11 @@ def test_a_training_that_fails_leaves_what_is_there(train: Ship, folder: Path, t
     before = path.read_bytes()
     silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])
     with pytest.raises(ValueError, match="no captioned image"):
-        ship(str(folder), BASE, [str(silent)], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(str(folder), BASE, [str(silent)], {}, "cpu", True, lambda step, steps, losses: None)
     with pytest.raises(ValueError, match=r"nowhere\.tar is not there"):
-        ship(str(folder), BASE, [str(tmp_path / "nowhere.tar")], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(
+            str(folder), BASE, [str(tmp_path / "nowhere.tar")], {}, "cpu", True, lambda step, steps, losses: None
+        )
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
 
 
@@ -88,7 +90,9 @@ def test_a_training_that_fails_leaves_what_is_there(train: Ship, folder: Path, t
 def test_what_does_not_learn_from_captions_cannot_be_shipped(method: str, folder: Path, tmp_path: Path) -> None:
     write_shards(tmp_path, 1, 1)
     with pytest.raises(ValueError, match=f"{method} does not learn from captions"):
-        ship(str(folder), method, [str(tmp_path / "in-*.tar")], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(
+            str(folder), method, [str(tmp_path / "in-*.tar")], {}, "cpu", True, lambda step, steps, losses: None
+        )
     assert not (folder / "editors").exists()
 
 
