@@ -156,7 +156,7 @@ def test_nothing_is_written_over_something_else(tmp_path: Path, output: Store) -
     assert contents(tmp_path / "to") == before
     assert contents(tmp_path / "full") == {"thesis.tex": b"dear"}
     (tmp_path / "to" / "coral-000000.tar").unlink()
-    with pytest.raises(ValueError, match=r"has lost coral-000000\.tar"):
+    with pytest.raises(ValueError, match=r"coral-000000\.tar is missing in the destination"):
         export(output, destination, ExportSpec())
 
 
