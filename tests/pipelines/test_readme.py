@@ -1,4 +1,4 @@
-"""The README is true: its job is valid, its commands, make targets and pictures exist, its map is the documented one."""
+"""The README is true: its job is valid, its commands, targets and pictures exist, its map is the documented one."""
 
 from __future__ import annotations
 
