@@ -84,7 +84,7 @@ def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | No
 def _check_output(job: JobSpec, entry: EditEntry) -> None:
     if (job.geometry.output, entry.onto) == ("source", "reconstruction"):
         raise ValueError(
-            "composite: reconstruction cannot be laid back into the source, which geometry.output: source asks for; "
+            "composite: reconstruction cannot be pasted back into the source, which geometry.output: source asks for; "
             "choose composite: source, or output: generator"
         )
 

@@ -1,4 +1,4 @@
-"""Methods that build upon another's artifact: who is fitted first, and what becomes of one without the other."""
+"""Methods that build upon the artifact of another method: order of the fits, sharing, and a missing base."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_edit_that_is_added_finds_the_base(
     assert statuses(plan) == {"red": 3, "smile": 3, "hat": 3}
 
 
-def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(job: JobSpec, models: Any) -> None:
+def test_an_artifact_names_its_base_and_holds_none_of_its_tensors(job: JobSpec, models: Any) -> None:
     plan = make_plan(job)
     store = open_store(plan.output)
     base, own = (fit_editor(fit, models, store) for fit in plan.fits[:2])
@@ -85,7 +85,7 @@ def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(job: JobSpec,
     assert names and not any("adapter" in name or "remapper" in name for name in names)
 
 
-def test_what_builds_upon_a_base_leaves_it_as_it_is(job: JobSpec, models: Any) -> None:
+def test_fitting_upon_a_base_does_not_change_it(job: JobSpec, models: Any) -> None:
     plan = make_plan(job)
     store = open_store(plan.output)
     base = fit_editor(plan.fits[0], models, store)
@@ -94,7 +94,7 @@ def test_what_builds_upon_a_base_leaves_it_as_it_is(job: JobSpec, models: Any) -
     assert store.read(f"editors/{base.fit_id}.safetensors") == before
 
 
-def test_without_its_base_nothing_is_built(job: JobSpec, models: Any) -> None:
+def test_an_editor_without_its_base_is_an_error(job: JobSpec, models: Any) -> None:
     plan = make_plan(job)
     store = open_store(plan.output)
     base, own, _ = plan.fits
@@ -120,7 +120,7 @@ def test_an_altered_base_is_not_used(job: JobSpec, models: Any) -> None:
         fit_editor(plan.fits[1], models, store)
 
 
-def test_what_builds_upon_what_could_not_be_fitted_says_so_and_costs_no_other_edit(
+def test_a_fit_whose_base_failed_is_reported_and_other_edits_are_not_affected(
     job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any], tmp_path: Path
 ) -> None:
     silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])

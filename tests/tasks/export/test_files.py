@@ -1,4 +1,4 @@
-"""Files are cut where they are full, and hold what readers expect."""
+"""Files are split where they are full, and contain what readers expect."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_without_samples_there_is_no_file(tmp_path: Path, kind: Kind) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_members_of_a_sample_lie_together_and_carry_no_time(tmp_path: Path) -> None:
+def test_the_members_of_a_sample_are_adjacent_and_without_time(tmp_path: Path) -> None:
     (found,) = files(tmp_path, FileOptions(kind="webdataset", with_masks=True), 2)
     with tarfile.open(found.path) as tar:
         members = tar.getmembers()
