@@ -1,4 +1,4 @@
-"""A Prefect server that is not there is told in one line, and one that was started in vain does not stay."""
+"""A missing Prefect server is an error of one line, and a server that fails to start is not left running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ raise ConnectionError("no start")
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine where nobody listens."""
+    """A port of this machine on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -72,7 +72,7 @@ def test_a_server_that_ends_at_once_is_not_waited_for(
     assert time.monotonic() - began < 30 and len(started) == 1
 
 
-def test_a_server_that_cannot_be_reached_is_ended(
+def test_a_server_that_cannot_be_reached_is_stopped(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a proxy that answers for it."""
