@@ -1,5 +1,5 @@
-"""A whole job at 128 px with 12 w-layers by the real command, Prefect and Ray: undisturbed, killed, gone on with, told
-to stop."""
+"""A whole job at 128 px with 12 w-layers by the real command, Prefect and Ray: undisturbed, killed and continued,
+stopped by a signal."""
 
 from __future__ import annotations
 
