@@ -1,6 +1,6 @@
-"""What `make demo` does: portraits in tars, three edits end to end, then every edit held against the exact truth.
+"""`make demo`: write tars of portraits, run three edits end to end, and compare every edit with the ground truth.
 
-A user's job ends with `coral run`; the judge, which knows the embedded domain, is only for looking at ourselves.
+A user's job ends with `coral run`. Only the demo uses the judge, which knows the embedded domain.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ WANTS: Mapping[str, Mapping[str, str]] = {
     "earrings": {"earrings": "gold"},
     "smile": {"mouth": "smile"},
 }
-"""What each edit of the job asks for, in the terms of the lexicon."""
+"""Edit of the job -> the attribute values that it asks for, as the lexicon names them."""
 JUDGED = "judged: lacked the wanted value; unchanged: other visible attributes"
 QUERIES = (
     "SELECT edit, count(*) AS ok, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
@@ -86,22 +86,22 @@ class EditedSet:
 
     @property
     def edited(self) -> int:
-        """Rows with an edited image, whatever the gates say of it."""
+        """Rows with an edited image, before any gate."""
         return sum(self.counts[status] for status in HAS_IMAGE)
 
     @property
     def images_per_second(self) -> float:
-        """Of one worker, editing, compositing and scoring; encoding and writing run beside it."""
+        """Speed of one worker in editing, compositing and scoring; encoding and writing run in parallel."""
         return sum(self.counts.values()) / sum(record.seconds["edit"] for record in self.records)
 
     def samples(self, store: Store) -> list[Edited]:
-        """The images that came out, in the order of their keys."""
+        """The edited images, in the order of their keys."""
         rows = [row for record in self.records for row in _data_rows(store, record) if row["status"] == "ok"]
         return [_edited(row) for row in sorted(rows, key=lambda row: row["key"])]
 
 
 class Demo:
-    """The demo's output and what can be said of it."""
+    """The demo's output, its figures and its pictures."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
@@ -126,21 +126,21 @@ class Demo:
         return [record for id_ in ids if (record := read_commit(self.store, id_))]
 
     def report(self) -> RenderableType:
-        """Per edit: rows and those with an image, judged success and bystanders, speed."""
+        """Per edit: rows, rows with an image, judged success, unchanged attributes, speed."""
         columns = ("edit", "rows", "edited", "judged", "success", "unchanged", "images/s")
         return grid(f"edited images before gates, against the ground truth ({JUDGED})", columns, self._figures())
 
     def _figures(self) -> Iterator[tuple[str, ...]]:
         for edit in self.edits:
-            scored = [each for each in edit.samples(self.store) if is_case(each.scene, edit.wants)]
-            reads = self.judge.read(tensor_of([each.image_HWC for each in scored]))
+            scored = [sample for sample in edit.samples(self.store) if is_case(sample.scene, edit.wants)]
+            reads = self.judge.read(tensor_of([sample.image_HWC for sample in scored]))
             success = success_rate(reads, edit.wants)
-            kept = unchanged_rate(reads, [each.scene for each in scored], edit.wants)
+            kept = unchanged_rate(reads, [sample.scene for sample in scored], edit.wants)
             counts = (str(edit.counts.total()), str(edit.edited), str(len(scored)))
             yield edit.edit_id, *counts, f"{success:.1%}", f"{kept:.1%}", f"{edit.images_per_second:.0f}"
 
     def sheet(self) -> Path:
-        """A picture: for each edit a block of rows with source, inversion, edit and mask."""
+        """Write a contact sheet: for each edit a block of rows with source, inversion, edit and mask."""
         inversions = self._inversions()
         blocks = [self._block(edit, inversions) for edit in self.edits]
         rows = [[tile for block in blocks for tile in block[line]] for line in range(SHEET_SAMPLES)]
@@ -158,16 +158,16 @@ class Demo:
         """Every reconstruction, from the stored latents."""
         models = load_models("portraits")
         shape = (1, models.generator.num_ws, models.generator.w_dim)
-        found = {}
+        images = {}
         for record in self._records(request.id for request in self.plan.invert_requests()):
             for row in (row for ref in record.objects for row in read_rows(self.store, ref.key)):
                 ws_BLD = torch.tensor(row["ws"]).view(shape)
-                found[row["key"]] = to_pixels(models.generator.render(models.generator.styles(ws_BLD)))[0]
-        return found
+                images[row["key"]] = to_pixels(models.generator.render(models.generator.styles(ws_BLD)))[0]
+        return images
 
 
 def main() -> int:
-    """Data, run, figures, queries, picture. Returns the run's exit code."""
+    """Write the data, run the job, print figures and queries, write the picture. Returns the run's exit code."""
     data = FOLDER / "data"
     if len(list(data.glob("*.tar"))) < SHARDS:
         write_demo_data(data, SHARDS, SAMPLES, "test", Portraits())
@@ -175,13 +175,13 @@ def main() -> int:
     show(*run_tables(summary))
     if summary.exit_code == 1:
         return 1
-    showcase = Demo(FOLDER / "output")
-    show(showcase.report())
+    demo = Demo(FOLDER / "output")
+    show(demo.report())
     for sql in QUERIES:
-        print(f'\n$ coral query {showcase.output} "{sql}"')
-        found = query(showcase.store, sql)
-        write_rows(found.column_names, found.to_pylist(), "table")
-    print(f"\nsource, inversion, edit and mask of each edit: {showcase.sheet()}")
+        print(f'\n$ coral query {demo.output} "{sql}"')
+        result = query(demo.store, sql)
+        write_rows(result.column_names, result.to_pylist(), "table")
+    print(f"\nsource, inversion, edit and mask of each edit: {demo.sheet()}")
     show(report_line(summary.report))
     return summary.exit_code
 

@@ -1,4 +1,4 @@
-"""How much the pipeline costs: the edit wave with a warm actor against the bare model loop over the same tensors.
+"""The overhead of the pipeline: the edit wave with a warm actor against the bare model loop over the same tensors.
 
     python -m tests.bench_edit_wave [--bundle portraits] [--shards 4] [--samples 64] [--batch-size 32]
 
@@ -41,7 +41,7 @@ CONTRACT = 1.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if the contract is broken."""
+    """Measure and print; returns 1 if the ratio is above the contract."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="portraits", help="a bundle's name or folder, or random")
     parser.add_argument("--shards", type=int, default=4)

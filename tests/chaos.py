@@ -1,4 +1,4 @@
-"""Kill a random worker every few seconds of the demo job, and see that nothing changes in the manifest.
+"""Kill a random worker of the demo job every few seconds, and check that the manifest does not change.
 
     python -m tests.chaos [--every 10] [--fit-steps 5] [--shards 4] [--samples 64]
 
@@ -66,7 +66,7 @@ class Killer:
 
 
 def title_of(pid: int) -> bytes:
-    """What a process calls itself; empty if it is gone."""
+    """The title of a process; empty if it has ended."""
     try:
         return (Path("/proc") / str(pid) / "cmdline").read_bytes().partition(b"\0")[0].strip()
     except OSError:
@@ -90,7 +90,7 @@ def write_job(folder: Path, output: Path, fit_steps: int) -> Path:
 
 
 def run(coral: Coral, job: Path, every: float | None) -> tuple[int, list[str]]:
-    """Run a job to its end; its exit code and whom the killer killed."""
+    """Run a job to its end; returns its exit code and the workers that were killed."""
     process = coral.start("run", job)
     reader = threading.Thread(target=lambda: [print(f"    {line}", end="") for line in process.stdout or ()])
     reader.start()
@@ -105,7 +105,7 @@ def run(coral: Coral, job: Path, every: float | None) -> tuple[int, list[str]]:
 
 
 def timed(say: str, what: Callable[[], tuple[int, list[str]]]) -> tuple[int, list[str]]:
-    """Say what is done, how it ended and how long it took."""
+    """Print what is done, how it ended and how long it took."""
     print(say, flush=True)
     started = time.perf_counter()
     code, killed = what()
@@ -114,7 +114,7 @@ def timed(say: str, what: Callable[[], tuple[int, list[str]]]) -> tuple[int, lis
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 if the rows differ, or nobody was killed."""
+    """Returns 1 if the rows differ, or no worker was killed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two kills")
     parser.add_argument("--fit-steps", type=int, default=5)

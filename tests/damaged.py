@@ -1,4 +1,4 @@
-"""What may happen to a whole tar, and the rows that a run must give for what remains."""
+"""Damages of a whole tar, and the rows that a run must give for the samples that remain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """What a run must say of one sample."""
+    """The row that a run must give for one sample."""
 
     key: str
     status: str = "ok"
     reason: str = ""  # part of it
 
     def fits(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row of the manifest, or of a commit, says so."""
+        """Whether a row of the manifest, or of a commit, matches."""
         same = (row["key"], row["status"]) == (self.key, self.status)
         return same and self.reason in (row["reason"] or "") and bool(row["reason"]) == (self.status != "ok")
 
@@ -32,7 +32,7 @@ NESTED = ("a.png", "b.png", "b.json", "b.txt", "a.json", "a.txt")
 
 @dataclass(frozen=True)
 class Damage:
-    """What happens to a good tar of the samples a and b, and the rows that remain."""
+    """A damage of a good tar with the samples a and b, and the rows that remain."""
 
     apply: Callable[[bytes], bytes]
     rows: tuple[Row, ...]

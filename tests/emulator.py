@@ -1,6 +1,6 @@
 """An emulator of S3 (moto) behind a real HTTP server on this machine.
 
-In this process its answers can be disturbed; in a process of its own it is also there for trying things out by hand:
+In this process its answers can be disturbed; in a process of its own it can also be used by hand:
 `python -m tests.emulator 9000` serves the bucket s3://demo until it is interrupted, and prints how to reach it.
 """
 
@@ -41,7 +41,7 @@ Fault = Callable[[WSGIEnvironment, StartResponse, WSGIApplication], Iterable[byt
 
 
 class Endpoint:
-    """Where an emulator answers, and buckets there."""
+    """The address of an emulator, and its buckets."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -79,7 +79,7 @@ class Emulator(Endpoint):
 
     @contextmanager
     def disturbed(self, fault: Fault) -> Iterator[None]:
-        """Answer every request by fault(environ, start_response, app) for a while."""
+        """Answer every request by fault(environ, start_response, app) while the block runs."""
         self._fault = fault
         try:
             yield

@@ -1,4 +1,4 @@
-"""The demo job in a folder and in a bucket, on one Ray node and on two, and see that the rows are the same.
+"""The demo job in a folder and in a bucket, on one Ray node and on two, and check that the rows are the same.
 
     python -m tests.everywhere [--fit-steps 5] [--shards 4] [--samples 64]
 
@@ -78,7 +78,7 @@ def in_a_bucket(coral: Coral, folder: Path, name: str, fit_steps: int) -> Rows:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """1 if the rows of two places differ."""
+    """Returns 1 if the rows of two places differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fit-steps", type=int, default=5)
     parser.add_argument("--shards", type=int, default=4)

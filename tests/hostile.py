@@ -1,9 +1,9 @@
-"""A data set of everything that can be wrong with one, and what must become of it.
+"""A data set with many kinds of defects, and the rows that a run must give for them.
 
     python -m tests.hostile DEST
 
-The tables say per defect how it is made and which rows a run must give for it. Good samples lie before, between and
-after the defects, and must be edited whatever lies beside them.
+The tables say per defect how it is made and which rows a run must give for it. Good samples are before, between and
+after the defects, and must be edited whatever is next to them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Defect:
 
 
 class Trap:
-    """Pickled, it touches a file as soon as anybody unpickles it."""
+    """An object whose unpickling creates a file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (SPRUNG,))
@@ -56,7 +56,7 @@ def files(*named: tuple[str, bytes]) -> tuple[Member, ...]:
 
 
 def image(data: bytes, status: str = "ok", reason: str = "", suffix: str = "png") -> Callable[[str], Defect]:
-    """A sample that is nothing but this image."""
+    """A sample with only this image."""
     return lambda key: Defect(files((f"{key}.{suffix}", data)), of(key, status, reason))
 
 
@@ -66,7 +66,7 @@ def sidecar(data: bytes, suffix: str = "json") -> Callable[[str], Defect]:
 
 
 def special(kind: bytes, link: str = "") -> Callable[[str], Defect]:
-    """An image that is no plain file."""
+    """An image that is not a regular file."""
     return lambda key: Defect((member(f"{key}.png", b"", kind, link),), of(key, "incomplete", "which are not read"))
 
 

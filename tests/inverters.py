@@ -1,4 +1,4 @@
-"""Methods that learn from captions, and those that build upon them, made small: fits, and bundles that ship one."""
+"""Small versions of methods that learn from captions or build upon such a method: fits, and bundles that ship one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def digest_of(path: Path) -> str:
 
 
 def shipping_copy(bundle: Path, folder: Path) -> Path:
-    """A copy of a bundle that ships an artifact of BASE for its default options, one that has learned nothing."""
+    """A copy of a bundle that ships an artifact of BASE for its default options, with untrained parameters."""
     copy = shutil.copytree(bundle, folder)
     method = spec(BASE)
     options = method.resolve({})
@@ -64,12 +64,12 @@ def shipping_copy(bundle: Path, folder: Path) -> Path:
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
-    """What a file of weights holds."""
+    """The tensors of a file of weights."""
     return safetensors.torch.load(path.read_bytes())
 
 
 def equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
-    """Whether two hold the same numbers under the same names."""
+    """Whether both have the same tensors under the same names."""
     return one.keys() == other.keys() and all(torch.equal(each, other[name]) for name, each in one.items())
 
 

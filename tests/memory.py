@@ -3,8 +3,8 @@
     python -m tests.memory [--only big-tar] [--bundle portraits] [--folder DIR]
 
     big-tar      2 GB of photos of 12 megapixels, inverted and edited once
-    laid-back    the same, each edit laid back into its photo at full size
-    largest      images as large as they may be, with transparency; edits laid back
+    pasted-back  the same, each edit pasted back into its photo at full size
+    largest      images as large as they may be, with transparency; edits pasted back
     many-edits   a shard of 1,000 small samples with 20 edits
 
 Each case has a process of its own, which does what an actor does and reports its peak after every wave. On Linux only.
@@ -63,7 +63,7 @@ PHOTO = (4000, 3000)
 LARGEST = (8190, 8190)  # just within MAX_PIXELS, and within MAX_IMAGE_BYTES with four channels
 CASES: Mapping[str, Case] = {
     "big-tar": Case(samples=56, size=PHOTO, distinct=4, edits=1, output="generator"),
-    "laid-back": Case(samples=56, size=PHOTO, distinct=4, edits=1, output="source"),
+    "pasted-back": Case(samples=56, size=PHOTO, distinct=4, edits=1, output="source"),
     "largest": Case(samples=7, size=LARGEST, distinct=2, edits=1, output="source", channels=4),
     "many-edits": Case(samples=1000, size=(64, 64), distinct=50, edits=20, output="generator"),
 }
@@ -106,7 +106,7 @@ def write_tar(path: Path, case: Case) -> int:
 
 
 def photo(seed: int, size: tuple[int, int], channels: int) -> bytes:
-    """Soft colours with the grain that makes photos large; not compressed, because that is quickly read."""
+    """A photo-like image with noise, which compresses badly; stored uncompressed, because that is read fast."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, channels), dtype=np.uint8)
     soft = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Outputs whose edits are painted and not computed: the real plan, commit protocol and publish, without a network."""
+"""Outputs with painted instead of computed edits: the real plan, commit protocol and publish, without networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SIDE = 16
 
 
 def tinted(request: EditRequest, sample: Sample) -> np.ndarray:
-    """Noise, with more of red or blue if the prompt says so: what the edit is, one can see."""
+    """Noise with more red or blue if the prompt asks for it, so that the edit is visible."""
     rng = np.random.default_rng(int(sample.sha256[:8], 16))
     pixels = rng.integers(0, 128, (SIDE, SIDE, 3), dtype=np.uint8)
     for channel, colour in enumerate(("red", "green", "blue")):

@@ -1,4 +1,4 @@
-"""Odd images, as users have them: each function gives the bytes of one file."""
+"""Unusual images, as users have them: each function gives the bytes of one file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def turned(orientation: int, form: str = "JPEG") -> bytes:
 
 
 def broken_exif() -> bytes:
-    """A good JPEG whose EXIF block is rubbish."""
+    """A good JPEG whose EXIF block is invalid."""
     return encoded(plain(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\xff\xff" + b"\xff" * 40)
 
 
@@ -98,14 +98,14 @@ def png(width: int, height: int, depth: int, color_type: int, raw: bytes) -> byt
 
 
 def half_transparent(form: str = "PNG") -> bytes:
-    """Red on the left; on the right blue that is not there at all."""
+    """Red on the left; on the right fully transparent blue."""
     image = plain(RED).convert("RGBA")
     image.paste((*BLUE, 0), (24, 0, 48, 32))
     return encoded(image, form, **({"lossless": True, "exact": True} if form == "WEBP" else {}))
 
 
 def palette(transparent: bool = False) -> bytes:
-    """Red and blue by index; the blue is transparent if so wished."""
+    """Red and blue by palette index; the blue is transparent if `transparent`."""
     image = Image.new("P", (48, 32), 0)
     image.putpalette([*RED, *BLUE])
     image.paste(1, (24, 0, 48, 32))

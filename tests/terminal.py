@@ -1,4 +1,4 @@
-"""Standard output that says it is a terminal."""
+"""Standard output that reports to be a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 class Terminal(io.StringIO):
-    """Keeps what is printed."""
+    """Records what is printed."""
 
     @classmethod
     def of(cls, monkeypatch: pytest.MonkeyPatch, width: int) -> Terminal:

@@ -1,4 +1,4 @@
-"""Who may import whom: rooms on floors without circles; one place for each SDK; no measuring on the path of a run."""
+"""Allowed imports: no cycles among folders or files, one place for each SDK, and no measuring code in a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image gets what a run needs, in the versions that were tested, and nothing that only developers need."""
+"""The image gets the packages that a run needs, in the tested versions, and none that only developers need."""
 
 from __future__ import annotations
 

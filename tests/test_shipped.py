@@ -1,4 +1,4 @@
-"""The artifacts that come with the portraits: they are those that jobs ask for, small, and good."""
+"""The artifacts that ship with the bundle portraits: they are those that jobs ask for, small, and good."""
 
 from __future__ import annotations
 

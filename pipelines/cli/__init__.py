@@ -1,1 +1,1 @@
-"""typer commands and their tables."""
+"""The command line: typer commands, and the tables that they print."""

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs, so that --help answers at once."""
+"""The command line. Each command imports its modules when it is called, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ Output = Annotated[str, typer.Argument(help="The output of a job: a folder or UR
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N samples of the input.")]
 
 
-def show_version(wanted: bool) -> None:
-    """Print it and end."""
-    if wanted:
+def show_version(requested: bool) -> None:
+    """Print the version and exit, if --version was given."""
+    if requested:
         from pipelines.cli.version import version
 
         print(f"coral {version()}")
@@ -54,14 +54,14 @@ def common(
 
 
 def main() -> None:
-    """Entry point. What the user has to put right is one line, without traceback."""
+    """Entry point. Errors that the user can correct are printed as one line, without traceback."""
     try:
         app()
     except Exception as error:
         from manifests.stores.store import CommitConflict, CommitUnknown
 
-        told = isinstance(error, ValueError | OSError | CommitConflict | CommitUnknown)
-        if not told or os.environ.get("CORAL_TRACEBACK"):
+        expected = isinstance(error, ValueError | OSError | CommitConflict | CommitUnknown)
+        if not expected or os.environ.get("CORAL_TRACEBACK"):
             raise
         print(f"coral: {error}", file=sys.stderr)
         sys.exit(1)
@@ -75,9 +75,10 @@ def demo_data(
     split: Annotated[str, typer.Option(help="Range of seeds: train, dev, test or reserved.")] = "test",
     size: Annotated[int, typer.Option(help="Pixels of the square images.")] = 64,
     image_format: Annotated[Literal["png", "jpg"], typer.Option("--format", help="Image members.")] = "png",
-    captions: Annotated[int, typer.Option(help="Captions of each, one per line.")] = 1,
+    captions: Annotated[int, typer.Option(help="Captions of each portrait, one per line.")] = 1,
     wordings: Annotated[
-        Literal["all", "told", "untold"], typer.Option(help="untold are new to what learned from told ones.")
+        Literal["all", "told", "untold"],
+        typer.Option(help="Caption wordings; untold ones are held out from training."),
     ] = "all",
 ) -> None:
     """Write WebDataset tars of procedural portraits to try things on."""
@@ -92,10 +93,10 @@ def demo_data(
 def plan(
     job: JobFile,
     limit_samples: Limit = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Time a small pilot: how long will it take?")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Estimate the duration from a small pilot.")] = False,
     pilot_samples: Annotated[int, typer.Option(min=1, help="For --measure: besides one batch, in whole batches.")] = 32,
 ) -> None:
-    """Say what a run would do, and do nothing but, with --measure, a pilot that is thrown away."""
+    """Show what a run would do. Nothing is done, except that --measure runs a pilot, whose results are deleted."""
     from manifests.stores.open import open_store
     from pipelines.cli.console import show
     from pipelines.cli.plan_tables import plan_tables
@@ -118,10 +119,10 @@ def run(
     job: JobFile,
     limit_samples: Limit = None,
     retry: Annotated[
-        Literal["quarantined", "failed"] | None, typer.Option(help="Try again what has samples of this status.")
+        Literal["quarantined", "failed"] | None, typer.Option(help="Try requests with samples of this status again.")
     ] = None,
 ) -> None:
-    """Run a job, or what is left of it. Exit code 0: all good; 2: some samples failed; 1: nothing came out."""
+    """Run a job, or continue it. Exit code 0: all good; 2: some samples failed, or work is left; 1: failed."""
     from pipelines.cli.console import show
     from pipelines.cli.tables import run_tables
     from pipelines.flow.start import run_flow
@@ -135,7 +136,7 @@ def run(
 
 @app.command()
 def publish(job: JobFile, limit_samples: Limit = None) -> None:
-    """Publish what is committed by the gates and labels the job has now. Edits nothing and starts no workers."""
+    """Publish the committed edits with the job's present gates and labels. Edits nothing and starts no workers."""
     from manifests.commit import committed
     from manifests.stores.open import open_store
     from manifests.stores.preflight import preflight
@@ -159,7 +160,7 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
 
 @app.command()
 def status(output: Output, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Say how far an output is."""
+    """Show the progress of an output."""
     import json
     from dataclasses import asdict
 
@@ -168,11 +169,11 @@ def status(output: Output, as_json: Annotated[bool, typer.Option("--json", help=
     from pipelines.jobfile.s3_environment import open_output
     from tasks.plan.status import output_status
 
-    found = output_status(open_output(output))
+    progress = output_status(open_output(output))
     if as_json:
-        print(json.dumps(asdict(found), indent=1))
+        print(json.dumps(asdict(progress), indent=1))
     else:
-        show(*status_tables(found))
+        show(*status_tables(progress))
 
 
 @app.command()
@@ -183,7 +184,7 @@ def gates(
     edit: Annotated[str | None, typer.Option(help="Only this edit: its id in the job, or in the manifest.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
-    """Show which gates are in force and what each rejects, or suggest some."""
+    """Show the gates in force and what each rejects, or suggest thresholds."""
     import json
 
     from pipelines.cli.console import show
@@ -207,18 +208,18 @@ def gates(
 def query(
     output: Output,
     sql: Annotated[str, typer.Argument(help="One SELECT over the table `manifest`.")],
-    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Of the result.")] = "table",
+    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Format of the result.")] = "table",
 ) -> None:
-    """Ask the manifest with SQL (DuckDB)."""
-    from manifests.query import query as ask
+    """Query the manifest with SQL (DuckDB)."""
+    from manifests.query import query as run_query
     from pipelines.cli.tables import write_rows
     from pipelines.jobfile.s3_environment import open_output
     from tasks.plan.status import expect_planned
 
     store = open_output(output)
     expect_planned(store)
-    found = ask(store, sql)
-    write_rows(found.column_names, found.to_pylist(), form)
+    result = run_query(store, sql)
+    write_rows(result.column_names, result.to_pylist(), form)
 
 
 @app.command()
@@ -226,21 +227,22 @@ def export(
     output: Output,
     dest: Annotated[str, typer.Argument(help="An empty folder or s3:// prefix; or an export that was interrupted.")],
     where: Annotated[
-        str, typer.Option(help="SQL condition over the manifest; rows that are not ok never count.")
+        str, typer.Option(help="SQL condition over the manifest; only rows with status ok are selected.")
     ] = "true",
     to: Annotated[
         Literal["webdataset", "parquet"], typer.Option(help="Tars to train on, or a table with images.")
     ] = "webdataset",
-    with_masks: Annotated[bool, typer.Option("--with-masks", help="Also where each edit acted.")] = False,
-    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also what a gate rejected.")] = False,
+    with_masks: Annotated[bool, typer.Option("--with-masks", help="Also the mask of each edit.")] = False,
+    with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also rows that a gate rejected.")] = False,
     without_sidecars: Annotated[
-        bool, typer.Option("--without-sidecars", help="No text members of the source tars, which are then not read.")
+        bool,
+        typer.Option("--without-sidecars", help="Without text members; the source tars are not read."),
     ] = False,
-    shard_size: Annotated[str, typer.Option(help="A file is full as soon as it has about so much.")] = "256MB",
-    max_samples: Annotated[int | None, typer.Option(min=1, help="... or so many samples.")] = None,
+    shard_size: Annotated[str, typer.Option(help="A file is full as soon as it has about this size.")] = "256MB",
+    max_samples: Annotated[int | None, typer.Option(min=1, help="... or this many samples.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N rows.")] = None,
 ) -> None:
-    """Write edited images with their labels as files to train on. Again, to go on with an interrupted export."""
+    """Write edited images with their labels as training files. Run it again to continue an interrupted export."""
     from pipelines.cli.export import export_lines, parse_size, report_lines
     from pipelines.jobfile.s3_environment import open_output, s3_options
     from tasks.export.export import ExportSpec
@@ -254,41 +256,41 @@ def export(
     spec = ExportSpec(
         where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
     )
-    with export_lines() as tell:
-        report = export_rows(store, open_output(dest), spec, tell, s3_options({}))
+    with export_lines() as on_files:
+        report = export_rows(store, open_output(dest), spec, on_files, s3_options({}))
     print(*report_lines(report, dest), sep="\n")
 
 
 @app.command()
 def gc(
     output: Output,
-    older_than: Annotated[float, typer.Option(min=1.0, help="Hours; an attempt that runs must not lose its own.")] = 24,
-    delete: Annotated[bool, typer.Option("--delete", help="Without it they are only listed.")] = False,
+    older_than: Annotated[float, typer.Option(min=1.0, help="Hours; running attempts need their recent objects.")] = 24,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete them; without it they are only listed.")] = False,
 ) -> None:
-    """Find what killed attempts left behind and nothing points to; with --delete, remove it."""
+    """List objects that killed attempts left behind and nothing refers to; with --delete, delete them."""
     from pipelines.cli.tables import leftover_lines
     from pipelines.jobfile.s3_environment import open_output
     from tasks.publish.gc import find_leftovers, remove
 
     store = open_output(output)
-    found = find_leftovers(store, older_than)
+    leftovers = find_leftovers(store, older_than)
     if delete:
-        remove(store, found)
-    print(*leftover_lines(found, delete), sep="\n")
+        remove(store, leftovers)
+    print(*leftover_lines(leftovers, delete), sep="\n")
 
 
 def show_forecast(job: Job, plan: Plan, left: PendingWork, counts: SampleCounts, pilot_samples: int) -> None:
-    """Time a pilot, and say how long all that is left will take."""
+    """Time a pilot, and print how long the remaining work will take."""
     from pipelines.flow.engines import prepare_engines
 
     prepare_engines()
     from pipelines.cli.console import show
     from pipelines.cli.plan_tables import forecast_tables
-    from pipelines.flow.progress import shown
+    from pipelines.flow.progress import displayed
     from tasks.estimate.forecast import forecast
     from tasks.estimate.pilot import measure
 
-    with shown("lines") as on_progress:
-        found = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
-    counts = counts.with_counts(found.counted)
-    show(*forecast_tables(forecast(left, counts, found.times, found.actors, job.price()), found.times, counts))
+    with displayed("lines") as on_progress:
+        pilot = measure(plan, left, job.worker_resources(), pilot_samples, on_progress)
+    counts = counts.with_counts(pilot.counted)
+    show(*forecast_tables(forecast(left, counts, pilot.times, pilot.actors, job.price()), pilot.times, counts))

@@ -1,4 +1,4 @@
-"""`coral bench`. Each command imports what it needs, so that --help answers at once."""
+"""`coral bench`. Each command imports its modules when it is called, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def models(
 
 @bench_app.command()
 def quality(
-    methods: Annotated[str, typer.Option(help="Names with commas between; all methods without.")] = "",
+    methods: Annotated[str, typer.Option(help="Names separated by commas; all methods by default.")] = "",
     prompts: PromptFile = "dev",
-    scenes: Annotated[int, typer.Option(min=1, help="Candidates; an edit is scored on those it applies to.")] = 32,
-    seed: Annotated[int, typer.Option(help="Which scenes are drawn.")] = 0,
-    split: Annotated[str, typer.Option(help="Range the scenes come from: dev or test.")] = "dev",
+    scenes: Annotated[int, typer.Option(min=1, help="Candidate scenes; edits are scored where they apply.")] = 32,
+    seed: Annotated[int, typer.Option(help="Seed for the choice of scenes.")] = 0,
+    split: Annotated[str, typer.Option(help="Range of the scenes: dev or test.")] = "dev",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core by default.")] = None,
     bundle: Bundle = "portraits",
     device: Device = "cpu",
     folder: Folder = Path("runs/bench"),
     json_file: JsonFile = None,
 ) -> None:
-    """Measure every method on every prompt against the exact answers. Stopped, it goes on where it was."""
+    """Measure every method on every prompt against the exact answers. It continues after an interruption."""
     from pipelines.bench.bench_report import write_report
     from pipelines.bench.cases import SceneSelection
     from pipelines.bench.method_quality import QualityConfig, check_methods, measure_quality
@@ -76,16 +76,16 @@ def quality(
 
 @bench_app.command()
 def edits(
-    method: Annotated[str, typer.Option(help="One that serves any prompt.")] = "clipinverter",
+    method: Annotated[str, typer.Option(help="A method whose fit serves any prompt.")] = "clipinverter",
     prompts: PromptFile = "dev",
     images: Annotated[int, typer.Option(min=1, help="Generator samples, in batches of 16.")] = 1000,
-    count: Annotated[int, typer.Option(min=1, help="Prompts for each.")] = 20,
+    count: Annotated[int, typer.Option(min=1, help="Prompts for each image.")] = 20,
     bundle: Bundle = "portraits",
     device: Device = "cpu",
     folder: Folder = Path("runs/bench"),
     json_file: JsonFile = None,
 ) -> None:
-    """Time many prompts on the same images, beside bare passes of encoder and generator and beside an optimisation."""
+    """Time many prompts on the same images, compared with encoder and generator passes and with an optimisation."""
     from dataclasses import asdict
 
     from pipelines.bench.edit_cost import check_method, measure_edits
@@ -105,16 +105,16 @@ def edits(
 
 @bench_app.command()
 def fits(
-    methods: Annotated[str, typer.Option(help="Names with commas between; else all that are fitted per prompt.")] = "",
+    methods: Annotated[str, typer.Option(help="Names separated by commas; default: all fitted per prompt.")] = "",
     prompts: PromptFile = "dev",
-    scenes: Annotated[int, typer.Option(min=1, help="Candidates of the dev range, to judge running fits on.")] = 32,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; more than one disturb each other's clocks.")] = 1,
+    scenes: Annotated[int, typer.Option(min=1, help="Candidate scenes (dev range) for judging running fits.")] = 32,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; several make each other's times less exact.")] = 1,
     bundle: Bundle = "portraits",
     device: Device = "cpu",
     folder: Folder = Path("runs/bench"),
     json_file: JsonFile = None,
 ) -> None:
-    """Time the fits: seconds a step, beside those of the plain loop, and seconds until edits are judged good."""
+    """Time the fits: seconds per step, compared with the plain loop, and seconds until edits are judged good."""
     from dataclasses import asdict
 
     from pipelines.bench.cases import SceneSelection

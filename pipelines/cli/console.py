@@ -1,4 +1,4 @@
-"""Standard output: tables that fit a terminal, and whole lines where the output is no terminal."""
+"""Standard output: tables that fit a terminal, and unwrapped lines where the output is no terminal."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE = 1_000_000
-"""Characters of a line that is never wrapped."""
+"""Line width in characters at which nothing is wrapped."""
 TEXT_COLUMNS = frozenset({"prompt", "method", "gates", "metrics", "value"})
-"""To the left, as the first column is; numbers are to the right."""
+"""Columns aligned to the left, like the first column; others are aligned to the right."""
 FLEXIBLE = frozenset({"prompt", "gates", "metrics", "value"})
-"""Columns that become narrower where a terminal is too narrow for all; the others stay whole as long as they can."""
+"""Columns that become narrower first if the terminal is too narrow for all columns."""
 
 
 def show(*what: RenderableType) -> None:
-    """Print. In a pipe or a file a table has one line per row, every cell whole; on a terminal it has its width.
+    """Print. In a pipe or a file a table has one line per row with complete cells; on a terminal it has its width.
 
-    Text is never broken into lines here: an address that a terminal itself wraps is copied as one.
+    Text is never broken into lines here, so that an address that the terminal wraps is copied as one line.
     """
     if sys.stdout.isatty():
         _print(Console(highlight=False, markup=False, emoji=False), what)
@@ -30,7 +30,7 @@ def show(*what: RenderableType) -> None:
 
 
 def unwrapped(*what: RenderableType) -> str:
-    """The same as plain text of any width, without spaces at the ends of lines."""
+    """The same as plain text without line wrapping and without trailing spaces."""
     console = Console(file=io.StringIO(), width=WIDE, highlight=False, markup=False, emoji=False, color_system=None)
     with console.capture() as captured:
         _print(console, what)
@@ -38,7 +38,7 @@ def unwrapped(*what: RenderableType) -> str:
 
 
 def _print(console: Console, what: Sequence[RenderableType]) -> None:
-    """One after the other, with an empty line above each table but the first."""
+    """Print one after another, with an empty line before each table except the first item."""
     for number, each in enumerate(what):
         if number and isinstance(each, Group):
             console.print()
@@ -46,7 +46,7 @@ def _print(console: Console, what: Sequence[RenderableType]) -> None:
 
 
 def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Group:
-    """A table below its title. Where it is too wide, the flexible columns take more lines, but for cells of cut()."""
+    """A table below its title. If it is too wide, cells of flexible columns are wrapped, except cells made by cut()."""
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(columns):
         left = number == 0 or name in TEXT_COLUMNS
@@ -57,10 +57,10 @@ def grid(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]
 
 
 def cut(text: str) -> Text:
-    """Text of any length as one line, which ends in an ellipsis where a terminal is too narrow for it."""
+    """Text as one line, which ends in an ellipsis if the terminal is too narrow for it."""
     return Text(one_line(text), no_wrap=True, overflow="ellipsis")
 
 
 def one_line(text: str) -> str:
-    """The text with spaces for line ends."""
+    """The text with spaces instead of line breaks."""
     return " ".join(text.splitlines())

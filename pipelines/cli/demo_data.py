@@ -1,4 +1,4 @@
-"""WebDataset tars of procedural portraits: data to try everything on, with its ground truth beside each image."""
+"""WebDataset tars of procedural portraits: data for trying things out, with the ground truth of each image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WORDINGS: Mapping[str, Wordings] = {"all": ALL, "told": Wordings.training(), "un
 
 @dataclass(frozen=True, kw_only=True)
 class Portraits:
-    """What a tar has of each portrait."""
+    """The form of the portraits in a tar."""
 
     size: int = 64  # pixels of the square image
     image_format: Literal["png", "jpg"] = "png"
-    captions: int = 1  # lines of its txt
-    wordings: str = "all"  # which ones its captions are made of
+    captions: int = 1  # lines of the txt member
+    wordings: str = "all"  # key of WORDINGS: the wordings of its captions
 
     def __post_init__(self) -> None:
         if self.captions < 1:
@@ -33,7 +33,7 @@ class Portraits:
             raise ValueError(f"no wordings {self.wordings!r}; choose one of {', '.join(WORDINGS)}")
 
     def member(self, seed: int) -> dict[str, object]:
-        """A sample with the image, the scene's record as json and its captions as txt. Its key is the seed."""
+        """The sample of a seed: the image, the scene's record as json and its captions as txt. Its key is the seed."""
         scene = sample(seed)
         return {
             "__key__": f"{seed:09d}",
@@ -43,7 +43,7 @@ class Portraits:
         }
 
     def _captions(self, scene: Scene) -> Iterator[str]:
-        """The first is the scene's own; from told or untold wordings, all are drawn anew."""
+        """With all wordings, the first caption is the scene's own; every other caption is drawn at random."""
         wordings = WORDINGS[self.wordings]
         if wordings is ALL:
             yield scene.caption().text

@@ -1,4 +1,4 @@
-"""`coral edit`. It imports what it needs, so that --help answers at once."""
+"""`coral edit`. It imports its modules when it is called, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import typer
 
 def edit(
     image: Annotated[Path, typer.Argument(help="An image file.")],
-    text: Annotated[str, typer.Option(help="What it should show.")],
+    text: Annotated[str, typer.Option(help="What the edited image should show.")],
     source: Annotated[str, typer.Option(help="Neutral text where the direction starts.")] = "a photo",
-    method: Annotated[str, typer.Option(help="An unknown one lists them.")] = "clipinverter",
-    option: Annotated[list[str] | None, typer.Option(help="Of the method or its fit, as name=value.")] = None,
+    method: Annotated[str, typer.Option(help="Method; an unknown name prints the list.")] = "clipinverter",
+    option: Annotated[list[str] | None, typer.Option(help="Option of the method or its fit, as name=value.")] = None,
     strength: Annotated[float, typer.Option(help="0 changes nothing, 1 is the method's own.")] = 1.0,
-    reference: Annotated[str | None, typer.Option(help="An image to resemble, for methods that can.")] = None,
+    reference: Annotated[str | None, typer.Option(help="An image to resemble, for methods that support it.")] = None,
     size: Annotated[Literal["generator", "source"], typer.Option(help="Size of the result.")] = "generator",
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     editors: Annotated[str | None, typer.Option(help="An output whose fitted editors are used and kept.")] = None,
-    to: Annotated[Path | None, typer.Option(help="A PNG file; next to the image by default.")] = None,
+    to: Annotated[Path | None, typer.Option(help="PNG file for the result; beside the image by default.")] = None,
 ) -> None:
-    """Edit one image: what a run would make of it. The mask lies beside the result."""
+    """Edit one image as a run would. The mask is written beside the result."""
     from pipelines.cli.method_options import parse_options
     from pipelines.cli.tables import scores_line
     from pipelines.interactive.edit_image import OneEdit, edit_image
 
-    wanted = OneEdit(
+    request = OneEdit(
         image=image,
         text=text,
         source=source,
@@ -44,7 +44,7 @@ def edit(
     path = to or image.with_name(f"{image.stem}-edited.png")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent}; make it, or give another --to")
-    found = edit_image(wanted, lambda line: print(line, file=sys.stderr))
-    path.write_bytes(found.image)
-    path.with_suffix(".mask.png").write_bytes(found.mask)
-    print(f"{path}: {scores_line(found.row)}")
+    result = edit_image(request, lambda line: print(line, file=sys.stderr))
+    path.write_bytes(result.image)
+    path.with_suffix(".mask.png").write_bytes(result.mask)
+    print(f"{path}: {scores_line(result.row)}")

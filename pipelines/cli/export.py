@@ -1,4 +1,4 @@
-"""`coral export`: what is asked for on the command line, and what is said about it."""
+"""`coral export`: parsing of its options, and the lines that it prints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.export.export import ExportReport, OnFiles
 
 
 def parse_size(text: str) -> int:
-    """Bytes in a text such as 256MB or 1GiB. ValueError for anything else, and for less than one byte."""
+    """Bytes in a text such as 256MB or 1GiB. Errors: ValueError for anything else, and for less than one byte."""
     try:
         size = int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
@@ -26,22 +26,22 @@ def parse_size(text: str) -> int:
 
 @contextmanager
 def export_lines() -> Iterator[OnFiles]:
-    """A line on standard error now and then while an export runs."""
+    """A callback that prints a line on standard error every few seconds while an export runs."""
     console, started = Console(stderr=True), time.monotonic()
     due = started
 
-    def tell(done: int, total: int) -> None:
+    def on_files(done: int, total: int) -> None:
         nonlocal due
         now = time.monotonic()
         if now >= due or done == total:
             due = now + SECONDS_BETWEEN_LINES
             console.print(f"export: {done}/{total} samples, {now - started:.0f} s", highlight=False, soft_wrap=True)
 
-    yield tell
+    yield on_files
 
 
 def report_lines(report: ExportReport, destination: str) -> Iterator[str]:
-    """What is in the destination now."""
+    """The contents of the destination, in words."""
     size = sum(file.size for file in report.files)
     reused = f", {report.reused} of them there before" if report.reused else ""
     files = f"{len(report.files)} file{'s' * (len(report.files) != 1)}"

@@ -1,4 +1,4 @@
-"""What `coral gates` shows: the gates in force, or a suggestion to paste into the job."""
+"""Output of `coral gates`: the gates in force, or a suggestion to paste into the job."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from tasks.publish.gate_suggestions import GatesEffect, gates_in_force, suggeste
 
 
 def read_effects(store: Store, keep: float | None, edit: str | None) -> list[GatesEffect]:
-    """The gates in force, or with `keep` those suggested, of every edit or of one, by its id with or without the hash.
+    """The gates in force, or with `keep` suggested ones, of every edit or of one (its id in the job or the manifest).
 
-    A suggestion is for the job of the newest run: earlier forms of its edits have the same names there.
-    Errors: ValueError when nothing is published, or no such edit.
+    A suggestion is for the job of the newest run, because earlier versions of its edits have the same ids in the job.
+    Errors: ValueError if nothing is published, or there is no such edit.
     """
     snapshot = read_snapshot(store)
     if keep is None:
-        found = list(gates_in_force(store, snapshot))
+        effects = list(gates_in_force(store, snapshot))
     else:
-        found = of_the_newest_run(store, list(suggested_gates(store, snapshot, keep)), edit)
-    chosen = [each for each in found if edit in (None, each.edit, slug_of(each.edit))]
+        effects = of_newest_run(store, list(suggested_gates(store, snapshot, keep)), edit)
+    chosen = [effect for effect in effects if edit in (None, effect.edit, slug_of(effect.edit))]
     if not chosen:
-        known = ", ".join(sorted({each.edit for each in found}))
+        known = ", ".join(sorted({effect.edit for effect in effects}))
         raise ValueError(
             f"no edit {edit!r} in the manifest; there are {known}"
-            if found
+            if effects
             else "no edited image is published in this output yet; run its job first"
         )
     return chosen
 
 
-def of_the_newest_run(store: Store, effects: list[GatesEffect], edit: str | None) -> list[GatesEffect]:
-    """Those of the edits that the newest run has, and the one that is asked for by its whole id."""
-    current = {each.edit_id for plan in read_plans(store, newest=1) for each in plan.edits}
+def of_newest_run(store: Store, effects: list[GatesEffect], edit: str | None) -> list[GatesEffect]:
+    """The effects for the edits of the newest run, and for `edit` if it is a complete id in the manifest."""
+    current = {spec.edit_id for plan in read_plans(store, newest=1) for spec in plan.edits}
     return [effect for effect in effects if effect.edit in current or effect.edit == edit]
 
 
 def slug_of(edit_id: str) -> str:
-    """The job's own name for an edit."""
+    """The id that an edit has in the job."""
     return edit_id.rpartition("-")[0]
 
 
@@ -63,26 +63,26 @@ def gates_table(effects: Sequence[GatesEffect]) -> RenderableType:
 
 
 def snippet(effects: Sequence[GatesEffect], keep: float) -> Iterator[str]:
-    """The suggestion as a piece of a job file, with what each gate does beside it."""
+    """The suggestion as a part of a job file, with the effect of each gate as a comment."""
     yield f"# Every gate cuts equally many images off the worse end of its score; all together keep {keep:.4g} of them."
     yield "edits:"
     for effect in effects:
         everything = f"together these gates reject {effect.rejected} of {effect.images} images of {effect.edit}"
-        yield _noted(f"  - id: {slug_of(effect.edit)}", everything)
+        yield _commented(f"  - id: {slug_of(effect.edit)}", everything)
         if not effect.gates.active:
-            yield _noted("    gates: {}", "every score is the same for all images")
+            yield _commented("    gates: {}", "every score is the same for all images")
             continue
         yield "    gates:"
         for gate, threshold in effect.gates.active.items():
-            yield _noted(f"      {gate}: {threshold:g}", f"alone it rejects {effect.alone[gate]}")
+            yield _commented(f"      {gate}: {threshold:g}", f"alone it rejects {effect.alone[gate]}")
 
 
-def _noted(line: str, note: str) -> str:
-    return f"{line:<38}  # {note}"
+def _commented(line: str, comment: str) -> str:
+    return f"{line:<38}  # {comment}"
 
 
 def as_json(effects: Sequence[GatesEffect]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The effects as plain JSON."""
     return [
         {
             "edit": effect.edit,

@@ -13,21 +13,22 @@ FIT = frozenset(field.name for field in fields(FitConfig))
 
 
 def parse_options(given: Sequence[str], method: str) -> dict[str, object]:
-    """As a job file has them: values are YAML, and those of the fit lie under `fit`. ValueError for what is none.
+    """The options in the form of a job file: values are YAML, and options of the fit are under the key `fit`.
 
-    A name that method and fit both have is the method's.
+    A name that both the method and its fit have is an option of the method. If a name is given twice, the last counts.
+    Errors: ValueError for a text that is not name=value with a YAML value.
     """
     own = {field.name for field in fields(spec(method).config)}
-    found: dict[str, object] = {}
-    of_fit: dict[str, object] = {}
-    for each in given:
-        name, equals, value = each.partition("=")
+    method_options: dict[str, object] = {}
+    fit_options: dict[str, object] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
         if not equals or not name:
-            raise ValueError(f"{each!r} is no option; give name=value, such as steps=200")
+            raise ValueError(f"{text!r} is no option; give name=value, such as steps=200")
         if name == "fit":
-            raise ValueError(f"{each!r}: give the options of the fit by their own names, such as steps=200")
+            raise ValueError(f"{text!r}: give the options of the fit by their own names, such as steps=200")
         try:
-            (of_fit if name in FIT - own else found)[name] = read_yaml(value)
+            (fit_options if name in FIT - own else method_options)[name] = read_yaml(value)
         except ValueError as error:
-            raise ValueError(f"{each!r}: {value!r} {error}") from None
-    return {**found, "fit": of_fit} if of_fit else found
+            raise ValueError(f"{text!r}: {value!r} {error}") from None
+    return {**method_options, "fit": fit_options} if fit_options else method_options

@@ -1,4 +1,4 @@
-"""What `coral plan` says of a job: what is there, what is to do, what that reads and writes, how long it takes."""
+"""Output of `coral plan`: the edits, the work done and left, what it reads and writes, and how long it takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[RenderableType]:
-    """What a run would do."""
+    """The tables for a plan: its edits, and the work that a run would do."""
     yield planned_edits(plan)
     loads = {"shards inverted": estimate.invert, "edits of shards": estimate.edit}
     shards = f"{len(plan.shards)} ({size_text(sum(shard.size for shard in plan.shards))})"
@@ -33,7 +33,7 @@ def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[
 
 
 def planned_edits(plan: Plan) -> RenderableType:
-    """What is asked for: the name of each edit in rows, how it is made, how it is judged."""
+    """The edits of a plan: id in rows, method, strength, gates and prompt."""
     rows = [
         (edit.edit_id, edit.method, f"{edit.strength:g}", gates_text(plan.rules_of(edit).gates), cut(edit.target))
         for edit in plan.edits
@@ -42,12 +42,12 @@ def planned_edits(plan: Plan) -> RenderableType:
 
 
 def gates_text(gates: Gates) -> str:
-    """The gates of an edit in the order in which they are asked."""
+    """The gates of an edit in the order in which they are applied."""
     return ", ".join(f"{gate} {threshold:g}" for gate, threshold in gates.active.items()) or "none"
 
 
 def forecast_tables(forecast: Forecast, times: ActorTimes, counts: SampleCounts) -> Iterator[RenderableType]:
-    """How long a run would take, as a pilot says, and how many samples that is for."""
+    """The duration of a run as estimated from a pilot, and the number of samples it is for."""
     actors = f"{forecast.actors} actor{'s' * (forecast.actors != 1)}"
     waves = {**forecast.waves, "in all": forecast.hours}
     rows = [(wave, hours_text(hours)) for wave, hours in waves.items()]
@@ -58,9 +58,9 @@ def forecast_tables(forecast: Forecast, times: ActorTimes, counts: SampleCounts)
 
 
 def times_text(times: ActorTimes) -> str:
-    """What an image takes on one actor, in milliseconds, and what a shard takes besides, in seconds."""
+    """The time per image on one actor, in milliseconds, and the additional time per shard, in seconds."""
     edits = sum(times.edits.values()) / len(times.edits) if times.edits else 0.0
-    invert, restore = (each.per_shard + each.per_byte * times.size for each in (times.invert, times.restore))
+    invert, restore = (cost.per_shard + cost.per_byte * times.size for cost in (times.invert, times.restore))
     return (
         f"{1000 * times.invert.per_image:.3g} ms to invert an image, {1000 * times.restore.per_image:.3g} ms to "
         f"restore it and {1000 * edits:.3g} ms for each edit; besides, {invert:.2g} s to invert and {restore:.2g} s "
@@ -69,7 +69,7 @@ def times_text(times: ActorTimes) -> str:
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: three digits and a unit."""
+    """A number of bytes with three digits and a unit."""
     for unit in UNITS:
         if size < 1000 or unit == UNITS[-1]:
             break

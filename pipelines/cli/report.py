@@ -1,4 +1,4 @@
-"""The commands that make pages to look at. Each imports what it needs when it is called."""
+"""The commands that write HTML pages. Each imports its modules when it is called."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def report(
 
 def preview(
     job: Annotated[Path, typer.Argument(help="The job, a YAML file.")],
-    samples: Annotated[int, typer.Option("-n", "--samples", min=1, help="How many samples to look at.")] = 16,
-    seed: Annotated[int | None, typer.Option("--random", help="Random samples of this seed, not the first.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of every fit, which is then not kept.")] = None,
-    dest: Annotated[Path, typer.Option(help="The page.")] = Path("preview.html"),
+    samples: Annotated[int, typer.Option("-n", "--samples", min=1, help="Number of samples.")] = 16,
+    seed: Annotated[
+        int | None, typer.Option("--random", help="Random samples of this seed, not the first ones.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every fit; such a fit is not kept.")] = None,
+    dest: Annotated[Path, typer.Option(help="File for the page.")] = Path("preview.html"),
 ) -> None:
-    """Edit a few samples at several strengths and write a page to look at. Of all that, only full fits are kept."""
+    """Edit a few samples at several strengths and write a page. Only complete fits are kept in the output."""
     from pipelines.interactive.preview import PreviewOptions
     from pipelines.interactive.preview import preview as preview_page
     from pipelines.jobfile.load import load_job

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""Tables and lines that the commands print."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TRACEBACKS = 3
 WORKS: Mapping[str, str] = {"invert": "shards", "fit": "editors", "edit": "edits of shards"}
-"""What a wave counts."""
+"""Wave -> what it counts."""
 WORK_COLUMNS = ("all", "done", "to do")
 HAS_IMAGE = frozenset({"ok", "rejected"})
 """Statuses of rows with an edited image."""
@@ -39,7 +39,7 @@ LEGEND = "edited = ok + rejected by a gate"
 
 
 def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
-    """What became of a run: the failures, the waves, the edits."""
+    """The result of a run: the failures, the waves, the edits."""
     shown = 0
     for failure in summary.failures:
         yield Text(f"{failure.work}: {failure.error}", style="red")
@@ -62,14 +62,14 @@ def run_tables(summary: RunSummary) -> Iterator[RenderableType]:
 
 
 def report_line(report: ReportAddress) -> Text:
-    """Where the page is."""
+    """The address of the report, or why there is none."""
     if report.problem:
         return Text(f"no report: {report.problem}", style="red")
     return Text(f"report: {report.address}")
 
 
 def publication_tables(output: str, edits: Sequence[EditStatus], publication: Publication) -> Iterator[RenderableType]:
-    """What readers see now, and what a publish did."""
+    """The published rows, and what a publish changed."""
     yield edits_table(edits, title=f"rows of this job in {output}")
     yield rows_line(edits, publication.rows, publication.version)
     again = f", {publication.republished} published again" if publication.republished else ""
@@ -77,13 +77,13 @@ def publication_tables(output: str, edits: Sequence[EditStatus], publication: Pu
 
 
 def rows_line(edits: Sequence[EditStatus], rows: int, version: int) -> Text:
-    """How many of the rows of an output are those of the job."""
+    """The rows of an output, and how many of them belong to the job."""
     own = sum(edit.rows for edit in edits)
     return Text(f"manifest: {rows} rows of all jobs, {own} of them of this job; snapshot {version}")
 
 
 def wave_line(wave: WaveSummary) -> str:
-    """One line per wave."""
+    """The line of a wave."""
     rate = f", {wave.samples / wave.seconds:.1f} img/s" if wave.samples and wave.seconds else ""
     images = f", {wave.samples} images" if wave.samples else ""
     failures = f", {len(wave.failures)} not done" if wave.failures else ""
@@ -92,7 +92,7 @@ def wave_line(wave: WaveSummary) -> str:
 
 
 def status_tables(status: OutputStatus) -> Iterator[RenderableType]:
-    """How far an output is."""
+    """The progress of an output."""
     work = [(name, *work_cells(share)) for name, share in status.work.shares()]
     yield grid(f"{status.output}: job {status.job}, run {status.run_id}", ("", *WORK_COLUMNS), work)
     yield edits_table(status.edits, title="rows of this job")
@@ -105,7 +105,7 @@ def work_cells(share: Share) -> tuple[str, str, str]:
 
 
 def edits_table(edits: Sequence[EditStatus], title: str) -> RenderableType:
-    """Rows of each edit: those with an edited image, good or rejected, by which gate, and the others by status."""
+    """Rows of each edit: with an edited image (ok, or rejected by which gate), and the others by status."""
     others = sorted({name for edit in edits for name in edit.counts} - HAS_IMAGE)
     gates = [gate for gate in BOUNDS if any(gate in edit.gates for edit in edits)]
     columns = ("edit", "rows", "edited", "ok", "rejected", *(f"by {gate}" for gate in gates), *others, "prompt")
@@ -118,18 +118,20 @@ def edits_table(edits: Sequence[EditStatus], title: str) -> RenderableType:
     return grid(f"{title} ({LEGEND})", columns, rows)
 
 
-def leftover_lines(found: Leftovers, deleted: bool) -> Iterator[str]:
-    """What nothing points to, and what became of it."""
-    for info in found.objects:
+def leftover_lines(leftovers: Leftovers, deleted: bool) -> Iterator[str]:
+    """The objects and uploads that nothing refers to, and whether they were deleted."""
+    for info in leftovers.objects:
         yield f"{datetime.fromtimestamp(info.modified):%Y-%m-%d %H:%M}  {info.size / 1e6:10.2f} MB  {info.key}"
-    for upload in found.uploads:
+    for upload in leftovers.uploads:
         yield f"{datetime.fromtimestamp(upload.started):%Y-%m-%d %H:%M}  unfinished upload  {upload.key or upload.id}"
-    count = f"{len(found.objects)} objects, {found.size / 1e6:.1f} MB; {len(found.uploads)} unfinished uploads"
+    count = (
+        f"{len(leftovers.objects)} objects, {leftovers.size / 1e6:.1f} MB; {len(leftovers.uploads)} unfinished uploads"
+    )
     yield f"{count}: deleted" if deleted else f"{count}; --delete removes them"
 
 
 def bundle_table(bundle: Bundle) -> RenderableType:
-    """Size and measured quality of each network, as its file says."""
+    """Size and measured quality of each network, from the header of its file."""
     from coral_core.bundle.weights import read_header
 
     rows = []
@@ -144,21 +146,21 @@ def bundle_table(bundle: Bundle) -> RenderableType:
 def write_rows(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], form: Literal["table", "json", "csv"]
 ) -> None:
-    """The result of a query on standard output."""
+    """Print the result of a query."""
     if form == "json":
-        json.dump([{name: plain(value) for name, value in row.items()} for row in rows], sys.stdout, default=str)
+        json.dump([{name: json_value(value) for name, value in row.items()} for row in rows], sys.stdout, default=str)
         print()
     elif form == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
-        writer.writerows([whole(row[name]) for name in columns] for row in rows)
+        writer.writerows([full_text(row[name]) for name in columns] for row in rows)
     else:
         show(QueryResult(columns, [[row[name] for name in columns] for row in rows]))
 
 
 @dataclass(frozen=True)
 class QueryResult:
-    """Rows as a table; on a terminal that is too narrow for it, row by row with a line for each column."""
+    """Rows as a table; if the terminal is too narrow for it, one small table per row with a line per column."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -183,35 +185,35 @@ class QueryResult:
 
 
 def text(value: Any) -> str:
-    """One cell to look at: four digits of a number say enough."""
-    return f"{value:.4g}" if isinstance(value, float) else whole(value)
+    """A value as a cell of a table: numbers with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else full_text(value)
 
 
-def whole(value: Any) -> str:
-    """One cell to go on with: every digit of a number; lists and structs as JSON."""
+def full_text(value: Any) -> str:
+    """A value as a cell for further processing: every digit of a number; lists and structs as JSON."""
     if value is None:
         return ""
-    return json.dumps(plain(value), default=str) if isinstance(value, list | dict) else str(value)
+    return json.dumps(json_value(value), default=str) if isinstance(value, list | dict) else str(value)
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON has it: what is not a finite number is null."""
+def json_value(value: Any) -> Any:
+    """The value for JSON, in which numbers that are not finite become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, list) else value
+        return {name: json_value(item) for name, item in value.items()}
+    return [json_value(item) for item in value] if isinstance(value, list) else value
 
 
 def training_line(step: int, steps: int, losses: Mapping[str, float]) -> None:
-    """A line of a training now and then."""
+    """Print the losses of a training every 50 steps and at its end."""
     if step % 50 == 0 or step == steps:
         terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print(f"{step}/{steps}: {terms}", file=sys.stderr, flush=True)
 
 
 def curve_chart(name: str, points: Sequence[tuple[int, float]]) -> str:
-    """A loss curve as Mermaid's xychart. ValueError without two points to draw a line through."""
+    """A loss curve as a Mermaid xychart. Errors: ValueError if there are fewer than two points."""
     if len(points) < 2:
         raise ValueError(f"the training of {name} was {len(points)} step long; a curve takes 2 or more")
     losses = ", ".join(f"{loss:.5f}" for _, loss in points)  # Mermaid reads no exponents

@@ -11,7 +11,7 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def version() -> str:
-    """That of the installed package; in a checkout that is not installed, what its pyproject.toml says."""
+    """The version of the installed package; in a checkout that is not installed, the one in pyproject.toml."""
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:

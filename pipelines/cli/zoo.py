@@ -1,4 +1,4 @@
-"""`coral zoo`. Each command imports what it needs, so that --help answers at once."""
+"""`coral zoo`. Each command imports its modules when it is called, so that --help is fast."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ zoo_app = typer.Typer(help="Train, check and draw the embedded networks.", no_ar
 
 @zoo_app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="Which network; an unknown name lists them.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own number.")] = None,
-    seed: Annotated[int, typer.Option(help="Of initial weights and batches.")] = 0,
-    warm_start: Annotated[bool, typer.Option(help="Begin from the shipped weights.")] = True,
+    name: Annotated[str, typer.Argument(help="Network; an unknown name prints the list.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of steps; the recipe's by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initial weights and batches.")] = 0,
+    warm_start: Annotated[bool, typer.Option(help="Start from the shipped weights.")] = True,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
-    folder: Annotated[Path, typer.Option(help="For corpora, checkpoints and loss curves.")] = Path("runs/zoo"),
+    folder: Annotated[Path, typer.Option(help="Folder for corpora, checkpoints and loss curves.")] = Path("runs/zoo"),
 ) -> None:
     """Train an embedded network and write its weights."""
     from coral_core.zoo.train import TrainConfig
@@ -34,24 +34,26 @@ def fit(
     method: Annotated[str, typer.Argument(help="A method that learns from captions.")],
     captions: Annotated[list[str], typer.Option(help="Tars of images, each with its captions in <key>.txt.")],
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
-    option: Annotated[list[str] | None, typer.Option(help="Of this training alone: steps=500, perceptual=0.3.")] = None,
-    warm_start: Annotated[bool, typer.Option(help="Go on from what the bundle ships.")] = True,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of this training: steps=500, perceptual=0.3.")
+    ] = None,
+    warm_start: Annotated[bool, typer.Option(help="Continue from the artifact in the bundle.")] = True,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
-    """Fit an editor on captioned images and write it into the bundle, which then ships it."""
+    """Fit an editor on captioned images and write it into the bundle."""
     from pipelines.cli.method_options import parse_options
     from pipelines.cli.tables import training_line
     from pipelines.jobfile.s3_environment import s3_options
-    from tasks.artifacts.train_bundled import ship
+    from tasks.artifacts.train_bundled import train_bundled
 
     changes = parse_options(option or (), method)
-    path, report = ship(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
+    path, report = train_bundled(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
     print(f"{path}: {report.steps} steps in {report.seconds:.0f} s")
 
 
 @zoo_app.command()
 def check(bundle: Annotated[str, typer.Argument(help="A name of the catalogue or a folder.")] = "portraits") -> None:
-    """Load every network of a bundle, strictly, and show what its files say of their quality."""
+    """Load every network of a bundle, strictly, and show the size and measured quality in its files."""
     from coral_core.bundle.catalog import read_bundle
     from coral_core.bundle.models import load_models
     from pipelines.cli.console import show
@@ -66,7 +68,7 @@ def gallery(
     to: Annotated[Path, typer.Argument(help="Folder for the pictures.")],
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
 ) -> None:
-    """Draw a picture for each kind of network: what it makes of held-out scenes, or what it learns from."""
+    """Draw a picture for each kind of network: its output for held-out scenes, or its training data."""
     from pipelines.bench.network_gallery import write_gallery
 
     for path in write_gallery(bundle, to):
@@ -76,7 +78,7 @@ def gallery(
 @zoo_app.command()
 def curve(
     name: Annotated[str, typer.Argument(help="A network that was trained here.")],
-    folder: Annotated[Path, typer.Option(help="The training's.")] = Path("runs/zoo"),
+    folder: Annotated[Path, typer.Option(help="Folder of the training.")] = Path("runs/zoo"),
 ) -> None:
     """Print the loss curve of the last training as a Mermaid chart, which Markdown viewers draw."""
     from coral_core.zoo.train import read_curve

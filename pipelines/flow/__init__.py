@@ -1,1 +1,1 @@
-"""The Prefect flow and the process around it."""
+"""The Prefect flow, and the process that runs it."""

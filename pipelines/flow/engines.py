@@ -1,4 +1,4 @@
-"""Prefect and Ray, before they are imported."""
+"""The environment of Prefect and Ray, which must be set before they are imported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ SETTINGS: Mapping[str, str] = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # Ray's own 15 starves the workers as soon as anything else runs
+    "RAY_worker_niceness": "0",  # with Ray's default of 15, workers get little CPU time next to other processes
 }
 
 
 def prepare_engines() -> None:
-    """No telemetry and no chatter, no proxy on loopback, and a folder for Prefect, in this process and its children.
+    """Switch telemetry and log messages off, bypass proxies on loopback, and choose a folder for Prefect.
 
-    What the environment says already stays. ValueError when it names a folder for Prefect that cannot be written.
+    This holds for this process and its children. Variables that are set already are not changed.
+    Errors: ValueError if PREFECT_HOME names a folder that cannot be written.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

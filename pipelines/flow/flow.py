@@ -1,4 +1,4 @@
-"""The nightly flow. It reads like the table of contents of a run."""
+"""The Prefect flow of a run: plan, invert, fit, edit, publish, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from prefect import flow
 
-from pipelines.flow.progress import Style, shown
+from pipelines.flow.progress import Style, displayed
 from pipelines.jobfile.job import Job
 from pipelines.report.prefect_task import ReportAddress, write_report
 from pipelines.report.run_record import RunRecord
@@ -22,7 +22,7 @@ from tasks.run.waves import Failure, WaveSummary
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What became of a run."""
+    """The result of a run."""
 
     run_id: str
     output: str
@@ -30,24 +30,24 @@ class RunSummary:
     waves: tuple[WaveSummary, ...]
     publication: Publication
     edits: tuple[EditStatus, ...]
-    actor_hours: float  # that actors were ready
-    cost: str  # of them; empty without a price
-    excluded: tuple[str, ...]  # devices and hosts that were taken out of the run, each with the reason
+    actor_hours: float  # hours for which actors were ready, summed over all actors
+    cost: str  # of the actor hours; empty without a price
+    excluded: tuple[str, ...]  # devices and hosts excluded from the run, each with the reason
     report: ReportAddress
 
     @property
     def left(self) -> int:
-        """Pieces of work that the time limit left no time for."""
+        """Works for which the time limit left no time."""
         return sum(wave.left for wave in self.waves)
 
     @property
     def failures(self) -> list[Failure]:
-        """Everything that was not done."""
+        """All works that were not done."""
         return [failure for wave in self.waves for failure in wave.failures]
 
     @property
     def exit_code(self) -> Literal[0, 1, 2]:
-        """0: every sample of every edit has an image, good or rejected; 2: some none, or not yet; 1: nothing did."""
+        """0: every sample of every edit has an image, ok or rejected; 2: some have none, or not yet; 1: no rows."""
         if self.left:
             return 2
         if not self.failures and all(edit.bad == 0 for edit in self.edits):
@@ -59,14 +59,17 @@ class RunSummary:
 def edit_dataset(
     job: Job, limit_samples: int | None = None, progress: Style = "lines", retry: tuple[Retryable, ...] = ()
 ) -> RunSummary:
-    """Tars in, edited images with masks and scores out. Running it again does what is left to do.
+    """Read tars; write edited images with masks and scores. A second run of a job does only what is left.
 
-    What has rows of the statuses in `retry` is done once more.
+    Requests with rows of the statuses in `retry` are tried again.
     """
     limit = TimeLimit.from_now(job.max_hours)
     plan = plan_run(job.spec(), limit_samples, retry)
     deadlines = job.deadlines.spec()
-    with shown(progress) as on_progress, Run(plan, job.worker_resources(), on_progress, deadlines, limit) as run:
+    with (
+        displayed(progress) as on_progress,
+        Run(plan, job.worker_resources(), on_progress, deadlines, limit) as run,
+    ):
         start(run)
         inversions = invert_wave(run)
         editors = fit_wave(run)

@@ -1,4 +1,4 @@
-"""Where Prefect keeps its state: in the home folder, or in a temporary one where the home folder cannot be written."""
+"""The folder for Prefect's state: in the home folder, or a temporary one if the home folder cannot be written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from manifests.stores.temporary import can_write, private_folder
 
 
 def choose_prefect_home() -> None:
-    """Set PREFECT_HOME where ~/.prefect cannot be written; profiles are still read there.
+    """Set PREFECT_HOME to a temporary folder if ~/.prefect cannot be written; profiles are still read from ~/.prefect.
 
-    ValueError when the environment names a folder that cannot be written.
+    Errors: ValueError if PREFECT_HOME is set already, to a folder that cannot be written.
     """
     given = os.environ.get("PREFECT_HOME")
     if given:
@@ -27,7 +27,7 @@ def choose_prefect_home() -> None:
 
 
 def _home() -> Path:
-    """The user's home folder. A user without one gets a temporary one, because importing Prefect fails without."""
+    """The user's home folder; without one, HOME is set to a temporary folder, which importing Prefect needs."""
     try:
         return Path.home()
     except RuntimeError:  # no HOME, and no such user

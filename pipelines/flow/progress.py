@@ -1,4 +1,7 @@
-"""Waves on a terminal: a bar each with count, rate and time left, or a line now and then where there is no terminal."""
+"""Progress of the waves: one bar per wave on a terminal, otherwise a line every few seconds.
+
+Both show count, rate and time left.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def shown(style: Style) -> Iterator[OnProgress]:
-    """Where waves report to while the block runs."""
+def displayed(style: Style) -> Iterator[OnProgress]:
+    """A display to which waves report while the block runs."""
     if style == "bars":
         with Bars(Console(stderr=True)) as bars:
             yield bars
@@ -29,22 +32,22 @@ def shown(style: Style) -> Iterator[OnProgress]:
 
 
 class Clock:
-    """When each wave began, and what that says of its rate and its end."""
+    """Start times of the waves, and the rates and times left that follow from them."""
 
     def __init__(self) -> None:
         self._began: dict[str, float] = {}
 
     def elapsed(self, wave: str) -> float:
-        """Seconds since the wave was first asked about."""
+        """Seconds since the first call for this wave."""
         return time.monotonic() - self._began.setdefault(wave, time.monotonic())
 
     def rate(self, state: WaveState) -> str:
-        """Images per second so far; empty while there are none."""
+        """Images per second so far; empty while there are no images."""
         elapsed = self.elapsed(state.wave)
         return f"{state.samples / elapsed:.1f} img/s" if state.samples and elapsed > 0 else ""
 
     def left(self, state: WaveState) -> str:
-        """Time left at the pace so far."""
+        """Time left at the rate so far."""
         if state.done >= state.total:
             return "done"
         if state.done <= 0:
@@ -55,14 +58,14 @@ class Clock:
 
 
 class Lines:
-    """One line when a wave begins, every few seconds, and when it is over."""
+    """Prints one line when a wave begins, every SECONDS_BETWEEN_LINES, and when it ends."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.clock = console, Clock()
         self._due: dict[str, float] = {}
 
     def __call__(self, state: WaveState) -> None:
-        """Print the state if it is time to."""
+        """Print the state if a line is due."""
         elapsed = self.clock.elapsed(state.wave)
         due = self._due.get(state.wave, 0.0)
         over = state.done >= state.total and due < math.inf
@@ -72,7 +75,7 @@ class Lines:
 
 
 class Bars:
-    """A bar per wave."""
+    """Shows one bar per wave."""
 
     def __init__(self, console: Console) -> None:
         self.clock = Clock()
@@ -93,7 +96,7 @@ class Bars:
         self._progress.stop()
 
     def __call__(self, state: WaveState) -> None:
-        """Move the wave's bar."""
+        """Update the wave's bar."""
         if state.wave not in self._tasks:
             self._tasks[state.wave] = self._progress.add_task(state.wave, total=state.total, summary="")
         line = summary(state, self.clock)

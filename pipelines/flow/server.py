@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
 
-ANSWER_SECONDS = 20.0  # that a configured server has
-PORT_TAKEN = 3  # exit code of a server that Prefect then starts on another port
+ANSWER_SECONDS = 20.0  # time in which a configured server must answer
+PORT_TAKEN = 3  # exit code of a server whose port is in use; Prefect then starts another on another port
 
 
-def find_server() -> None:
-    """See that the configured server answers; without one start the server that the flow would start itself.
+def ensure_server() -> None:
+    """Check that the configured server answers. If none is configured, start the one that the flow would start itself.
 
-    ConnectionError, with no process left behind, when there is no server for the flow.
+    Errors: ConnectionError or ChildProcessError if there is no server for the flow; no process is left running.
     """
     from prefect.client.base import ServerType, determine_server_type
 
@@ -29,7 +29,10 @@ def find_server() -> None:
 
 
 def check_configured_server() -> None:
-    """ConnectionError when the server that PREFECT_API_URL names does not answer, or has another version."""
+    """Check the server that PREFECT_API_URL names.
+
+    Errors: ConnectionError if it does not answer or has another version.
+    """
     from prefect.client.base import ServerType
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -47,17 +50,18 @@ def check_configured_server() -> None:
         url = _without_user(str(client.api_url))
     if problem is not None:
         raise ConnectionError(
-            f"PREFECT_API_URL={url}, as the environment or a Prefect profile has it: {one_line(problem)}; start a "
+            f"PREFECT_API_URL={url}, set by the environment or a Prefect profile: {one_line(problem)}; start a "
             "Prefect server there, correct the address, or unset it for a temporary server"
         ) from problem
 
 
 def start_temporary_server() -> None:
-    """Start a server that ends with this process, but not by Ctrl-C. ChildProcessError when it does not come up.
+    """Start a server that ends with this process, but not by Ctrl-C.
 
-    Ctrl-C reaches every process of the terminal. A server that ends with it leaves the flow, which has to report that
-    it was stopped, trying to reach it for more than a minute. Prefect waits its whole time for a server that has ended,
-    so this waits for Prefect only while the server lives.
+    Ctrl-C reaches every process of the terminal. If it ended the server, the flow, which must report that it was
+    stopped, would try to reach the server for more than a minute. Prefect also waits for its full timeout if the server
+    has ended, so this waits for Prefect only while the server runs.
+    Errors: ChildProcessError if the server does not start.
     """
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -78,11 +82,12 @@ def start_temporary_server() -> None:
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, without its line breaks."""
+    """The message of an error, without line breaks."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _without_user(url: str) -> str:
+    """The URL without user name and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

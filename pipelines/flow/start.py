@@ -1,4 +1,4 @@
-"""Starting the flow for a job in this process, and ending as a shell expects it."""
+"""Running the flow for a job in this process, with the exit codes that shells expect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pipelines.flow.engines import prepare_engines
-from pipelines.flow.server import find_server
+from pipelines.flow.server import ensure_server
 from pipelines.flow.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def run_flow(job: Job, limit_samples: int | None = None, retry: tuple[Retryable, ...] = ()) -> RunSummary:
-    """The flow, in this process. When told to stop, the process ends with 128 and the signal's number, as in shells.
+    """Run the flow in this process. After SIGINT or SIGTERM the process exits with 128 + the signal's number.
 
-    Errors: ValueError and OSError, in one line each, when Prefect or Ray cannot start here.
+    Errors: ValueError and OSError, in one line each, if Prefect or Ray cannot start here.
     """
     stopping = Stopping()
     prepare_engines()
-    with ThreadPoolExecutor(1) as beside:  # the imports take as long as the server
-        server = beside.submit(find_server)
+    with ThreadPoolExecutor(1) as executor:  # the imports take as long as the start of the server
+        server = executor.submit(ensure_server)
         from prefect.exceptions import TerminationSignal  # here: Prefect reads what prepare_engines sets when imported
 
         from pipelines.flow.flow import edit_dataset

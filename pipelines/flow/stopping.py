@@ -1,8 +1,9 @@
-"""The end of a run: nothing that it started outlives it. And soon, whatever the engines do, when it was told to stop.
+"""The end of a run: all processes that it started end with it, and soon after SIGTERM or Ctrl-C.
 
-Nothing has to be put in order: what is visible is true at any moment. So the engines get a second to say good-bye
-(the actors are let go, the flow's state reaches a Prefect server that outlives us), and then everything is killed.
-Prefect and Ray take three to ten seconds to shut down by themselves, most of it waiting for each other's servers.
+No cleanup is needed, because everything visible in the store is complete at any moment. So Prefect and Ray get one
+second (to release the actors, and to report the flow's state to a Prefect server that keeps running), and then all
+processes are killed. By themselves Prefect and Ray take three to ten seconds to shut down, most of it waiting for each
+other's servers.
 """
 
 from __future__ import annotations
@@ -23,73 +24,77 @@ from tasks.cluster.signals import STOPPING
 GRACE_SECONDS = 1.0
 SHOW_CURSOR = "\x1b[?25h"
 PR_SET_CHILD_SUBREAPER = 36
-LEAVING = 0
-"""Written where signals are: is there one that was not seen yet?"""
+EXITING = 0
+"""Written to the signal pipe at a normal exit. When the thread reads it, no signal is waiting in the pipe before it."""
 
 
 class Stopping:
-    """From now on, SIGTERM and Ctrl-C have this process, and all it started, gone `grace` seconds later.
+    """After this, SIGTERM or Ctrl-C ends this process and all that it started, `grace` seconds later.
 
-    The signal is noticed by a thread of its own, because the main thread may sit in native code, and because Prefect
-    and Ray put their handlers in place of ours. To be made by the main thread, once.
+    A separate thread waits for the signal, because the main thread may be in native code, and because Prefect and Ray
+    replace our handlers. Create it once, in the main thread.
     """
 
     def __init__(self, grace: float = GRACE_SECONDS) -> None:
         self.grace = grace
-        self._ending, self._calm = threading.Lock(), threading.Event()
-        self._told, self._tell = os.pipe()
-        os.set_blocking(self._tell, False)
+        self._ending, self._no_signal = threading.Lock(), threading.Event()
+        self._signals, self._signal_writer = os.pipe()
+        os.set_blocking(self._signal_writer, False)
         adopt_orphans()
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by default it would end us alone
-        signal.set_wakeup_fd(self._tell, warn_on_full_buffer=False)
+        # the default action of SIGTERM would end only this process
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        signal.set_wakeup_fd(self._signal_writer, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="stopping", daemon=True).start()
-        atexit.register(self._leave)
+        atexit.register(self._at_exit)
 
     def end(self, number: int) -> NoReturn:
-        """Kill what this process has started, and leave as one that the signal ended."""
-        self._ending.acquire()  # and never released: who comes second waits for the end
-        with suppress(OSError, ValueError):  # nobody may be reading any more
-            print("coral: stopped; run the same command again to go on from here", file=sys.stderr)
+        """Kill all processes that this one has started, and exit with 128 + the number of the signal."""
+        self._ending.acquire()  # never released: a second caller waits until the process ends
+        with suppress(OSError, ValueError):  # the reader of the output may have ended
+            print("coral: stopped; run the same command again to continue", file=sys.stderr)
             print(end=SHOW_CURSOR if sys.stderr.isatty() else "", file=sys.stderr, flush=True)
             sys.stdout.flush()
         kill_descendants()
         os._exit(128 + number)
 
     def _watch(self) -> None:
-        while (number := os.read(self._told, 1)[0]) not in STOPPING:
-            if number == LEAVING:
-                self._calm.set()
+        while (number := os.read(self._signals, 1)[0]) not in STOPPING:
+            if number == EXITING:
+                self._no_signal.set()
         time.sleep(self.grace)
         self.end(number)
 
-    def _leave(self) -> None:
-        """Let the process end by itself, unless it was told to stop; in neither case without its children.
+    def _at_exit(self) -> None:
+        """Kill the children at a normal exit; if a signal has arrived, end() does it.
 
-        Registered first, this runs last: what the engines end by themselves has ended, and what is left is left over.
+        It is registered first, so it runs last: Prefect and Ray have then ended their own processes.
         """
-        os.write(self._tell, bytes([LEAVING]))
-        self._calm.wait()
+        os.write(self._signal_writer, bytes([EXITING]))
+        self._no_signal.wait()
         kill_descendants()
 
 
 def adopt_orphans() -> None:
-    """Make what our children started ours when they die, so that it is found. Linux only, as /proc is."""
+    """Become the parent of processes whose parent, one of our children, dies, so that they are found. Linux only."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def kill_descendants() -> None:
-    """Kill all that this process has started, and all that those have."""
+    """Kill all processes that this one has started, directly or indirectly."""
     for pid in descendants(os.getpid()):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
-    """Children, their children, and so on. None where there is no /proc: Ray's and Prefect's own watchdogs must do."""
+    """The children of a process, their children, and so on.
+
+    Empty where there is no /proc; there only Ray and Prefect themselves end their processes.
+    """
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended
+        with suppress(OSError):  # the process has just ended
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     found = [child for child, parent in parents.items() if parent == pid]
     for each in found:

@@ -1,4 +1,4 @@
-"""The job file: what a user writes. Every key is checked; an unknown one is answered with the nearest known."""
+"""The job file that a user writes. Every key is checked; the error for an unknown key names the nearest known one."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ class EditSection(Section):
     composite: Literal["source", "reconstruction"] = "source"
     format: Literal["png", "jpeg", "webp"] = "png"
     regions: RegionsSection = RegionsSection()
-    gates: GatesSection = GatesSection()  # over the job's, key by key; null switches one off
+    gates: GatesSection = GatesSection()  # override the job's, key by key; null switches a gate off
     labels: dict[str, Any] = Field(
         default_factory=dict
     )  # what the edit changes in the source's labels; keys may be dotted paths
 
     @field_validator("labels")
     @classmethod
-    def _be_labels(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _check_labels(cls, given: dict[str, Any]) -> dict[str, Any]:
         return flat_labels(given)
 
     @field_validator("id")
     @classmethod
-    def _be_a_slug(cls, given: str) -> str:
+    def _check_id(cls, given: str) -> str:
         if not SLUG.fullmatch(given):
             raise ValueError(f"{given!r} is no id; give lower-case letters, digits, - and _, 63 at most")
         return given
@@ -80,22 +80,22 @@ class Job(Section):
     deadlines: DeadlinesSection = DeadlinesSection()
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
     max_hours: Annotated[float, Field(gt=0, le=10 * 365 * 24)] | None = (
-        None  # of a run; then it stops cleanly, to be gone on with
+        None  # of a run; after this time it stops cleanly, and the next run continues
     )
     gates: GatesSection = GatesSection()  # of every edit
     s3: S3Section = S3Section()
 
     @field_validator("edits")
     @classmethod
-    def _have_distinct_ids(cls, given: list[EditSection]) -> list[EditSection]:
+    def _check_distinct_ids(cls, given: list[EditSection]) -> list[EditSection]:
         ids = [edit.id for edit in given]
-        twice = sorted({each for each in ids if ids.count(each) > 1})
-        if twice:
-            raise ValueError(f"the ids {twice} occur more than once; every edit needs its own")
+        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})
+        if repeated:
+            raise ValueError(f"the ids {repeated} occur more than once; every edit needs its own")
         return given
 
     def spec(self) -> JobSpec:
-        """The job as the plan takes it."""
+        """The job in the form that make_plan() takes."""
         return JobSpec(
             name=self.name,
             inputs=tuple(self.input),
@@ -112,7 +112,7 @@ class Job(Section):
         )
 
     def worker_resources(self) -> Resources:
-        """The resources as the actors take them."""
+        """The resources of the actors."""
         wanted = self.resources
         return Resources(
             actors=None if wanted.actors == "auto" else wanted.actors,
@@ -122,7 +122,7 @@ class Job(Section):
         )
 
     def price(self) -> Price:
-        """What actors cost."""
+        """The price of an actor hour."""
         wanted = self.resources
         return Price(per_actor_hour=wanted.price_per_actor_hour, currency=wanted.currency)
 
@@ -146,6 +146,6 @@ def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
 
 def _gates(edit: EditSection, common: GatesSection) -> Gates:
     try:
-        return edit.gates.over(common)
+        return edit.gates.merged_over(common)
     except ValueError as error:
         raise ValueError(f"edit {edit.id!r}, its gates over the job's: {error}") from None

@@ -1,4 +1,4 @@
-"""From the text of a job file to a job, or an error that a person can act upon."""
+"""Loading of a job file, with errors that name the place and the correction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.jobfile.yaml_text import read_yaml
 
 
 def load_job(path: Path) -> Job:
-    """Read a job file. ValueError with one line per problem, each naming its place in the file."""
+    """Read a job file. Errors: ValueError with one line per problem, each with its place in the file."""
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -28,7 +28,7 @@ def load_job(path: Path) -> Job:
 
 
 def parse_job(content: Mapping[str, Any], where: str) -> Job:
-    """A job from the content of a file. ValueError with one line per problem, each beginning with `where`."""
+    """A job from the content of a file. Errors: ValueError with one line per problem, each beginning with `where`."""
     try:
         return Job.model_validate(content)
     except ValidationError as error:

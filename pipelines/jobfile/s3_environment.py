@@ -1,4 +1,4 @@
-"""Stores for commands that are given an address and no job."""
+"""S3 options from the environment, and stores for commands that take an address instead of a job."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ VARIABLES: Mapping[str, str] = {
     "encryption": "CORAL_S3_ENCRYPTION",
     "kms_key_id": "CORAL_S3_KMS_KEY_ID",
 }
-"""Key of a job's section `s3` -> the environment's word for it where the job has none."""
-TRUTH = {"true": True, "1": True, "false": False, "0": False}
+"""Key of a job's section `s3` -> environment variable that is read if the job does not set the key."""
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def open_output(uri: str) -> Store:
-    """The store at an address, reached as the environment says. ValueError for what is neither a folder nor s3://."""
+    """The store at an address, with the environment's options. Errors: ValueError if it is no folder or s3:// URL."""
     return open_store(uri, s3_options({}))
 
 
 def s3_options(given: Mapping[str, Any]) -> S3Options:
-    """The options that a job gives, and those of the environment where it gives none; the rest is boto3's own matter.
+    """The options of a job, then those of the environment; boto3 chooses the remaining ones.
 
-    Errors: ValueError for an option that cannot be.
+    Errors: ValueError for an option with an invalid value.
     """
     present = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
     return S3Options(**{name: _parsed(name, text) for name, text in present.items()} | dict(given))
 
 
 def _parsed(name: str, text: str) -> Any:
+    """The value of an option from the text of its environment variable."""
     if name != "path_style":
         return text
-    if text.lower() not in TRUTH:
+    if text.lower() not in BOOLEANS:
         raise ValueError(f"{VARIABLES[name]} is neither true nor false")
-    return TRUTH[text.lower()]
+    return BOOLEANS[text.lower()]

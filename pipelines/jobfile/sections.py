@@ -24,13 +24,13 @@ from tasks.spec.gates import Gates
 from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 
 Address = Annotated[str, AfterValidator(check_address)]
-"""Of a tar or a folder; without credentials, for jobs are parameters of a flow, which Prefect keeps."""
+"""Address of a tar or a folder, without credentials, because Prefect stores the job as a parameter of the flow."""
 Addresses = Annotated[list[Address], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
-"""One or many."""
+"""One address or a list of them."""
 
 
 Minutes = Annotated[float, Field(gt=0, le=10 * 365 * 24 * 60)]
-"""More than none, and at most ten years, which every clock can count."""
+"""More than 0, at most ten years, which every timer can represent."""
 
 
 class Section(BaseModel):
@@ -42,7 +42,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _know_every_key(cls, given: Any) -> Any:
+    def _check_keys(cls, given: Any) -> Any:
         if isinstance(given, dict):
             unknown = [str(key) for key in given if key not in cls.model_fields]
             if unknown:
@@ -51,55 +51,55 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _take_no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
-        """Where neither true nor false is meant, pydantic would take them for 1 and 0."""
-        asked = cls.model_fields[str(info.field_name)].annotation
-        booleans = [each for each in (given if isinstance(given, list) else [given]) if isinstance(each, bool)]
-        if booleans and bool not in (asked, *get_args(asked)):
+    def _refuse_booleans_as_numbers(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where a number or a text is expected; pydantic would read them as 1 and 0."""
+        expected = cls.model_fields[str(info.field_name)].annotation
+        booleans = [value for value in (given if isinstance(given, list) else [given]) if isinstance(value, bool)]
+        if booleans and bool not in (expected, *get_args(expected)):
             raise ValueError(f"{str(booleans[0]).lower()} is no value for it; give a number, or quote what is a text")
         return given
 
 
 class GeometrySection(Section):
-    """How a source image becomes the generator's square."""
+    """How a source image is fitted to the generator's square, and the size of the result."""
 
     fit: Literal["crop", "pad", "resize", "refuse"] = "resize"
-    output: Literal["generator", "source"] = "generator"  # source: laid back into the image at its full size
+    output: Literal["generator", "source"] = "generator"  # source: pasted back into the image at its full size
 
 
 class ResourcesSection(Section):
-    """What every actor gets, and how many there are."""
+    """The resources of each actor, and the number of actors."""
 
     actors: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     num_cpus: Annotated[float, Field(gt=0, le=10_000)] = 1.0
     num_gpus: Annotated[float, Field(ge=0, le=1_000)] = 0.0
     memory: Annotated[ByteSize, Field(ge=1, le=2**60)] | None = None  # bytes, or text such as 4GiB
     price_per_actor_hour: Annotated[float, Field(ge=0, le=1e9)] | None = None
-    currency: Annotated[str, Field(min_length=1)] = "USD"  # of the price; only shown
+    currency: Annotated[str, Field(min_length=1)] = "USD"  # of the price; only printed
 
     @field_validator("num_gpus")
     @classmethod
-    def _be_a_share_or_whole_devices(cls, given: float) -> float:
+    def _check_num_gpus(cls, given: float) -> float:
         if given > 1 and given != int(given):
             raise ValueError(f"{given} is neither a share of one device nor a number of devices; give 0.5, 1 or 2")
         return given
 
 
 class DeadlinesSection(Section):
-    """Minutes after which a worker is taken for stuck, killed and replaced; its work is tried again."""
+    """Minutes after which a worker counts as stalled and is killed and replaced; its work is tried again."""
 
-    start_minutes: Minutes = DEFAULT_DEADLINES.start_minutes  # until it is ready
+    start_minutes: Minutes = DEFAULT_DEADLINES.start_minutes  # until the worker is ready
     stall_minutes: Minutes = DEFAULT_DEADLINES.stall_minutes  # without any sign of progress
     shard_minutes: Minutes = DEFAULT_DEADLINES.shard_minutes  # for one shard, inverted or edited
     fit_minutes: Minutes = DEFAULT_DEADLINES.fit_minutes  # for one editor
 
     def spec(self) -> Deadlines:
-        """The deadlines as the pool takes them."""
+        """The deadlines in the form that the pool takes."""
         return Deadlines(**self.model_dump())
 
 
 class S3Section(Section):
-    """How buckets are reached, those of the inputs and of the output. What is absent is CORAL_S3_*'s, then boto3's."""
+    """Access to the buckets of inputs and output. Missing keys come from CORAL_S3_*, then from boto3."""
 
     endpoint: str | None = None  # URL of a service that is not AWS
     region: str | None = None
@@ -108,20 +108,20 @@ class S3Section(Section):
     kms_key_id: str | None = None
 
     @model_validator(mode="after")
-    def _be_possible(self) -> S3Section:
+    def _check_options(self) -> S3Section:
         S3Options(**self.model_dump())
         return self
 
 
 class FitSourceSection(Section):
-    """What editors are fitted on: seeded samples of the generator, or captioned images for methods that need them."""
+    """The training source of fits: seeded samples of the generator, or captioned images for methods that need them."""
 
     samples: Annotated[int, Field(ge=1, le=2**24)] = 512
     captions: Addresses = []  # tars of images, each with its captions in <key>.txt, one per line
 
 
 class GatesSection(Section):
-    """Thresholds an edited image must meet to be published as ok; a gate is off without a number."""
+    """Thresholds that an edited image must meet to be published as ok; a gate without a number is off."""
 
     min_direction: float | None = None
     min_identity: float | None = None
@@ -131,19 +131,19 @@ class GatesSection(Section):
     max_area: float | None = None
 
     @model_validator(mode="after")
-    def _be_in_range(self) -> GatesSection:
+    def _check_ranges(self) -> GatesSection:
         Gates(**self.model_dump())
         return self
 
-    def over(self, common: GatesSection) -> Gates:
-        """These gates; where one is not mentioned, the common one."""
+    def merged_over(self, common: GatesSection) -> Gates:
+        """These gates; a gate that is not mentioned here is taken from `common`."""
         return Gates(**{**common.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)})
 
 
 class RegionsSection(Section):
-    """Where an edit may act, of all that its method would change."""
+    """Limits on the part of an image that an edit may change."""
 
-    threshold: float = 0.0  # what the method's masks have below it becomes 0
+    threshold: float = 0.0  # values of the method's masks below it become 0
     layers: list[
         Annotated[int, Field(ge=0, lt=2**31)]
     ] = []  # convolutions of the generator, the coarsest is 0; empty: all
@@ -151,7 +151,7 @@ class RegionsSection(Section):
 
     @field_validator("mask")
     @classmethod
-    def _be_no_image(cls, given: str | None) -> str | None:
+    def _check_mask_suffix(cls, given: str | None) -> str | None:
         if given is None:
             return None
         suffix = given.lower().removeprefix(".")
@@ -162,12 +162,12 @@ class RegionsSection(Section):
         return suffix
 
     @model_validator(mode="after")
-    def _be_in_range(self) -> RegionsSection:
+    def _check_ranges(self) -> RegionsSection:
         self.limits()
         return self
 
     def limits(self) -> Limits:
-        """What holds for every sample."""
+        """The limits that are the same for every sample."""
         return Limits(threshold=self.threshold, layers=tuple(self.layers))
 
 

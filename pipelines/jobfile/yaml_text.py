@@ -1,8 +1,9 @@
-"""YAML as the job file has it, from text to values and back.
+"""Reading and writing of the YAML that job files use.
 
 Plain scalars are read by the core schema of YAML 1.2.2 (chapter 10.3), with one difference: digits that begin with a
-zero (01234) are text, as in the JSON schema of chapter 10.2, for no number is written so. YAML 1.1, which PyYAML reads
-by itself, has more words for truth (yes, no, on, off), dates, and numbers to the base 60 (12:30:45): here all text.
+zero (01234) are text, as in the JSON schema of chapter 10.2, because numbers are not written like that. In YAML 1.1,
+which PyYAML reads by default, yes, no, on and off are booleans, and there are dates and base-60 numbers (12:30:45);
+here all of these are text.
 Merge keys (<<) are kept from YAML 1.1. A key that occurs twice in a mapping is an error (chapter 3.2.1.3).
 """
 
@@ -23,11 +24,11 @@ CORE: Mapping[str, str] = {
     "float": r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     "merge": r"<<",
 }
-"""Tag -> which plain scalars have it; the first that fits. Whatever is left is text."""
+"""Tag -> pattern of the plain scalars that have it; the first match counts. Scalars without a match are text."""
 
 
 def read_yaml(text: str) -> Any:
-    """The one document in the text. ValueError, in one line, for what is none, and for a key that is given twice."""
+    """The document in the text. Errors: ValueError, in one line, if it is not YAML, or if a key occurs twice."""
     try:
         return yaml.load(text, _Loader)
     except _DuplicateKeyError as error:
@@ -37,13 +38,13 @@ def read_yaml(text: str) -> Any:
 
 
 def write_yaml(content: Any) -> str:
-    """Text from which read_yaml, and a reader of YAML 1.1 as well, gets equal content."""
+    """Text from which both read_yaml and a reader of YAML 1.1 read equal content."""
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
 class _DuplicateKeyError(Exception):
-    """A key that a mapping has twice."""
+    """A key occurs twice in a mapping."""
 
 
 def _resolvers(more: Resolvers | None = None) -> Resolvers:
@@ -60,23 +61,23 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 name, line = (key.tag, key.value), key.start_mark.line + 1
                 if name in lines:
-                    raise _DuplicateKeyError(_twice(key.value, lines[name], line))
+                    raise _DuplicateKeyError(_duplicate_message(key.value, lines[name], line))
                 lines[name] = line
         return node
 
     def construct_int(self, node: yaml.ScalarNode) -> int:
-        """The core schema has no underscores, and no base but these."""
+        """An integer of the core schema: no underscores, and only the bases 8, 10 and 16."""
         text = str(self.construct_scalar(node))
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes a text that either version of YAML would take for something else."""
+    """Quotes a text that either version of YAML would read as another type."""
 
     yaml_implicit_resolvers = _resolvers(yaml.SafeDumper.yaml_implicit_resolvers)
 
 
-def _twice(key: str, first: int, second: int) -> str:
+def _duplicate_message(key: str, first: int, second: int) -> str:
     where = f"in line {first} and in line {second}" if first != second else f"both in line {first}"
     return f"the key {key!r} is given twice, {where}; keep one of them"
 

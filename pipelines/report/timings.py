@@ -10,7 +10,7 @@ from typing import Literal
 
 from manifests.commit import CommitRecord, committed, read_commit
 from manifests.stores.store import Store
-from tasks.artifacts.stored import Artifact, fitted, read_artifact
+from tasks.artifacts.stored import Artifact, fitted_ids, read_artifact
 from tasks.plan.plan import Plan
 
 COMMITS = 2000
@@ -50,7 +50,7 @@ class Timings:
 
 def read_timings(store: Store, plan: Plan) -> Timings:
     """Seconds by phase of all commits and fits of the plan, also those of earlier runs."""
-    done, artifacts = committed(store), fitted(store)
+    done, artifacts = committed(store), fitted_ids(store)
     edits = (request.id for requests in plan.edit_requests() for request in requests)
     wanted = [each for each in (*(request.id for request in plan.invert_requests()), *edits) if each in done]
     chosen = wanted[:: max(1, -(-len(wanted) // COMMITS))]

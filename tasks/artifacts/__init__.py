@@ -1,1 +1,1 @@
-"""Fitted editors: artifacts in the store, those a bundle ships, what they are fitted on, what is loaded."""
+"""Fitted editors: stored artifacts, artifacts that ship with a bundle, their training sources, and loading them."""

@@ -1,4 +1,4 @@
-"""Artifacts that come with a bundle: found by the content of the request that they answer."""
+"""Artifacts that ship with a bundle. Such an artifact is used for a fit whose request has the same content id."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tasks.artifacts.stored import Artifact, read_notes, tensors_key, write_reco
 from tasks.spec.requests import FitRequest, content_id
 
 SHIPPED = "editors"
-"""The folder of a bundle with artifacts of its own."""
+"""Folder inside a bundle that holds the artifacts it ships."""
 
 
 def shipped(folder: Path, request: FitRequest) -> str:
-    """sha256 of the artifact that comes with a bundle for a fit; empty if there is none.
+    """SHA-256 of the artifact that ships with a bundle for a fit; empty if there is none.
 
-    ValueError for a file in its place that is none.
+    Errors: ValueError if the file at its path is not an artifact.
     """
     path = _shipped_path(folder, request.method)
     if not path.is_file():
         return ""
-    answered, digest = _answer(path, path.stat().st_mtime_ns)
-    return digest if answered == content_id(request.content) else ""
+    fitted_for, digest = _request_and_digest(path, path.stat().st_mtime_ns)
+    return digest if fitted_for == content_id(request.content) else ""
 
 
 def adopt_shipped(store: Store, folder: Path, request: FitRequest) -> Artifact | None:
-    """Store the bundle's own artifact, byte for byte, if that is what a fit asks for.
+    """Copy the bundle's artifact into the store, byte for byte, if the fit asks for it; otherwise None.
 
-    ValueError when the bundle here does not have it: another copy of it was planned with.
+    Errors: ValueError if this machine's bundle does not hold the artifact that the plan names.
     """
     if not request.shipped:
         return None
@@ -43,8 +43,11 @@ def adopt_shipped(store: Store, folder: Path, request: FitRequest) -> Artifact |
 
 
 @lru_cache(maxsize=8)
-def _answer(path: Path, stamp: int) -> tuple[str, str]:
-    """Content id of the request that a bundle's artifact answers, and its sha256; read again when the stamp changes."""
+def _request_and_digest(path: Path, modified_ns: int) -> tuple[str, str]:
+    """Content id of the request that a bundle's artifact was fitted for, and the SHA-256 of its file.
+
+    `modified_ns` is part of the cache key, so that a changed file is read again.
+    """
     data = path.read_bytes()
     try:
         return content_id(read_notes(data)["request"]), hashlib.sha256(data).hexdigest()

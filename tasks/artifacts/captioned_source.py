@@ -1,7 +1,7 @@
 """Captioned images as a training source: the tars of `fit_source: captions`, each image with the lines of <key>.txt.
 
-All of it is in memory at once, like every training source: 140 MB for a thousand images of a 64 px generator, and twice
-that while it is put together.
+The whole source is in memory at once, like every training source: 140 MB for a thousand images of a 64 px generator,
+and twice that while the batches are concatenated.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from tasks.spec.geometry import Geometry
 from tasks.spec.requests import Shard
 
 OnRead = Callable[[str, int], None]
-"""Hears the tar that is about to be fetched with 0, and every now and then how many samples were read in all."""
+"""Called with (URI, 0) before a tar is fetched, and with (URI, samples read) after every SAMPLE_BATCH samples."""
 
 
 def captioned(models: Models, shards: Sequence[Shard], on_read: OnRead) -> Inversion:
     """The inversions of all usable images that have a caption.
 
-    Images are resized to the generator's square. Errors: ValueError when not a single one is left.
+    Images are resized to the generator's square. Errors: ValueError if there is no such image.
     """
-    found: list[Inversion] = []
-    waiting: list[Item] = []
+    inversions: list[Inversion] = []
+    batch: list[Item] = []
     for item in _items(shards, models.image_size, on_read):
-        waiting.append(item)
-        if len(waiting) == SAMPLE_BATCH:
-            found.append(_inverted(models, waiting))
-            waiting = []
-    if waiting:
-        found.append(_inverted(models, waiting))
-    if not found:
+        batch.append(item)
+        if len(batch) == SAMPLE_BATCH:
+            inversions.append(_inverted(models, batch))
+            batch = []
+    if batch:
+        inversions.append(_inverted(models, batch))
+    if not inversions:
         names = ", ".join(shard.uri for shard in shards)
         raise ValueError(f"no captioned image in {names}; put the captions of <key>.png into <key>.txt, one per line")
-    return concat_inversions(found)
+    return concat_inversions(inversions)
 
 
 def captions_of(item: Item) -> tuple[str, ...]:
-    """The lines of a sample's text that are not empty."""
+    """The lines of a sample's text that are not blank."""
     text = str(json.loads(item.sample.metadata).get("caption", ""))
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _items(shards: Sequence[Shard], size: int, on_read: OnRead) -> Iterator[Item]:
-    """What can be used, decoded; one image per key of a shard."""
+    """The usable samples with a caption, decoded; one image per key of a shard."""
     read = 0
     for shard in shards:
         on_read(shard.uri, 0)
@@ -68,5 +68,5 @@ def _items(shards: Sequence[Shard], size: int, on_read: OnRead) -> Iterator[Item
 
 def _inverted(models: Models, items: Sequence[Item]) -> Inversion:
     batch = Batch(tuple(items), len(items))
-    found = invert(models, batch.keys, batch.images(models.device))
-    return replace(found, taps=(), captions=tuple(captions_of(item) for item in items))
+    inversion = invert(models, batch.keys, batch.images(models.device))
+    return replace(inversion, taps=(), captions=tuple(captions_of(item) for item in items))

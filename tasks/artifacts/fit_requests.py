@@ -1,4 +1,4 @@
-"""The fits that edits by a method need, those that others build upon first."""
+"""The fits that edits by a method need. A fit that another fit uses as its base comes before it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def fits_of(
     bundle: Bundle,
     captions: tuple[Shard, ...] = (),
 ) -> tuple[FitRequest, ...]:
-    """What has to be fitted for edits by a method with these resolved options, the last one being its own.
+    """The fits that edits by a method with these resolved options need; the last one is the method's own.
 
     Errors: ValueError for a method that learns from captions, if there are none and the bundle ships no such artifact.
     """
@@ -47,7 +47,7 @@ def fit_request(
     captions: tuple[Shard, ...] = (),
     base: str = "",
 ) -> FitRequest:
-    """A method's own fit."""
+    """The fit of the method itself; `base` is the id of the fit it builds upon, if any."""
     one_prompt = method.scope is FitScope.PROMPT
     return FitRequest(
         method=method.name,
@@ -61,4 +61,5 @@ def fit_request(
 
 
 def digests_of(bundle: Bundle, parts: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the weight files of these parts of a bundle, by part."""
     return {part: bundle.digests[part] for part in sorted(set(parts))}

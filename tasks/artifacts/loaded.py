@@ -1,4 +1,4 @@
-"""Editors with what their fits learned, loaded from the store once and kept."""
+"""Editors with their fitted parameters, loaded from the store once and kept in memory."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ from tasks.spec.requests import EditSpec, content_id
 
 @dataclass(frozen=True)
 class Fitted:
-    """An editor ready for use, which one it is, and what for."""
+    """An editor that is ready for use, the digest of its artifact, and the prompt to apply."""
 
     editor: Editor
-    digest: str  # of its artifact; empty for a method that keeps none
+    digest: str  # of its artifact; empty for a method without artifact
     prompt: Prompt
 
 
 class Editors:
-    """The editors of a run, loaded on first use and kept. Edits that differ in prompt alone share one that can."""
+    """The editors of a run, loaded on first use and kept.
+
+    Edits that differ only in their prompt share an editor if it is not fitted to one prompt.
+    """
 
     def __init__(self, store: Store, models: Models) -> None:
         self.store, self.models = store, models
@@ -37,57 +40,58 @@ class Editors:
 
     def __getitem__(self, edit: EditSpec) -> Fitted:
         if edit.edit_id not in self._loaded:
-            kind = content_id([edit.method, dict(edit.options), edit.fit_id])
-            if kind not in self._editors:
-                self._editors[kind] = self._load(edit)
-            self._loaded[edit.edit_id] = Fitted(*self._editors[kind], prompt_of(edit, self.models))
+            editor_key = content_id([edit.method, dict(edit.options), edit.fit_id])
+            if editor_key not in self._editors:
+                self._editors[editor_key] = self._load(edit)
+            self._loaded[edit.edit_id] = Fitted(*self._editors[editor_key], prompt_of(edit, self.models))
         return self._loaded[edit.edit_id]
 
     def base(self, method: str, fit_id: str) -> Editor | None:
-        """The fitted editor that a method builds upon, the same one for all that do; None for a method that does not.
+        """The fitted editor that a method builds upon, loaded once per fit; None for a method without a base.
 
-        ValueError when it was not fitted.
+        Errors: ValueError if it was not fitted.
         """
         if not spec(method).base:
             return None
         if fit_id not in self._bases:
-            artifact, below = _stored(self.store, fit_id, f"{method} builds upon"), spec(spec(method).base)
-            editor = below.build(below.resolve({}), None, self.models).eval().requires_grad_(False)
-            _fill(self.store, artifact, editor)
+            artifact = _required_artifact(self.store, fit_id, f"{method} builds upon")
+            base_method = spec(spec(method).base)
+            editor = base_method.build(base_method.resolve({}), None, self.models).eval().requires_grad_(False)
+            _load_parameters(self.store, artifact, editor)
             self._bases[fit_id] = editor
         return self._bases[fit_id]
 
     def _load(self, edit: EditSpec) -> tuple[Editor, str]:
-        """Build the editor of an edit and load what its fit learned."""
-        row = spec(edit.method)
-        prompt = Prompt(edit.target, edit.source) if row.scope is FitScope.PROMPT else None
+        """Build the editor of an edit and load its fitted parameters; with the digest of its artifact."""
+        method = spec(edit.method)
+        prompt = Prompt(edit.target, edit.source) if method.scope is FitScope.PROMPT else None
         if not edit.fit_id:
-            return row.build(edit.options, prompt, self.models).eval(), ""
-        artifact = _stored(self.store, edit.fit_id, f"edit {edit.slug!r} needs")
+            return method.build(edit.options, prompt, self.models).eval(), ""
+        artifact = _required_artifact(self.store, edit.fit_id, f"edit {edit.slug!r} needs")
         base = self.base(edit.method, str(artifact.request.get("base", "")))
-        editor = row.build(edit.options, prompt, self.models, base).eval()
-        _fill(self.store, artifact, editor)
+        editor = method.build(edit.options, prompt, self.models, base).eval()
+        _load_parameters(self.store, artifact, editor)
         return editor, artifact.sha256
 
 
 def load_editor(store: Store, edit: EditSpec, models: Models) -> Fitted:
-    """The editor of one edit. ValueError when its artifact is missing or altered."""
+    """The editor of one edit. Errors: ValueError if its artifact is missing or was altered."""
     return Editors(store, models)[edit]
 
 
-def _stored(store: Store, fit_id: str, who: str) -> Artifact:
-    """The artifact of a fit. ValueError, which says who wants it, while there is none."""
+def _required_artifact(store: Store, fit_id: str, needed_by: str) -> Artifact:
+    """The artifact of a fit. Errors: ValueError that begins with `needed_by` if there is none."""
     artifact = read_artifact(store, fit_id)
     if artifact is None:
-        raise ValueError(f"{who} the artifact {tensors_key(fit_id)}, which was not fitted yet")
+        raise ValueError(f"{needed_by} the artifact {tensors_key(fit_id)}, which was not fitted yet")
     return artifact
 
 
-def _fill(store: Store, artifact: Artifact, editor: Editor) -> None:
-    """Load exactly what was learned, or a ValueError."""
+def _load_parameters(store: Store, artifact: Artifact, editor: Editor) -> None:
+    """Load the artifact's tensors into an editor. Errors: ValueError if they are not exactly those that it needs."""
     name = tensors_key(artifact.fit_id)
     data = store.read(name)
     if hashlib.sha256(data).hexdigest() != artifact.sha256:
         raise ValueError(f"{name} is not what its .json says; remove both, and the fit is done again")
     stored = safetensors.torch.load(data)
-    load_strict(editor, {key: each.float() for key, each in stored.items()}, name)  # a bundle's own are float16
+    load_strict(editor, {key: tensor.float() for key, tensor in stored.items()}, name)  # shipped ones are float16

@@ -1,4 +1,4 @@
-"""Reference images: what an edit should look like, shown instead of said."""
+"""Reference images: an image, instead of a text, that the result of an edit should resemble."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from tasks.spec.requests import EditSpec
 
 @torch.no_grad()
 def prompt_of(edit: EditSpec, models: Models) -> Prompt:
-    """The prompt of an edit; with the look of its reference image, resized to the generator's square, if it has one.
+    """The prompt of an edit, with the CLIP embedding of its reference image if it has one.
 
-    Errors: ValueError for an image that cannot be used, or that is not the planned one any more.
+    The reference image is resized to the generator's square.
+    Errors: ValueError for an image that cannot be used, or that has changed since the run was planned.
     """
     if edit.reference is None:
         return Prompt(edit.target, edit.source)
@@ -27,5 +28,5 @@ def prompt_of(edit: EditSpec, models: Models) -> Prompt:
         picture = decode(data, Geometry(), models.image_size)
     except UnusableError as unusable:
         raise ValueError(f"reference {edit.reference.uri}: {unusable.reason}") from None
-    look_1E = models.clip.image(tensor_of([picture.pixels_HWC]).to(models.device))
-    return Prompt(edit.target, edit.source, tuple(look_1E[0].tolist()))
+    embedding_1E = models.clip.image(tensor_of([picture.pixels_HWC]).to(models.device))
+    return Prompt(edit.target, edit.source, tuple(embedding_1E[0].tolist()))

@@ -1,8 +1,8 @@
-"""Fitted editors in the store: editors/<fit_id>.safetensors holds what was learned, and beside it a .json says so.
+"""Fitted editors in the store: editors/<fit_id>.safetensors holds the tensors, editors/<fit_id>.json the record.
 
-Both are create-only. The tensors come first and carry recipe and losses in their own metadata, but no times, so that
-equal fits are equal bytes. The .json is derived from them: whoever finds tensors without it (a process died in between)
-adopts them instead of fitting again.
+Both are create-only. The tensors are written first. Their metadata holds the request and the losses, but no times, so
+that equal fits are equal bytes. The .json is derived from the tensors: if a process died before it wrote the .json, the
+next reader writes it from the tensors instead of fitting again ("adopts" them).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PREFIX = "editors/"
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is known of one fitted editor."""
+    """The record of one fitted editor."""
 
     fit_id: str
     sha256: str  # of the tensors' file
@@ -36,18 +36,18 @@ class Artifact:
     request: Mapping[str, Any]
     steps: int
     losses: Mapping[str, float]
-    seconds: float | None  # of the fit; unknown where the tensors were adopted
-    trainings: Sequence[Mapping[str, Any]] = field(default_factory=list)  # where there were others before this fit
+    seconds: float | None  # duration of the fit; None if the tensors were adopted
+    trainings: Sequence[Mapping[str, Any]] = field(default_factory=list)  # every training, if there were earlier ones
 
 
-def fitted(store: Store) -> frozenset[str]:
-    """The fit ids whose artifact is complete, from one listing."""
+def fitted_ids(store: Store) -> frozenset[str]:
+    """The ids of the fits whose artifact is complete, from one listing."""
     keys = (info.key for info in store.list(PREFIX))
     return frozenset(key.removeprefix(PREFIX).removesuffix(".json") for key in keys if key.endswith(".json"))
 
 
 def read_artifact(store: Store, fit_id: str) -> Artifact | None:
-    """The record of a fit, or None; tensors that lack one are adopted."""
+    """The record of a fit, or None; tensors without a record are adopted."""
     try:
         return Artifact(**json.loads(store.read(f"{PREFIX}{fit_id}.json")))
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def read_artifact(store: Store, fit_id: str) -> Artifact | None:
 
 
 def save_artifact(store: Store, request: FitRequest, editor: Editor, report: FitReport) -> Artifact:
-    """Store a fitted editor. What was there first stays, and is what is returned."""
+    """Store a fitted editor. If the store already has one, that one is kept and returned."""
     created = store.put_new(tensors_key(request.id), encode_artifact(request, editor, report))
     return write_record(store, request.id, report.seconds if created else None)
 
@@ -70,19 +70,19 @@ def encode_artifact(
     dtype: torch.dtype = torch.float32,
     trainings: Sequence[Mapping[str, object]] = (),
 ) -> bytes:
-    """A fitted editor as a safetensors file; `trainings` tell how it came about, where there was more than this fit.
+    """A fitted editor as a safetensors file; `trainings` lists all its trainings, if there was more than this fit.
 
-    ValueError for a value that overflows in `dtype`.
+    Errors: ValueError for a value that overflows in `dtype`.
     """
     state = {name: stored_as(dtype, name, value) for name, value in editor.state_dict().items()}
     notes = {"request": request.content, "steps": report.steps, "losses": dict(report.losses)}
-    told = {"trainings": list(trainings)} if trainings else {}
-    # one entry: safetensors writes several in a random order
-    return safetensors.torch.save(state, metadata={"fit": json.dumps({**notes, **told}, sort_keys=True)})
+    history = {"trainings": list(trainings)} if trainings else {}
+    # one metadata entry, because safetensors writes several in a random order
+    return safetensors.torch.save(state, metadata={"fit": json.dumps({**notes, **history}, sort_keys=True)})
 
 
 def write_record(store: Store, fit_id: str, seconds: float | None) -> Artifact:
-    """Write the .json of stored tensors."""
+    """Write the .json of stored tensors, create-only."""
     data = store.read(tensors_key(fit_id))
     notes = read_notes(data)
     artifact = Artifact(
@@ -97,11 +97,12 @@ def write_record(store: Store, fit_id: str, seconds: float | None) -> Artifact:
 
 
 def read_notes(data: bytes) -> dict[str, Any]:
-    """What an artifact's file says of its fit."""
+    """The metadata of an artifact's file: request, steps, losses and, if present, trainings."""
     size = struct.unpack("<Q", data[:8])[0]
     notes: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fit"])
     return notes
 
 
 def tensors_key(fit_id: str) -> str:
+    """The object name of a fit's tensors."""
     return f"{PREFIX}{fit_id}.safetensors"

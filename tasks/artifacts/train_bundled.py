@@ -1,6 +1,6 @@
-"""An artifact that comes with a bundle: a fit whose id names no captions, because they were chosen with the bundle.
+"""Training of an artifact that ships with a bundle. The id of such a fit names no captions.
 
-Its file is what adopt_shipped() copies. Tensors are float16, and the metadata lists every training since the first.
+adopt_shipped() copies its file. Tensors are float16, and the metadata lists every training since the first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.inputs.find import find_shards
 from tasks.spec.callbacks import ignore
 
 
-def ship(
+def train_bundled(
     bundle_name: str,
     method_name: str,
     captions: Sequence[str],
@@ -36,28 +36,29 @@ def ship(
     progress: Progress,
     s3: S3Options = AMBIENT,
 ) -> tuple[Path, FitReport]:
-    """Fit a method on captioned images and write it into the bundle, in the place of what is there.
+    """Fit a method on captioned images and write the artifact into the bundle, replacing an existing one.
 
-    `changes` are options of this training that differ from those the artifact is for, as a job would have them. A warm
-    start goes on from the bundle's artifact. Errors: ValueError.
+    The artifact is for the method's default options; `changes` are options, named as in a job, of this training alone.
+    A warm start continues from the bundle's artifact, if there is one.
+    Errors: ValueError for a method that does not learn from captions, an unknown option, or no captioned image.
     """
     method, bundle, models = spec(method_name), read_bundle(bundle_name), load_models(bundle_name, device)
     if not method.captioned:
         raise ValueError(f"{method_name} does not learn from captions; a run fits it itself")
     options = method.resolve(changes)
     path = bundle.path / SHIPPED / f"{method_name}.safetensors"
-    goes_on = warm_start and path.exists()
+    continued = warm_start and path.exists()
     editor = method.build(options, None, models)
     trainings = []
-    if goes_on:
+    if continued:
         stored = path.read_bytes()
-        load_strict(editor, {key: each.float() for key, each in safetensors.torch.load(stored).items()}, str(path))
+        load_strict(editor, {key: value.float() for key, value in safetensors.torch.load(stored).items()}, str(path))
         trainings = read_notes(stored).get("trainings", [])
-    path.parent.mkdir(exist_ok=True)  # before hours of training are lost for want of it
+    path.parent.mkdir(exist_ok=True)  # first, so that a training of hours cannot fail at its end
     source = captioned(models, find_shards(captions, {}, s3), ignore)
     report = editor.fit(source, method.fit_config(options), progress)
-    told = {"images": len(source.keys), "options": dict(changes), "steps": report.steps, "warm_start": goes_on}
+    training = {"images": len(source.keys), "options": dict(changes), "steps": report.steps, "warm_start": continued}
     request = fit_request(method, method.resolve({}), Prompt(""), bundle)
     partial = path.with_suffix(".partial")
-    partial.write_bytes(encode_artifact(request, editor, report, torch.float16, [*trainings, told]))
+    partial.write_bytes(encode_artifact(request, editor, report, torch.float16, [*trainings, training]))
     return partial.replace(path), report

@@ -15,7 +15,7 @@ from typing import TypeVar
 from coral_core.bundle.catalog import Bundle, read_bundle
 from manifests.commit import CommitRecord, committed, read_commit
 from manifests.stores.store import Store
-from tasks.artifacts.stored import fitted
+from tasks.artifacts.stored import fitted_ids
 from tasks.inputs.archive import count_samples
 from tasks.inputs.local_copy import local_copy
 from tasks.plan.plan import Plan
@@ -119,7 +119,7 @@ def pending_work(store: Store, plan: Plan) -> PendingWork:
 
     What too many samples of failed is not tried again by itself, and so is not pending.
     """
-    done, artifacts = committed(store).keys() | read_refusals(store, plan.max_failure_rate).keys(), fitted(store)
+    done, artifacts = committed(store).keys() | read_refusals(store, plan.max_failure_rate).keys(), fitted_ids(store)
     pending = (tuple(each for each in requests if each.id not in done) for requests in plan.edit_requests())
     return PendingWork(
         inversions=tuple(each for each in plan.invert_requests() if each.id not in done),

@@ -1,1 +1,1 @@
-"""Published rows as training files."""
+"""Export of published rows as training files."""

@@ -1,4 +1,4 @@
-"""The README.md of an export: what it is, and the lines that load it."""
+"""The README.md of an export: what the export contains, and code that loads it."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ $loading```
 
 
 def card_of(kind: Kind, where: str, edits: Sequence[Mapping[str, Any]], files: Sequence[ExportedFile]) -> str:
-    """The card of an export: `edits` have edit and prompt."""
+    """The card of an export. Each mapping of `edits` has the keys edit and prompt."""
     return Template(CARD).substitute(
         settings=yaml.safe_dump(_settings(kind, files), sort_keys=False, allow_unicode=True),
         samples=sum(file.samples for file in files),
         where=where,
-        edits="\n".join(f"| {_cell(each['edit'])} | {_cell(each['prompt'])} |" for each in edits),
+        edits="\n".join(f"| {_cell(edit['edit'])} | {_cell(edit['prompt'])} |" for edit in edits),
         loading=Template(LOADING[kind]).substitute(last=f"{len(files) - 1:06d}"),
     )
 
 
 def _settings(kind: Kind, files: Sequence[ExportedFile]) -> dict[str, Any]:
-    """What Hugging Face `datasets` reads: which files, and for tars, which say it nowhere else, what types."""
+    """The header that Hugging Face `datasets` reads: the files, and for tars the types of the columns."""
     settings: dict[str, Any] = {"configs": [{"config_name": "default", "data_files": file_name(kind, "*")}]}
     if kind == "webdataset":
         settings["dataset_info"] = {"features": features_of(merged_members(file.members for file in files))}
@@ -69,4 +69,5 @@ def _settings(kind: Kind, files: Sequence[ExportedFile]) -> dict[str, Any]:
 
 
 def _cell(text: str) -> str:
+    """The text as one cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -1,13 +1,13 @@
-"""Where an export goes: a folder or prefix of its own, whose state says what is there and what is left to do.
+"""The destination of an export: a folder or prefix of its own. Its objects record what is done and what is left.
 
-    _export/selection.json    create-only, first: what is being exported
+    _export/selection.json    create-only, first: the selection that is exported
     coral-000000.tar          the files, in order
     _export/000000.json       create-only, after each file: its size and digest, and the types of its members
-    _export.json              create-only, last: everything is there
+    _export.json              create-only, last: the export is complete
 
-Nothing is written before the first file is ready: an export that is refused leaves nothing. What is interrupted goes on
-with the next file, because the same selection gives the same samples in the same order. Anything else in the
-destination is somebody else's, and nothing is written.
+Nothing is written before the first file is ready: an export that is refused leaves nothing. An interrupted export
+continues with the next file, because the same selection gives the same samples in the same order. If the destination
+holds anything else, nothing is written.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class ExportedFile:
     samples: int
     size: int  # bytes
     sha256: str
-    members: MemberTypes = field(default_factory=dict)  # of a tar, until the card declares them
+    members: MemberTypes = field(default_factory=dict)  # of a tar; needed until the card is written
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A destination that is ours, or empty: `selection` is what it holds, or is going to hold."""
+    """A destination that is empty or belongs to this export: `selection` is what it holds, or will hold."""
 
     store: Store
     selection: Mapping[str, Any]
@@ -51,11 +51,14 @@ class Destination:
 
     @property
     def samples(self) -> int:
-        """Samples that are there already."""
+        """Samples in the finished files."""
         return sum(file.samples for file in self.files)
 
     def add(self, local: LocalExport, number: int) -> ExportedFile:
-        """Upload the file with this number, and note that it is there; the local one is removed."""
+        """Upload the file with this number and record it; the local file is removed.
+
+        Errors: ValueError if another export has written the destination.
+        """
         if number == 0:
             self._begin()
         file = ExportedFile(local.name, local.samples, local.size, local.sha256, local.members)
@@ -66,7 +69,7 @@ class Destination:
         return file
 
     def finish(self, files: list[ExportedFile], card: str) -> None:
-        """Say that everything is there; the traces of the work go."""
+        """Write the card and _export.json, then delete the records under _export/."""
         self.store.put_new("README.md", card.encode())
         samples = sum(file.samples for file in files)
         listed = {"samples": samples, "selection": self.selection, "files": [_listed(file) for file in files]}
@@ -75,23 +78,23 @@ class Destination:
             self.store.delete(info.key)
 
     def _begin(self) -> None:
-        """Take the destination. ValueError when somebody else has begun another selection there meanwhile."""
+        """Write the selection. Errors: ValueError if another process has begun another selection there meanwhile."""
         if _read(self.store, SELECTION) is None:
             preflight(self.store)
             self.store.put_new(SELECTION, _bytes(self.selection))
         _expect_selection(_read(self.store, SELECTION) or {}, self.selection, "was begun with")
 
     def _expect_same(self, file: ExportedFile, number: int) -> None:
-        """Another process exports the same here, and was faster."""
-        found = ExportedFile(**json.loads(self.store.read(_record(number))))
-        if found != file:
+        """Another process has recorded this file first. Errors: ValueError if it recorded different content."""
+        recorded = ExportedFile(**json.loads(self.store.read(_record(number))))
+        if recorded != file:
             raise ValueError(f"another export into this destination wrote another {file.name}; {ELSEWHERE}")
 
 
 def claim(store: Store, selection: Mapping[str, Any]) -> Destination:
-    """A destination for a selection (plain JSON): to begin in, or to go on with what was interrupted. Writes nothing.
+    """The destination for a selection (plain JSON), empty, interrupted or complete. Writes nothing.
 
-    Errors: ValueError when something else is there already.
+    Errors: ValueError if something else is there already.
     """
     finished = _read(store, COMPLETE)
     if finished is not None:
@@ -108,6 +111,7 @@ def claim(store: Store, selection: Mapping[str, Any]) -> Destination:
 
 
 def _finished_files(store: Store) -> tuple[ExportedFile, ...]:
+    """The recorded files, in order. Errors: ValueError if one of them is missing or has another size."""
     files: list[ExportedFile] = []
     while (fields := _read(store, _record(len(files)))) is not None:
         files.append(ExportedFile(**fields))
@@ -116,16 +120,16 @@ def _finished_files(store: Store) -> tuple[ExportedFile, ...]:
 
 
 def _expect_nothing(store: Store) -> None:
-    found = next((info for info in store.list("") if not info.key.startswith(PROBES)), None)
-    if found is not None:
-        raise ValueError(f"the destination is not empty (it has {found.key!r}) and no export of ours; {ELSEWHERE}")
+    other = next((info for info in store.list("") if not info.key.startswith(PROBES)), None)
+    if other is not None:
+        raise ValueError(f"the destination is not empty (it has {other.key!r}) and is no export; {ELSEWHERE}")
 
 
 def _expect_selection(found: Mapping[str, Any], wanted: Mapping[str, Any], verb: str) -> None:
     different = [name for name in wanted if found.get(name) != wanted[name]]
     if different:
-        said = "; ".join(f"{name} {found.get(name)!r}, now {wanted[name]!r}" for name in different)
-        raise ValueError(f"the destination {verb} another selection ({said}); {ELSEWHERE}")
+        listed = "; ".join(f"{name} {found.get(name)!r}, now {wanted[name]!r}" for name in different)
+        raise ValueError(f"the destination {verb} another selection ({listed}); {ELSEWHERE}")
 
 
 def _expect_files(store: Store, files: tuple[ExportedFile, ...]) -> None:
@@ -133,29 +137,30 @@ def _expect_files(store: Store, files: tuple[ExportedFile, ...]) -> None:
         info = store.head(file.name)
         if info is None or info.size != file.size:
             raise ValueError(
-                f"the destination has lost {file.name}, or it was changed since it was exported; {ELSEWHERE}"
+                f"{file.name} is missing in the destination, or was changed since it was exported; {ELSEWHERE}"
             )
 
 
 def _read(store: Store, key: str) -> dict[str, Any] | None:
     """A JSON object, or None if there is none."""
     try:
-        found = json.loads(store.read(key))
+        content = json.loads(store.read(key))
     except FileNotFoundError:
         return None
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         raise ValueError(f"{key} in the destination was not written by an export; {ELSEWHERE}")
-    return found
+    return content
 
 
 def _listed(file: ExportedFile) -> dict[str, Any]:
-    """What _export.json says of a file."""
+    """The entry of a file in _export.json."""
     return {name: value for name, value in asdict(file).items() if name != "members"}
 
 
 def _record(number: int) -> str:
+    """The object name of the record of a file."""
     return f"{PROGRESS}{number:06d}.json"
 
 

@@ -1,7 +1,7 @@
 """The columns of exported tars as the card declares them, for Hugging Face `datasets`.
 
-Without a declaration it takes the types of the first five samples for those of all, and fails at the first sample that
-is different: where a field was null, is missing, or has another type.
+Without a declaration `datasets` infers the types from the first five samples, and fails at the first later sample that
+differs: one in which a field that was null has a value, is missing, or has another type.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from tasks.export.json_types import (
 from tasks.export.samples import SCORES, TrainingSample
 
 MemberTypes = Mapping[str, JsonType]
-"""Suffix of a member -> its type, over the samples of a file."""
+"""Suffix of a member -> its type, merged over the samples of a file."""
 
 IMAGE, BINARY = "image", "binary"
 DTYPES: Mapping[str, str] = {
     NULL: "null", BOOL: "bool", INT: "int64", LONG: "int64", FLOAT: "float64", TEXT: "string", MIXED: "string",
     ANY: "json", IMAGE: "image", BINARY: "binary",
 }  # fmt: skip
-"""A type of the tars' members -> the type that the card declares. What is declared as string is read as text."""
+"""Type of a member -> the type that the card declares. `datasets` reads what is declared as string as text."""
 JSON_SUFFIXES = frozenset({"json", "jsn"})
 TEXT_SUFFIXES = frozenset({"txt", "text", "transcript"})
 NUMBER_SUFFIXES = frozenset({"cls", "cls2", "index", "inx", "id"})
-"""Ends of suffixes whose members `datasets` parses; it hands out others as bytes."""
+"""Last parts of suffixes whose members `datasets` parses; it returns others as bytes."""
 PROVENANCE: JsonType = {
     "object": {
         "coral": {
@@ -56,20 +56,20 @@ PROVENANCE: JsonType = {
         }
     }
 }
-"""Of what every sample says of itself: declared also where it is null in all of them, so that exports can be joined."""
+"""Type of the provenance of a sample: declared even for fields that are always null, so that exports can be joined."""
 READER_COLUMNS = ("__key__", "__url__")
-"""Text that `datasets` adds to every sample."""
+"""Text columns that `datasets` adds to every sample."""
 
 
 def text_type(suffix: str, data: bytes) -> JsonType:
-    """The type of a text member as `datasets` parses it. What it cannot parse is text here; it fails there."""
-    end = suffix.rpartition(".")[2].lower()
-    if end in TEXT_SUFFIXES:
+    """The type of a text member as `datasets` parses it; TEXT for a member on which `datasets` fails."""
+    ending = suffix.rpartition(".")[2].lower()
+    if ending in TEXT_SUFFIXES:
         return TEXT
-    if end not in JSON_SUFFIXES | NUMBER_SUFFIXES:
+    if ending not in JSON_SUFFIXES | NUMBER_SUFFIXES:
         return BINARY
     try:
-        return type_of(json.loads(data) if end in JSON_SUFFIXES else int(data))
+        return type_of(json.loads(data) if ending in JSON_SUFFIXES else int(data))
     except (ValueError, RecursionError):
         return TEXT
 
@@ -82,29 +82,30 @@ def member_types(sample: TrainingSample) -> dict[str, JsonType]:
 
 
 def merged_members(files: Iterable[MemberTypes]) -> dict[str, JsonType]:
-    """The types over all files."""
+    """The types, merged over all files."""
     return reduce(merged_fields, files, {})
 
 
 def features_of(members: MemberTypes) -> list[dict[str, Any]]:
     """`dataset_info.features` of a card."""
-    return [{"name": suffix, **_feature(found)} for suffix, found in members.items()] + [
+    return [{"name": suffix, **_feature(json_type)} for suffix, json_type in members.items()] + [
         {"name": name, "dtype": "string"} for name in READER_COLUMNS
     ]
 
 
-def _feature(found: JsonType) -> dict[str, Any]:
-    """One column or field. A list whose elements differ is declared as a whole: each is read by the type of the first.
+def _feature(json_type: JsonType) -> dict[str, Any]:
+    """The declaration of one column or field.
 
-    So is an object that has no field in any sample.
+    A list whose elements have several types is declared as JSON, because `datasets` would read each element by the type
+    of the first. So is an object that has no field in any sample.
     """
-    if isinstance(found, str):
-        return {"dtype": DTYPES[found]}
-    if "list" in found:
-        if not is_uniform(found):
+    if isinstance(json_type, str):
+        return {"dtype": DTYPES[json_type]}
+    if "list" in json_type:
+        if not is_uniform(json_type):
             return {"dtype": DTYPES[ANY]}
-        inner = _feature(found["list"])
+        inner = _feature(json_type["list"])
         return {"list": inner.get("struct", inner.get("dtype", inner))}
-    if not found["object"]:
+    if not json_type["object"]:
         return {"dtype": DTYPES[ANY]}
-    return {"struct": [{"name": key, **_feature(each)} for key, each in found["object"].items()]}
+    return {"struct": [{"name": key, **_feature(field)} for key, field in json_type["object"].items()]}

@@ -1,4 +1,4 @@
-"""The files of an export, written one after the other: WebDataset tars, or Parquet with image columns.
+"""The files of an export, written one after another: WebDataset tars, or Parquet with image columns.
 
 Equal samples give equal bytes: no times, no names of users, members in a fixed order.
 """
@@ -25,39 +25,39 @@ from tasks.export.samples import TrainingSample
 Kind = Literal["webdataset", "parquet"]
 
 MEMBER_BYTES = 1024
-"""About what a tar takes for a member besides its content: a header, and the rest of a block."""
+"""Approximate bytes of a tar member besides its content: the header and the padding of the last block."""
 ROW_BYTES = 1024
-"""About what a Parquet row takes besides image and mask."""
+"""Approximate bytes of a Parquet row besides image and mask."""
 ROW_GROUP_BYTES = 64 * MIB
 ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """How an export is cut into files, and what is in them."""
+    """How an export is split into files, and what they contain."""
 
     kind: Kind
     with_masks: bool = False
-    max_bytes: int = 256 * MIB  # a file is full as soon as it has about so many
+    max_bytes: int = 256 * MIB  # a file is full as soon as it has about this many
     max_samples: int | None = None
 
 
 @dataclass(frozen=True)
 class LocalExport:
-    """A finished file that nobody else sees yet."""
+    """A finished file on the local disk, not uploaded yet."""
 
     path: Path
     name: str  # in the destination
     samples: int
     size: int  # bytes
     sha256: str
-    members: MemberTypes = field(default_factory=dict)  # of tars; tables have their schema with them
+    members: MemberTypes = field(default_factory=dict)  # of tars; a Parquet file contains its schema
 
 
 class SampleWriter(Protocol):
     """Writes one file; leaving the block without an exception finishes it."""
 
-    size: int  # bytes so far, about
+    size: int  # approximate bytes so far
     members: dict[str, JsonType]  # of the samples so far
 
     def __enter__(self) -> SampleWriter: ...
@@ -109,7 +109,7 @@ class TableWriter:
             export_schema(options.with_masks),
             path.parent,
             path.stem,
-            max_part_bytes=1 << 40,  # one part: who writes decides when a file is full
+            max_part_bytes=1 << 40,  # one part: the caller decides when a file is full
             row_group_bytes=ROW_GROUP_BYTES,
         )
 
@@ -142,22 +142,22 @@ class TableWriter:
 WRITERS: Mapping[Kind, type[TarWriter] | type[TableWriter]] = {"webdataset": TarWriter, "parquet": TableWriter}
 SUFFIXES: Mapping[Kind, str] = {"webdataset": "tar", "parquet": "parquet"}
 FOLDERS: Mapping[Kind, str] = {"webdataset": "", "parquet": "data/"}
-"""Tables have a folder of their own: pandas, pyarrow and polars read every file of the folder that they are given."""
+"""Tables have a folder of their own, because pandas, pyarrow and polars read every file of a given folder."""
 
 
-def packed(
+def local_files(
     samples: Iterable[TrainingSample], options: FileOptions, folder: Path, first: int = 0
 ) -> Iterator[LocalExport]:
-    """The samples as files in `folder`, numbered from `first`; each is finished when it is given out.
+    """Write the samples to files in `folder`, numbered from `first`; each file is finished when it is yielded.
 
-    Whoever takes a file removes it, so that the disk holds one at a time.
+    The caller removes each file, so that the disk holds one at a time.
     """
     rest = iter(samples)
     for number in count(first):
-        head = next(rest, None)
-        if head is None:
+        sample = next(rest, None)
+        if sample is None:
             return
-        yield _filled(folder, file_name(options.kind, f"{number:06d}"), options, chain([head], rest))
+        yield _write_file(folder, file_name(options.kind, f"{number:06d}"), options, chain([sample], rest))
 
 
 def file_name(kind: Kind, number: str) -> str:
@@ -165,8 +165,8 @@ def file_name(kind: Kind, number: str) -> str:
     return f"{FOLDERS[kind]}coral-{number}.{SUFFIXES[kind]}"
 
 
-def _filled(folder: Path, name: str, options: FileOptions, samples: Iterator[TrainingSample]) -> LocalExport:
-    """Write samples until the file is full, or there are none left."""
+def _write_file(folder: Path, name: str, options: FileOptions, samples: Iterator[TrainingSample]) -> LocalExport:
+    """Write samples until the file is full or none is left."""
     path = folder / Path(name).name
     with WRITERS[options.kind](path, options) as writer:
         written = 0

@@ -1,7 +1,7 @@
-"""The type of a field of JSON objects over many of them, merged value by value; itself plain JSON.
+"""The type of a JSON field over many objects, merged value by value. A type is itself plain JSON.
 
 A type is the name of a scalar type, {"list": TYPE} or {"object": {key: TYPE}}. Merging does not depend on how values
-are grouped, so the types of files that were written one after the other give the type of all samples.
+are grouped, so that merging the types of all files gives the type over all samples.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 JsonType = str | dict[str, Any]
 
 NULL, BOOL, INT, LONG, FLOAT, TEXT = "null", "bool", "int", "long", "float", "text"
-"""INT is an integer that a float holds exactly, LONG any other of 64 bits."""
+"""INT: an integer that a float represents exactly. LONG: any other integer of 64 bits."""
 MIXED = "mixed"
 """Scalars of several types, or integers beyond 64 bits."""
 ANY = "any"
-"""Lists or objects beside something else, or an object with too many keys to name."""
+"""Lists or objects in some values and something else in others, or an object with more than MAX_KEYS keys."""
 MAX_KEYS = 1000
-"""Of one object, over all samples: more are data and no field names."""
+"""Limit for one object, over all samples: more keys are taken for data, not for field names."""
 EXACT = 2**53
 INT64 = 2**63
 
@@ -26,11 +26,11 @@ INT64 = 2**63
 def type_of(value: object) -> JsonType:
     """The type of one JSON value."""
     if isinstance(value, Mapping):
-        return _limited({str(key): type_of(each) for key, each in value.items()})
+        return _limited({str(key): type_of(item) for key, item in value.items()})
     if isinstance(value, list):
         inner: JsonType = NULL
-        for each in value:
-            inner = merged(inner, type_of(each))
+        for item in value:
+            inner = merged(inner, type_of(item))
         return {"list": inner}
     if isinstance(value, int) and not isinstance(value, bool):
         return _integer(value)
@@ -39,7 +39,7 @@ def type_of(value: object) -> JsonType:
 
 
 def merged(one: JsonType, other: JsonType) -> JsonType:
-    """The type that holds values of both."""
+    """The type that covers the values of both types."""
     if one == other or other == NULL:
         return one
     if one == NULL:
@@ -54,16 +54,16 @@ def merged(one: JsonType, other: JsonType) -> JsonType:
 
 
 def merged_fields(one: Mapping[str, JsonType], other: Mapping[str, JsonType]) -> dict[str, JsonType]:
-    """The fields of both, in the order in which they came first."""
+    """The fields of both objects, in the order in which they first occur."""
     return {key: merged(one.get(key, NULL), other.get(key, NULL)) for key in dict.fromkeys([*one, *other])}
 
 
-def is_uniform(found: JsonType) -> bool:
-    """Whether no part of it is of several types."""
-    if isinstance(found, str):
-        return found not in (MIXED, ANY)
-    parts = [found["list"]] if "list" in found else found["object"].values()
-    return all(is_uniform(each) for each in parts)
+def is_uniform(json_type: JsonType) -> bool:
+    """Whether neither the type nor a part of it is MIXED or ANY."""
+    if isinstance(json_type, str):
+        return json_type not in (MIXED, ANY)
+    parts = [json_type["list"]] if "list" in json_type else json_type["object"].values()
+    return all(is_uniform(part) for part in parts)
 
 
 def _integer(value: int) -> str:

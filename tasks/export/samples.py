@@ -1,4 +1,4 @@
-"""Rows of the manifest as samples to train on: the edited image, its labels, and where it comes from."""
+"""Rows of the manifest as training samples: the edited image, its labels and its provenance."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tasks.spec.requests import Shard
 
 SCORES = ("clip_source", "clip_edit", "direction", "identity", "outside", "area", "inversion_error")
 SUFFIXES = {"jpeg": "jpg"}
-"""Suffixes of image members where they differ from the format's name."""
+"""Image format -> suffix of its members, where the two differ."""
 LABELS = {"txt": "caption"}
-"""Labels that text members hold, where they differ from the suffix: the label of <key>.cls is cls."""
+"""Suffix of a text member -> the label it holds, where the two differ; the label of <key>.cls is cls."""
 LONGEST_KEY = 64
-"""Characters of a source key that go into the new key as they are; file names hold 255."""
+"""Maximum number of characters of a source key in the new key, because a file name has at most 255."""
 
 ManifestRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One edited image with everything a training wants to know of it."""
+    """One edited image with the data that a training may use."""
 
-    key: str  # the same in every export, and no other sample's; letters, digits, - and _ only
+    key: str  # the same in every export, and unique; letters, digits, - and _ only
     suffix: str  # png, jpg or webp
     image: bytes
     mask: bytes | None  # PNG; None unless asked for
@@ -47,17 +47,17 @@ class TrainingSample:
     def labels(self) -> dict[str, Any]:
         """The source's labels with the edit's changes, and the provenance under "coral"."""
         labels = read_labels(self.row["metadata"])
-        earlier = {"source_coral": labels["coral"]} if "coral" in labels else {}  # the source had been edited itself
+        earlier = {"source_coral": labels["coral"]} if "coral" in labels else {}  # the source is an edited image itself
         return {**labels, "coral": {**provenance(self.row), **earlier}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions:
-    """What a sample is to have."""
+    """What a sample contains."""
 
     with_masks: bool
     with_texts: bool  # text members are read from the source tars
-    rules: Mapping[str, str]  # published request -> what it was published under
+    rules: Mapping[str, str]  # id of a published request -> its publish rules
     s3: S3Options = AMBIENT  # how the buckets of the sources are reached
 
     def changes(self, request_id: str) -> Labels:
@@ -66,7 +66,7 @@ class SampleOptions:
 
 
 def provenance(row: ManifestRow) -> dict[str, Any]:
-    """Where an edited image comes from and how good it is."""
+    """The origin and the scores of an edited image."""
     return {
         "synthetic": True,
         **{name: row[name] for name in ("edit", "method", "prompt", "source_prompt", "strength", "seed", "status")},
@@ -84,10 +84,10 @@ def provenance(row: ManifestRow) -> dict[str, Any]:
 
 
 def sample_key(shard_id: str, source_key: str, edit_id: str) -> str:
-    """<shard id>__<source key>__<edit id>: every shard may count from zero, and exports are put together.
+    """<shard id>__<source key>__<edit id>. It names the shard, because the keys of every shard may start from zero.
 
-    A source key that must be changed or cut, because webdataset or a file name would not take it, gets a digest of
-    itself, so that different keys stay different.
+    Characters that webdataset or a file name does not allow are replaced, and long keys are cut. A source key that is
+    changed this way gets a digest of the original, so that different keys stay different.
     """
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", source_key).strip("-")[:LONGEST_KEY]
     if plain != source_key:
@@ -96,9 +96,9 @@ def sample_key(shard_id: str, source_key: str, edit_id: str) -> str:
 
 
 def training_samples(store: Store, rows: Iterable[ManifestRow], options: SampleOptions) -> Iterator[TrainingSample]:
-    """The samples of manifest rows in their order; rows of one source, and of one row group, follow each other.
+    """The samples of manifest rows, in their order. Rows of one source, and of one row group, must be adjacent.
 
-    Errors: ValueError when a source whose text members are asked for is gone or changed.
+    Errors: ValueError if a source whose text members are read is gone or was changed.
     """
     for _, of_source in groupby(rows, key=lambda row: row["source_uri"]):
         with Sources(store, options.s3) as sources:
@@ -125,7 +125,7 @@ def _samples_of(
 
 
 class Sources:
-    """The input tars behind one source_uri: one, unless it was written again between two runs."""
+    """The input tars of one source_uri: a single one, unless the tar was rewritten between two runs."""
 
     def __init__(self, store: Store, s3: S3Options) -> None:
         self.store, self.s3 = store, s3
@@ -140,7 +140,7 @@ class Sources:
         self._stack.close()
 
     def shard_of(self, request_id: str) -> Shard:
-        """The shard of a published request, as its commit describes it."""
+        """The shard of a published request, from its commit."""
         if request_id not in self._shards:
             record = read_commit(self.store, request_id)
             if record is None:
@@ -149,38 +149,41 @@ class Sources:
         return self._shards[request_id]
 
     def texts_of(self, shard: Shard) -> TextMembers:
-        """Opened once per tar and kept until the source is left."""
+        """The text members of a tar, opened once and kept until the block is left."""
         content = (shard.sha256, shard.etag)
         if content not in self._texts:
             try:
                 self._texts[content] = self._stack.enter_context(open_text_members(shard))
             except ShardChangedError as error:
-                raise ValueError(f"{error}; or bring the tar back, or export --without-sidecars") from error
+                raise ValueError(f"{error}; or restore the tar, or export --without-sidecars") from error
         return self._texts[content]
 
 
 def relabelled(texts: Mapping[str, bytes], changes: Labels) -> dict[str, bytes]:
-    """Text members that say what the edit made of them: those of a changed label are written anew, or left out."""
-    found: dict[str, bytes] = {}
+    """The text members after an edit: the member of a changed label is rewritten, that of a removed label left out."""
+    members: dict[str, bytes] = {}
     for suffix, data in texts.items():
         label = LABELS.get(suffix, suffix)
         value = changes.get(label)
         if label not in changes:
-            found[suffix] = data
+            members[suffix] = data
         elif value is not None:
-            found[suffix] = (value if isinstance(value, str) else json.dumps(value)).encode()
-    return found
+            members[suffix] = (value if isinstance(value, str) else json.dumps(value)).encode()
+    return members
 
 
 def _stored(store: Store, group: list[ManifestRow], with_masks: bool) -> list[dict[str, Any]]:
-    """What the data object holds for rows of one row group, which is read once. OSError if it is another sample's."""
+    """The stored images of rows of one row group, which is read once.
+
+    Errors: OSError if the row group holds other samples than the manifest says.
+    """
     places = [RowPlace(row["image_uri"], row["row_group"], row["row"]) for row in group]
     by_place = dict(rows_at(store, places, ("key", "image", *(["mask"] if with_masks else []))))
-    found = [by_place[place] for place in places]
-    if [row["key"] for row in group] != [row["key"] for row in found]:
+    stored = [by_place[place] for place in places]
+    if [row["key"] for row in group] != [row["key"] for row in stored]:
         where = f"row group {places[0].row_group} of {places[0].key}"
         raise OSError(f"{where} does not hold the samples that the manifest says")
-    return found
+    return stored
 
 
 def _row_group(row: ManifestRow) -> tuple[str, int]:

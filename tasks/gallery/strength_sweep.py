@@ -21,7 +21,7 @@ from tasks.shards.rows import EditedPixels
 from tasks.spec.gates import Gates
 from tasks.spec.job import JobSpec
 from tasks.spec.requests import EditSpec
-from tasks.worker.edit import edit_batch, within
+from tasks.worker.edit import edit_batch, with_user_masks
 
 RANDOM_SHARDS = 4
 """Number of shards that random samples are taken from; it is small because each may have to be downloaded."""
@@ -82,7 +82,7 @@ def sweep(
     for start in range(0, len(usable), edit.batch_size):
         batch = Batch(tuple(usable[start : start + edit.batch_size]), edit.batch_size)
         source = invert(models, batch.keys, batch.images(models.device))
-        ours = within(edit, batch, source)
+        ours = with_user_masks(edit, batch, source)
         edits = [edit_batch(spec, fitted, ours, len(batch.usable), models) for spec in specs]
         yield from _swept_batch(batch, source, [each for each in edits if each is not None], gates)
 

@@ -1,1 +1,1 @@
-"""What a run is going to do, what it tries again, which request stands, how much is done."""
+"""The plan of a run, retries, which request is in force, and how much is done."""

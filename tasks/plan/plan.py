@@ -1,6 +1,6 @@
-"""What a run is going to do: frozen in a file before anything is done, and derived from content alone.
+"""The plan of a run: derived from content alone, and recorded in a file before any work begins.
 
-Everything a wave needs follows from the plan; what is done already is subtracted when the wave begins, by commits.
+The plan holds everything that a wave needs. Each wave subtracts what is committed already when it begins.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from tasks.spec.publish_rules import PublishRules
 from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest, InvertSpec, Shard
 
 LIMITED = "-limit.json"
-"""How the names of plans with a limit end."""
+"""End of the names of the plans with a sample limit."""
 FORMAT = 4
-"""Of the plan file; to be raised when its fields change."""
+"""Version of the plan file's format; increase it when the fields change."""
 READABLE = (3, FORMAT)
-"""Formats that are understood: what the older ones lack has its default."""
+"""Formats that can be read; fields that older formats lack have their defaults."""
 INVERT_READS = ("generator", "encoder")
 """Bundle parts that inverting reads."""
 
@@ -56,39 +56,40 @@ class Plan:
     edits: tuple[EditSpec, ...]
     max_failure_rate: float
     limit_samples: int | None
-    s3: S3Options = AMBIENT  # how buckets are reached, of inputs and output; part of no id, and no credentials
-    job: Mapping[str, object] = field(default_factory=dict)  # as asked for
+    s3: S3Options = AMBIENT  # access to the buckets of inputs and output; part of no id; without credentials
+    job: Mapping[str, object] = field(default_factory=dict)  # the job as the user gave it
     publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
-    retries: Mapping[str, int] = field(default_factory=dict)  # first try of a request -> which time it is tried again
-    passed_over: tuple[str, ...] = ()  # of the input, a line each; to be told when it is planned, and in no file
+    retries: Mapping[str, int] = field(default_factory=dict)  # id of a request's first try -> number of its retry
+    passed_over: tuple[str, ...] = ()  # what the input has that is no shard, one line each; logged, not in the file
 
     def invert_requests(self) -> list[InvertRequest]:
         """One per shard."""
         requests = (InvertRequest(shard=shard, spec=self.invert) for shard in self.shards)
-        return [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
+        return [replace(request, retry=self.retries.get(request.id, 0)) for request in requests]
 
     def edit_requests(self) -> Iterator[list[EditRequest]]:
         """All edits of one shard, shard by shard."""
         for inversion in self.invert_requests():
             requests = (EditRequest(inversion=inversion, spec=edit) for edit in self.edits)
-            yield [replace(each, retry=self.retries.get(each.id, 0)) for each in requests]
+            yield [replace(request, retry=self.retries.get(request.id, 0)) for request in requests]
 
     def rules_of(self, edit: EditSpec) -> PublishRules:
         """How the rows of an edit are published."""
         return self.publish.get(edit.slug, PublishRules())
 
     def to_json(self) -> bytes:
+        """The plan's file."""
         fields = {"format": FORMAT, **asdict(self)}
         del fields["passed_over"]
         captions = [shard for fit in fields["fits"] for shard in fit["captions"]]
         references = [edit["reference"] for edit in fields["edits"] if edit["reference"]]
         for shard in (*fields["shards"], *captions, *references):
-            del shard["s3"]  # those of the plan
+            del shard["s3"]  # the same as the plan's
         return json.dumps(fields, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Plan:
-        """ValueError when the bytes are not a plan."""
+        """The plan in a file's bytes. Errors: ValueError if they are not a plan."""
         try:
             return _parse({key: value for key, value in json.loads(data).items() if key != "format"})
         except (KeyError, TypeError, ValueError) as error:
@@ -98,7 +99,7 @@ class Plan:
 def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
     """Resolve a job: list and digest the shards, complete every option, derive every id. Writes nothing.
 
-    Errors: ValueError for whatever the job asks for that does not exist.
+    Errors: ValueError if the job names something that does not exist.
     """
     store = open_store(job.output, job.s3)
     bundle = read_bundle(job.bundle)
@@ -129,7 +130,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
 
 
 def _captions(job: JobSpec, latest: Plan | None) -> Inputs:
-    """The captioned tars, if an edit learns from them."""
+    """The captioned tars, if a method of the job, or its base, learns from captions."""
     methods = {spec(entry.method) for entry in job.edits if entry.method in EDITORS}
     methods |= {spec(method.base) for method in methods if method.base}
     if not job.fit_captions or not any(method.captioned for method in methods):
@@ -139,24 +140,24 @@ def _captions(job: JobSpec, latest: Plan | None) -> Inputs:
 
 
 def record_plan(store: Store, plan: Plan) -> None:
-    """Write the plan's file; create-only."""
+    """Write the plan's file, create-only. Errors: ValueError if it exists."""
     if not store.put_new(f"plans/{plan.run_id}.json", plan.to_json()):
         raise ValueError(f"plans/{plan.run_id}.json exists already; run again for a plan of its own")
 
 
 def read_plans(store: Store, newest: int | None = None, limited: bool = False) -> Iterator[Plan]:
-    """The recorded plans, or only those of runs with a limit, newest first.
+    """The recorded plans, newest first; with `limited` only those of runs with a sample limit.
 
-    Plans of another format are passed over, because no wave needs them; a damaged one is a ValueError.
+    Plans in another format are skipped, because no wave needs them. Errors: ValueError for a damaged one.
     """
-    ending = LIMITED if limited else ".json"
-    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(ending)), reverse=True)
+    suffix = LIMITED if limited else ".json"
+    keys = sorted((info.key for info in store.list("plans/") if info.key.endswith(suffix)), reverse=True)
     plans = (Plan.from_json(data) for data in map(store.read, keys) if not is_foreign(data))
     yield from islice(plans, newest)
 
 
 def is_foreign(data: bytes) -> bool:
-    """Whether a plan was written in another version's format."""
+    """Whether a plan is in a format that this version cannot read."""
     try:
         fields = json.loads(data)
     except ValueError:
@@ -165,9 +166,9 @@ def is_foreign(data: bytes) -> bool:
 
 
 def first_samples(shards: Sequence[Shard], count: int) -> tuple[Shard, ...]:
-    """The shards that hold the first `count` samples, the last one cut where they end.
+    """The shards that hold the first `count` samples; the last one gets a limit if it has more.
 
-    A whole shard stays the shard it is, so that its work counts for a run without limit as well.
+    A shard that is used whole gets no limit, so that its results also serve a run without limit.
     """
     if count < 1:
         raise ValueError(f"the limit is {count} samples; give 1 or more")
@@ -202,7 +203,7 @@ def _parse(fields: dict[str, Any]) -> Plan:
 
 
 def _fit(fields: dict[str, Any], s3: S3Options) -> FitRequest:
-    return FitRequest(**{**fields, "captions": tuple(Shard(**each, s3=s3) for each in fields.get("captions", ()))})
+    return FitRequest(**{**fields, "captions": tuple(Shard(**shard, s3=s3) for shard in fields.get("captions", ()))})
 
 
 def _edit(fields: dict[str, Any], s3: S3Options) -> EditSpec:

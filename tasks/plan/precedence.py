@@ -1,7 +1,7 @@
-"""Of several requests for the same samples one stands: that for most of the shard, and of its tries the newest.
+"""Which of several requests for the same samples is in force: the one for the most samples, then the newest try.
 
-A run with a limit asks for the first samples of a shard, a later one for more of them or for all; what is tried again
-is asked for by a new request. Only one of them has rows in the manifest at any time, and speaks for the others.
+A run with a limit requests the first samples of a shard, a later run more of them or all; a retry is a new request.
+Only one of these requests has rows in the manifest at any time. It is in force and counts for the others too.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from tasks.spec.requests import EditRequest, EditSpec, InvertRequest
 
 @dataclass(frozen=True, order=True)
 class Rank:
-    """How much a request says of its edit of a shard; the highest stands."""
+    """The rank of a request among those for one edit of one shard; the highest that is present is in force."""
 
-    samples: float  # from the start of the shard; infinite for all of it
-    inversion: int  # which time it is tried again
-    edit: int
+    samples: float  # from the start of the shard; infinite for the whole shard
+    inversion: int  # number of the inversion's retry
+    edit: int  # number of the edit's retry
 
 
 @dataclass(frozen=True)
 class RequestPrecedence:
-    """Requests by the edit of a whole shard that they are a part or a try of."""
+    """Requests, grouped by the edit of a whole shard that each is a part or a retry of."""
 
-    wholes: Mapping[str, str]  # request -> first try for the whole shard
+    wholes: Mapping[str, str]  # id of a request -> id of the first try for the whole shard
     ranks: Mapping[str, Rank]
 
     @classmethod
     def of(cls, store: Store, plan: Plan) -> RequestPrecedence:
-        """Every try of the requests of the plan, of runs with a limit, and of the whole shards these are part of."""
+        """Every try of the requests of `plan`, of runs with a limit, and of the whole shards these are parts of."""
         wholes, ranks, retries = dict[str, str](), dict[str, Rank](), read_retries(store)
-        for each in (plan, *read_plans(store, limited=True)):
-            for inversion in first_inversions(each):
+        for known in (plan, *read_plans(store, limited=True)):
+            for inversion in first_inversions(known):
                 complete = replace(inversion, shard=replace(inversion.shard, limit=None))
-                for spec in each.edits:
+                for spec in known.edits:
                     whole = EditRequest(inversion=complete, spec=spec).id
                     for request in tries(inversion, spec, retries):
                         samples = math.inf if request.shard.limit is None else request.shard.limit
@@ -48,7 +48,7 @@ class RequestPrecedence:
         return cls(wholes, ranks)
 
     def in_force(self, present: Collection[str]) -> dict[str, str]:
-        """Every known request -> the one of those present that stands for it, maybe itself; left out if none does."""
+        """Every known request -> the present one that is in force for it, maybe itself; left out if there is none."""
         best: dict[str, str] = {}
         for request in self.ranks.keys() & present:
             other = best.setdefault(self.wholes[request], request)
@@ -58,7 +58,7 @@ class RequestPrecedence:
 
 
 def first_inversions(plan: Plan) -> Iterator[InvertRequest]:
-    """First tries for the shards of a plan, and for the whole of those that it has only the first samples of."""
+    """First tries for the shards of a plan; for a shard with a sample limit, also for the whole shard."""
     for shard in plan.shards:
         yield InvertRequest(shard=shard, spec=plan.invert)
         if shard.limit is not None:
@@ -66,7 +66,7 @@ def first_inversions(plan: Plan) -> Iterator[InvertRequest]:
 
 
 def tries(inversion: InvertRequest, spec: EditSpec, retries: Mapping[str, int]) -> Iterator[EditRequest]:
-    """Every time an edit of a shard was asked for; `retries`: first try -> which time it is tried again."""
-    for again in range(retries.get(inversion.id, 0) + 1):
-        first = EditRequest(inversion=replace(inversion, retry=again), spec=spec)
+    """Every try of an edit of a shard; `retries`: id of a first try -> number of its newest retry."""
+    for number in range(retries.get(inversion.id, 0) + 1):
+        first = EditRequest(inversion=replace(inversion, retry=number), spec=spec)
         yield from (replace(first, retry=retry) for retry in range(retries.get(first.id, 0) + 1))

@@ -1,4 +1,4 @@
-"""From an edit of a job to what has to be computed for it: the fits it needs, and the edit with every option."""
+"""Resolving an edit of a job: the fits it needs, and the edit with every option."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from tasks.spec.job import EditEntry, JobSpec
 from tasks.spec.requests import EditSpec, FitRequest, InvertSpec, Shard
 
 RESTORE_READS = ("generator", "segmenter")
-"""Bundle parts that restoring a stored inversion reads."""
+"""Bundle parts that are read to restore a stored inversion."""
 
 
 def resolve_edit(
     job: JobSpec, entry: EditEntry, bundle: Bundle, invert: InvertSpec, captions: tuple[Shard, ...]
 ) -> tuple[tuple[FitRequest, ...], EditSpec]:
-    """The fits an edit needs, what others build upon first, and the edit."""
+    """The fits that an edit needs, a base before the fit that builds upon it, and the edit.
+
+    Errors: ValueError that names the edit.
+    """
     try:
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method)})
@@ -60,11 +63,11 @@ def resolve_edit(
 
 
 def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | None:
-    """The image that an edit should resemble, as it is now."""
+    """The image that an edit should resemble, with its present digest; None if the edit names none."""
     if not entry.reference:
         return None
     if not method.takes_reference:
-        able = ", ".join(name for name, row in EDITORS.items() if row.takes_reference)
+        able = ", ".join(name for name, each in EDITORS.items() if each.takes_reference)
         raise ValueError(f"edit {entry.id!r}: {method.name} cannot follow a reference image; {able} can")
     where = f"edit {entry.id!r}: reference {entry.reference}"
     try:
@@ -81,15 +84,16 @@ def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | No
 def _check_output(job: JobSpec, entry: EditEntry) -> None:
     if (job.geometry.output, entry.onto) == ("source", "reconstruction"):
         raise ValueError(
-            "composite: reconstruction cannot be laid back into the source, which geometry.output: source asks for; "
+            "composite: reconstruction cannot be pasted back into the source, which geometry.output: source asks for; "
             "choose composite: source, or output: generator"
         )
 
 
 def _fit_options(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Mapping[str, object]:
-    """The job's fit settings under the edit's own. Something that is no mapping goes on, to the method's own error.
+    """The job's fit settings, overridden by the edit's own.
 
-    They speak of generator samples, and are none of a method's that learns from captions.
+    The job's settings are about generator samples, so that they do not apply to a method that learns from captions.
+    If the edit's `fit` is no mapping, it is returned as it is; the method reports the error.
     """
     own = entry.options.get("fit", {})
     if method.scope is FitScope.IMAGE or method.captioned:

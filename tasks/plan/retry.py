@@ -1,8 +1,8 @@
-"""Trying again what was committed with failures: a new request in the place of the old one, which stays as it is.
+"""Retries of requests that were committed with failures: a new request replaces the old one, which is not changed.
 
-A request that is tried again has another id, because `retry` is part of it; its rows take the place of the old ones in
-the manifest as soon as they are there. Which requests are tried again is noted in retries/, one create-only object for
-each time, so that every later run, of whatever job, asks for the newest one.
+A retried request has another id, because `retry` is part of it. Its rows replace the old ones in the manifest as soon
+as they are published. Every retry is recorded as one create-only object under retries/, so that every later run, of
+any job, uses the newest one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tasks.plan.plan import Plan
 
 Retryable = Literal["quarantined", "failed"]
-"""Statuses whose rows may come out better another time."""
+"""Statuses whose rows may succeed when they are tried again."""
 
 
 def record_retries(store: Store, plan: Plan) -> None:
-    """Note what the plan tries again and no run before it did."""
+    """Record the retries of the plan that no earlier run has recorded."""
     known = read_retries(store)
     for first, retry in plan.retries.items():
         if retry > known.get(first, 0):
@@ -36,10 +36,10 @@ def record_retries(store: Store, plan: Plan) -> None:
 
 
 def with_retries(store: Store, plan: Plan, statuses: Collection[Retryable]) -> Plan:
-    """The plan with a new request for each that has published rows of these statuses. Writes nothing.
+    """The plan with a retry of each request that has published rows of these statuses. Writes nothing.
 
-    Where a shard was given up in the invert wave, it is inverted again, and all its edits follow. "failed" includes
-    what was not committed because too many samples failed.
+    A shard that was quarantined in the invert wave is inverted again, and all its edits are repeated. "failed" includes
+    requests that were not committed because too many samples failed.
     """
     listed = ", ".join(f"'{status}'" for status in statuses)
     sql = f"SELECT DISTINCT request_id FROM manifest WHERE status IN ({listed})"

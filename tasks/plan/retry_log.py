@@ -1,4 +1,4 @@
-"""Which requests are to be tried again: one create-only object under retries/ for each time."""
+"""The recorded retries of requests: one create-only object under retries/ for each retry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PREFIX = "retries/"
 
 
 def read_retries(store: Store) -> dict[str, int]:
-    """How often each request is to be tried again, by the id of its first try; from one listing."""
+    """The number of the newest retry of each request, by the id of its first try; from one listing."""
     found: dict[str, int] = {}
     for info in store.list(PREFIX):
         first, _, retry = info.key.removeprefix(PREFIX).removesuffix(".json").rpartition("-")

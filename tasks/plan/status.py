@@ -1,4 +1,4 @@
-"""How far an output is, from its newest plan, its commits and its manifest."""
+"""The progress of an output, from its newest plan, its commits and its manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manifests.commit import committed
 from manifests.query import query
 from manifests.snapshot import read_snapshot
 from manifests.stores.store import Store
-from tasks.artifacts.stored import fitted
+from tasks.artifacts.stored import fitted_ids
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.precedence import RequestPrecedence
 from tasks.shards.refusals import read_refusals
@@ -24,7 +24,7 @@ class Share:
 
     done: int
     total: int
-    refused: int = 0  # of those not done: too many samples failed, so that no run tries them again by itself
+    refused: int = 0  # not done because too many samples failed; only --retry failed tries them again
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class EditStatus:
 
     @property
     def edited(self) -> int:
-        """Rows with an edited image, whatever the gates say of it."""
+        """Rows with an edited image, rejected ones included."""
         return self.counts.get("ok", 0) + self.counts.get("rejected", 0)
 
     @property
     def bad(self) -> int:
-        """Rows without an edited image. What a gate rejected has one, and is no failure."""
+        """Rows without an edited image. A row that a gate rejected has one and is no failure."""
         return self.rows - self.edited
 
 
@@ -58,15 +58,15 @@ class WorkStatus:
     inverted: Share  # shards
     fitted: Share  # editors
     edited: Share  # edits of shards
-    published: Share  # edits of shards, by the rules of the plan; or what stands for them
+    published: Share  # edits of shards whose request in force is published by the rules of the plan
 
     @property
     def left(self) -> bool:
-        """Whether there is work for workers; publishing needs none."""
+        """Whether there is work that needs workers; publishing needs none."""
         return any(share.done + share.refused < share.total for share in (self.inverted, self.fitted, self.edited))
 
     def shares(self) -> list[tuple[str, Share]]:
-        """What is counted, in words."""
+        """The shares with their names in tables."""
         return [
             ("shards inverted", self.inverted),
             ("editors fitted", self.fitted),
@@ -77,10 +77,10 @@ class WorkStatus:
 
 @dataclass(frozen=True)
 class OutputStatus:
-    """What `coral status` says."""
+    """What `coral status` prints."""
 
     output: str
-    job: str  # the name of the newest plan's
+    job: str  # name of the newest plan's job
     run_id: str  # of the newest plan
     shards: int
     work: WorkStatus
@@ -91,7 +91,7 @@ class OutputStatus:
 
 
 def output_status(store: Store) -> OutputStatus:
-    """The state of an output. ValueError if nothing was ever planned there."""
+    """The state of an output. Errors: ValueError if no run was ever planned there."""
     plan = next(iter(read_plans(store, newest=1)), None)
     if plan is None:
         raise ValueError(NEVER_PLANNED)
@@ -110,14 +110,14 @@ def output_status(store: Store) -> OutputStatus:
 
 
 def expect_planned(store: Store) -> None:
-    """ValueError where no run was ever planned: the output is mistyped, and it would look like one without rows."""
+    """Errors: ValueError if no run was ever planned: a mistyped output would look like one without rows."""
     if not any(store.list("plans/")):
         raise ValueError(NEVER_PLANNED)
 
 
 def plan_status(store: Store, plan: Plan) -> WorkStatus:
     """How much of the plan is done, from a few listings."""
-    done, artifacts, rules = committed(store), fitted(store), read_snapshot(store).rules
+    done, artifacts, rules = committed(store), fitted_ids(store), read_snapshot(store).rules
     in_force = RequestPrecedence.of(store, plan).in_force(rules)
     refused = read_refusals(store, plan.max_failure_rate).keys() - done
     inversions = [request.id for request in plan.invert_requests()]
@@ -137,14 +137,14 @@ def _share(requests: Collection[str], done: Collection[str], refused: Collection
 
 
 def published_requests(store: Store, plan: Plan) -> frozenset[str]:
-    """The published requests that stand for those of the plan: themselves, later tries, or ones for more samples."""
+    """The published requests in force for those of the plan: themselves, later retries, or ones for more samples."""
     in_force = RequestPrecedence.of(store, plan).in_force(read_snapshot(store).requests)
     ids = (request.id for requests in plan.edit_requests() for request in requests)
     return frozenset(in_force[id_] for id_ in ids if id_ in in_force)
 
 
 def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
-    """The published rows of each edit of the plan, by status and gate; what other plans published does not count."""
+    """The published rows of each edit of the plan, by status and gate; rows of other plans do not count."""
     ours = published_requests(store, plan)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     gates: dict[str, Counter[str]] = defaultdict(Counter)

@@ -1,6 +1,6 @@
 """The waves as Prefect tasks: one task per wave, results in memory only, nothing cached and nothing retried by Prefect.
 
-What is done is in the store's commits, which know it better than any engine; running a flow again is the retry.
+The store's commits are the record of what is done. To retry, run the flow again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ QUIET: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE, "ret
 
 @task(name="plan", **QUIET)
 def plan_run(job: JobSpec, limit_samples: int | None, retry: Sequence[Retryable]) -> Plan:
-    """Resolve the job; what has rows of the statuses in `retry` is to be tried again."""
+    """Resolve the job; requests with rows of the statuses in `retry` are tried again."""
     plan = make_plan(job, limit_samples)
     for line in plan.passed_over:
         log.warning(line)
@@ -37,29 +37,29 @@ def plan_run(job: JobSpec, limit_samples: int | None, retry: Sequence[Retryable]
 
 @task(name="start", **QUIET)
 def start(run: Run) -> None:
-    """Room for workers, if any are needed, and the plan frozen in plans/."""
+    """Check the store and, if there is work, the cluster; then record the plan."""
     run.start()
 
 
 @task(name="invert", **QUIET)
 def invert_wave(run: Run) -> WaveSummary:
-    """Latents for every shard."""
+    """Compute latents for every shard."""
     return waves.invert(run)
 
 
 @task(name="fit", **QUIET)
 def fit_wave(run: Run) -> WaveSummary:
-    """An artifact for every edit that needs one."""
+    """Fit an artifact for every edit that needs one."""
     return waves.fit(run)
 
 
 @task(name="edit", **QUIET)
 def edit_wave(run: Run) -> WaveSummary:
-    """Every edit of every shard."""
+    """Apply every edit to every shard."""
     return waves.edit(run)
 
 
 @task(name="publish", **QUIET)
 def publish(run: Run) -> Publication:
-    """The manifest of everything that is committed."""
+    """Publish everything that is committed in the manifest."""
     return publish_edits(run.store, run.plan, frozenset(committed(run.store)))

@@ -1,4 +1,4 @@
-"""How a wave is going, for whoever shows it."""
+"""The progress of a wave, as it is passed to a display."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WaveState:
-    """A wave at one moment."""
+    """The state of a wave at one moment."""
 
     wave: str
-    total: int  # pieces of work that were left to do when it began
-    done: float  # of them; fractions for what is running
+    total: int  # works that were left to do when the wave began
+    done: float  # works done; running ones count by their fraction
     samples: int  # images (times edits, in the edit wave) done so far
-    failed: int  # pieces of work
-    note: str = ""  # what is going on
+    failed: int  # works
+    note: str = ""  # what the workers do now
 
 
 OnProgress = Callable[[WaveState], None]

@@ -1,4 +1,4 @@
-"""One run under way: its plan, its store and its workers, and what each wave has done."""
+"""A run in progress: its plan, its store and its workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.worker.pulse import Pulse
 
 
 class Run:
-    """What the waves share. Workers are started by the first wave that has work, and kept until the run is left."""
+    """The state that the waves share. The first wave with work starts the workers; they end when the block is left."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class Run:
         self.limit = limit
         self.store = open_store(plan.output, plan.s3)
         self._pool: Pool | None = None
-        self._spent = 0.0  # worker seconds of the pool that was left
-        self._excluded: tuple[str, ...] = ()  # the same of its exclusions
+        self._spent = 0.0  # worker seconds of the pool, kept after it has ended
+        self._excluded: tuple[str, ...] = ()  # its exclusions, kept after it has ended
         self._stack = ExitStack()
 
     def __enter__(self) -> Run:
@@ -57,19 +57,19 @@ class Run:
 
     @property
     def actor_hours(self) -> float:
-        """How long actors have been ready, in all."""
+        """Hours for which actors have been ready, summed over all actors."""
         return (self._spent if self._pool is None else self._pool.worker_seconds) / 3600
 
     @property
     def excluded(self) -> tuple[str, ...]:
-        """Devices and hosts that were taken out of the run because they lost workers, each with the reason."""
+        """Devices and hosts that were excluded from the run because they lost workers, each with the reason."""
         return self._excluded if self._pool is None else self._pool.excluded
 
     def start(self) -> None:
-        """Record the plan, once it is known that the store is fit, and that there is room for a worker or need of none.
+        """Check the store and, if there is work, that a node has room for a worker; then record the plan.
 
-        Errors: ValueError when the store breaks a promise, or no node of the cluster has what the job asks for; nothing
-        is written then.
+        Errors: ValueError if the store lacks a guarantee that commits need, or if no node of the cluster has the
+        resources that the job asks for; then nothing is recorded.
         """
         preflight(self.store)
         if plan_status(self.store, self.plan).left:
@@ -78,31 +78,31 @@ class Run:
         record_retries(self.store, self.plan)
 
     def outcomes(self, wave: str, works: Sequence[Work], samples_of: Callable[[Any], int]) -> Iterator[Outcome]:
-        """Have the works done by the pool, showing how far they are; samples_of(result) is the images of one work.
+        """Run the works in the pool and report progress; samples_of(result) is the number of images of one work.
 
-        Works that the time limit leaves no time for have no outcome.
+        Works for which the time limit leaves no time have no outcome.
         """
         if not works or self.limit.used_up:
             return
         finished = samples = failed = 0
-        waiting = "" if self._pool and self._pool.workers else "starting workers"
-        self.on_progress(WaveState(wave, len(works), 0, 0, 0, waiting))
+        note = "" if self._pool and self._pool.workers else "starting workers"
+        self.on_progress(WaveState(wave, len(works), 0, 0, 0, note))
 
-        def watch(pulses: Sequence[Pulse]) -> None:
+        def report(pulses: Sequence[Pulse]) -> None:
             done = finished + sum(pulse.fraction for pulse in pulses)
             notes = "; ".join(pulse.note for pulse in pulses if pulse.note)
             running = sum(pulse.samples for pulse in pulses)
             self.on_progress(WaveState(wave, len(works), done, samples + running, failed, notes))
 
-        for outcome in self._workers().run(works, watch):
+        for outcome in self._workers().run(works, report):
             finished += 1
             failed += bool(outcome.error)
             samples += 0 if outcome.error else samples_of(outcome.result)
-            watch([])
+            report([])
             yield outcome
 
     def worker_config(self) -> WorkerConfig:
-        """What every worker is told once."""
+        """The configuration that every worker gets when it starts."""
         return WorkerConfig(
             output=self.plan.output,
             s3=self.plan.s3,
@@ -115,10 +115,10 @@ class Run:
 
     def _workers(self) -> Pool:
         if self._pool is None:
-            ours = connect()
-            if ours:
+            started_here = connect()
+            if started_here:
                 self._stack.callback(disconnect)
             start = partial(start_actor, self.worker_config(), self.resources)
-            workers = RayWorkers(start, partial(max_actors, self.resources, can_grow=not ours))
+            workers = RayWorkers(start, partial(max_actors, self.resources, can_grow=not started_here))
             self._pool = self._stack.enter_context(Pool(workers, self.deadlines, self.limit))
         return self._pool

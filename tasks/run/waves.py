@@ -1,4 +1,4 @@
-"""The three waves of work: each subtracts what is done, has the rest done by the workers, and says what happened."""
+"""The three waves of work: each subtracts what is done, gives the rest to the workers, and returns a summary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from manifests.commit import committed
-from tasks.artifacts.stored import fitted
+from tasks.artifacts.stored import fitted_ids
 from tasks.cluster.backlog import Outcome
 from tasks.cluster.pooled_worker import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
 from tasks.run.run import Run
@@ -18,21 +18,21 @@ from tasks.shards.refusals import Refusal, read_refusals
 from tasks.spec.requests import FitRequest
 
 QUARANTINE_METHODS = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
-"""Method of a work on a shard -> the method that quarantines the shard instead."""
+"""Worker method of a work on a shard -> the method that quarantines the shard."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A piece of work that was not done."""
+    """A work that was not done."""
 
     work: str
     error: str  # one line
-    traceback: str = ""  # of an error of the code
+    traceback: str = ""  # if the code raised an error
 
 
 @dataclass
 class WaveSummary:
-    """What a wave did."""
+    """The result of a wave."""
 
     wave: str
     done: int = 0  # requests
@@ -41,10 +41,10 @@ class WaveSummary:
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)  # status -> samples done now
     failures: list[Failure] = field(default_factory=list)
-    left: int = 0  # pieces of work that the time limit left no time for
+    left: int = 0  # works for which the time limit left no time
 
     def add(self, report: ShardReport) -> None:
-        """Count what became of one request."""
+        """Count the result of one request."""
         if report.refused:
             self.failures.append(Failure(f"{self.wave} {report.name}", report.refused))
             return
@@ -54,73 +54,75 @@ class WaveSummary:
             self.counts = dict(Counter(self.counts) + Counter(report.counts))
             self.samples += sum(report.counts.values())
 
-    def take(self, outcome: Outcome) -> None:
-        """Count what became of a shard, or note the error that its work ended in."""
+    def add_outcome(self, outcome: Outcome) -> None:
+        """Count the results of the work on a shard, or add its error to the failures."""
         if outcome.error:
-            self.fail(outcome)
+            self.add_failure(outcome)
         else:
             for report in outcome.result:
                 self.add(report)
 
-    def fail(self, outcome: Outcome) -> None:
-        """Note that a piece of work ended in an error."""
+    def add_failure(self, outcome: Outcome) -> None:
+        """Add the error of a work to the failures."""
         self.failures.append(Failure(outcome.work.name, outcome.error, outcome.traceback))
 
 
 def invert(run: Run) -> WaveSummary:
-    """Latents for every shard that has none."""
+    """Compute latents for every shard that has none."""
     requests, done = run.plan.invert_requests(), committed(run.store)
     refused, limit = read_refusals(run.store, run.plan.max_failure_rate), run.deadlines.shard_minutes
-    missing = [each for each in requests if each.id not in done]
+    missing = [request for request in requests if request.id not in done]
     works = [
-        Work(each.id, f"invert {each.shard.uri}", "invert", (each,), limit)
-        for each in missing
-        if each.id not in refused
+        Work(request.id, f"invert {request.shard.uri}", "invert", (request,), limit)
+        for request in missing
+        if request.id not in refused
     ]
-    with summary("invert", reused=len(requests) - len(missing)) as found:
-        found.failures += [
-            _refused_before(f"invert {each.shard.uri}", refused[each.id], run) for each in missing if each.id in refused
+    with timed_summary("invert", reused=len(requests) - len(missing)) as summary:
+        summary.failures += [
+            _refused_before(f"invert {request.shard.uri}", refused[request.id], run)
+            for request in missing
+            if request.id in refused
         ]
-        _do_shards(run, works, found)
-    return found
+        _run_shards(run, works, summary)
+    return summary
 
 
 def fit(run: Run) -> WaveSummary:
-    """An artifact for every edit that needs one: loaded if an identical one is stored, trained otherwise."""
-    requests, done = run.plan.fits, fitted(run.store)
-    missing = [each for each in requests if each.id not in done]
-    bases = {each.base for each in requests}
-    below = {each.method for each in requests if each.id in bases}  # with their warm-ups, in a pilot
-    with summary("fit", reused=len(requests) - len(missing)) as found:
-        found.left = len(missing)
-        _do_fits(run, [each for each in missing if each.method in below], found)
-        _do_fits(run, [each for each in missing if each.method not in below], found)
-    return found
+    """Fit every artifact that an edit needs and the store does not have."""
+    requests, done = run.plan.fits, fitted_ids(run.store)
+    missing = [request for request in requests if request.id not in done]
+    bases = {request.base for request in requests}
+    base_methods = {request.method for request in requests if request.id in bases}  # with their warm-ups, in a pilot
+    with timed_summary("fit", reused=len(requests) - len(missing)) as summary:
+        summary.left = len(missing)
+        _run_fits(run, [request for request in missing if request.method in base_methods], summary)
+        _run_fits(run, [request for request in missing if request.method not in base_methods], summary)
+    return summary
 
 
-def _do_fits(run: Run, requests: Sequence[FitRequest], found: WaveSummary) -> None:
-    """Those whose base is there. One that was not fitted is a failure already; what builds upon it is another."""
-    done = fitted(run.store) if any(each.base for each in requests) else frozenset()
+def _run_fits(run: Run, requests: Sequence[FitRequest], summary: WaveSummary) -> None:
+    """Fit those whose base is fitted. The others are failures, in addition to the failure of their base."""
+    done = fitted_ids(run.store) if any(request.base for request in requests) else frozenset()
     works = []
-    for each in requests:
-        name = f"fit {each.target or each.method}"
-        if not each.base or each.base in done:
-            attempts = SHARD_ATTEMPTS if each.captions else FIT_ATTEMPTS  # the user's data may be to blame
-            works.append(Work(each.id, name, "fit", (each,), run.deadlines.fit_minutes, attempts))
+    for request in requests:
+        name = f"fit {request.target or request.method}"
+        if not request.base or request.base in done:
+            attempts = SHARD_ATTEMPTS if request.captions else FIT_ATTEMPTS  # captions: the user's data may be to blame
+            works.append(Work(request.id, name, "fit", (request,), run.deadlines.fit_minutes, attempts))
         elif not run.limit.used_up:
-            found.left -= 1
-            found.failures.append(Failure(name, "not fitted, because what it builds upon was not fitted"))
+            summary.left -= 1
+            summary.failures.append(Failure(name, "not fitted, because what it builds upon was not fitted"))
     for outcome in run.outcomes("fit", works, lambda artifact: 0):
-        found.left -= 1
+        summary.left -= 1
         if outcome.error:
-            found.fail(outcome)
+            summary.add_failure(outcome)
         else:
-            found.done += 1
+            summary.done += 1
 
 
 def edit(run: Run) -> WaveSummary:
-    """Every edit of every shard, as far as there are latents and artifacts for it."""
-    done, artifacts = committed(run.store), fitted(run.store)
+    """Apply every edit to every shard that has latents, if the edit's artifact is fitted."""
+    done, artifacts = committed(run.store), fitted_ids(run.store)
     refused = read_refusals(run.store, run.plan.max_failure_rate)
     works, reused, unfinished, failures = [], 0, 0, []
     for requests in run.plan.edit_requests():
@@ -129,61 +131,61 @@ def edit(run: Run) -> WaveSummary:
         reused += len(requests) - len(missing)
         unfinished += bool(pending)
         failures += [
-            _refused_before(f"edit {each.spec.edit_id} of {each.shard.uri}", refused[each.id], run)
-            for each in missing
-            if each.id in refused
+            _refused_before(f"edit {request.spec.edit_id} of {request.shard.uri}", refused[request.id], run)
+            for request in missing
+            if request.id in refused
         ]
-        ready = [each for each in pending if each.spec.fit_id in artifacts or not each.spec.fit_id]
+        ready = [request for request in pending if request.spec.fit_id in artifacts or not request.spec.fit_id]
         if pending and pending[0].inversion.id not in done:
             failures.append(Failure(f"edit {pending[0].shard.uri}", "not edited, because it was not inverted"))
         elif ready:
             limit = run.deadlines.shard_minutes
             works.append(Work(ready[0].inversion.id, f"edit {ready[0].shard.uri}", "edit", (ready,), limit))
-    unfitted = [each for each in run.plan.edits if each.fit_id and each.fit_id not in artifacts]
-    failures += [Failure(f"edit {each.slug}", "not edited, because it was not fitted") for each in unfitted]
-    with summary("edit", reused) as found:
+    unfitted = [edit for edit in run.plan.edits if edit.fit_id and edit.fit_id not in artifacts]
+    failures += [Failure(f"edit {edit.slug}", "not edited, because it was not fitted") for edit in unfitted]
+    with timed_summary("edit", reused) as summary:
         if run.limit.used_up:
-            found.left = unfinished  # and what they wait for is no failure: there was no time for it
-            return found
-        found.failures += failures
-        _do_shards(run, works, found)
-    return found
+            summary.left = unfinished  # a missing inversion or fit is no failure then: there was no time for it
+            return summary
+        summary.failures += failures
+        _run_shards(run, works, summary)
+    return summary
 
 
 def _refused_before(name: str, refusal: Refusal, run: Run) -> Failure:
-    """An earlier run found that too many samples fail. That is reported every time, and not computed again."""
-    why = refusal.reason(run.plan.max_failure_rate)
+    """The failure of a request of which too many samples failed in an earlier run; it is not computed again."""
+    reason = refusal.reason(run.plan.max_failure_rate)
     return Failure(
         name,
-        f"not committed by an earlier run: {why}; it is not tried again until its input, max_failure_rate or the "
+        f"not committed by an earlier run: {reason}; it is not tried again until its input, max_failure_rate or the "
         "version of the computation changes, or by --retry failed",
     )
 
 
 @contextmanager
-def summary(wave: str, reused: int = 0) -> Iterator[WaveSummary]:
-    """A summary to fill, with the time the block takes."""
+def timed_summary(wave: str, reused: int = 0) -> Iterator[WaveSummary]:
+    """A summary to fill in the block; its `seconds` are the time that the block takes."""
     started = time.perf_counter()
-    found = WaveSummary(wave, reused=reused)
-    yield found
-    found.seconds = time.perf_counter() - started
+    summary = WaveSummary(wave, reused=reused)
+    yield summary
+    summary.seconds = time.perf_counter() - started
 
 
-def _do_shards(run: Run, works: Sequence[Work], found: WaveSummary) -> None:
-    """Do the works, and set those aside that kill their workers: only when all others had their turn."""
+def _run_shards(run: Run, works: Sequence[Work], summary: WaveSummary) -> None:
+    """Run the works; after all of them, quarantine the shards of those that killed their workers."""
     deadly = []
-    found.left += len(works)
-    for outcome in run.outcomes(found.wave, works, _samples):
-        found.left -= 1
+    summary.left += len(works)
+    for outcome in run.outcomes(summary.wave, works, _samples):
+        summary.left -= 1
         if outcome.deadly:
             deadly.append(outcome)
-        found.take(outcome)
-    for outcome in run.outcomes("quarantine", [quarantine_work(each) for each in deadly], _samples):
-        found.take(outcome)
+        summary.add_outcome(outcome)
+    for outcome in run.outcomes("quarantine", [quarantine_work(outcome) for outcome in deadly], _samples):
+        summary.add_outcome(outcome)
 
 
 def quarantine_work(outcome: Outcome) -> Work:
-    """Instead of a work that is given up: its samples as rows without a result."""
+    """The work that replaces one that is given up: it commits the shard's samples as rows without a result."""
     work = outcome.work
     arguments = (*work.arguments, outcome.error)
     return Work(work.key, f"quarantine {work.name}", QUARANTINE_METHODS[work.method], arguments, work.minutes)

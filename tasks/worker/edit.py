@@ -1,6 +1,6 @@
-"""The work of one actor, as plain functions: invert a shard, fit an editor, edit a shard. Tests call them as they are.
+"""Editing one shard: the pending edits of its samples, computed together and committed one by one.
 
-Each looks first whether it was done before, and ends in one commit; doing it again returns the first result.
+A request that is committed already is not computed again; its commit is returned.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def edit_shard(
     max_failure_rate: float = 1.0,
     pulse: OnPulse = ignore,
 ) -> list[ShardReport]:
-    """Apply every pending edit to one shard and commit each. Doing it again returns the first commits.
+    """Apply every pending edit to one shard and commit each. A second call returns the commits of the first.
 
-    Errors: ValueError, after the others are committed, for edits whose prompt their editor refuses.
+    Errors: ValueError for edits whose prompt their editor refuses, after the other edits are committed.
     """
     reports, pending = split_committed(store, requests)
-    refused = refusals(pending, editors)
+    refused = prompt_errors(pending, editors)
     pending = [request for request in pending if request.id not in refused]
     if pending:
         reports += _edit_pending(pending, editors, models, store, max_failure_rate, pulse)
@@ -53,16 +53,16 @@ def edit_shard(
     return reports
 
 
-def refusals(requests: Sequence[EditRequest], editors: Editors) -> dict[str, str]:
-    """Why the editors refuse the prompts of some requests, by request."""
-    refused = {}
+def prompt_errors(requests: Sequence[EditRequest], editors: Editors) -> dict[str, str]:
+    """The errors of requests whose prompt their editor refuses, by request id."""
+    errors = {}
     for request in requests:
         try:
             fitted = editors[request.spec]
             fitted.editor.check([fitted.prompt])
         except ValueError as error:
-            refused[request.id] = f"edit {request.spec.slug!r}: {error}"
-    return refused
+            errors[request.id] = f"edit {request.spec.slug!r}: {error}"
+    return errors
 
 
 def _edit_pending(
@@ -76,19 +76,19 @@ def _edit_pending(
     reports: list[ShardReport] = []
     edited = 0
     with open_outputs(pending) as outputs:
-        inversion, wanted, masks = pending[0].inversion, needs_source_size(pending), mask_suffixes(pending)
+        inversion, size, masks = pending[0].inversion, required_output(pending), mask_suffixes(pending)
         pulse(TRANSFER)
-        with open_inverted(store, inversion, models.image_size, wanted, masks) as shard, BackgroundWriter() as writer:
+        with open_inverted(store, inversion, models.image_size, size, masks) as shard, BackgroundWriter() as writer:
             pulse(NOTHING)
             for batch in shard.batches:
                 source = restore_batch(batch, pending, models)
                 for request in pending:
                     output, fitted = outputs[request.id], editors[request.spec]
                     with output.timing("edit"):
-                        ours = within(request.spec, batch, source)
-                        watch = partial(_pulse_of_steps, pulse, edited, len(batch.items), shard.total * len(pending))
-                        done = edit_batch(request.spec, fitted, ours, len(batch.usable), models, watch)
-                    writer.submit(partial(write_batch, output, request, fitted.digest, batch, done))
+                        masked = with_user_masks(request.spec, batch, source)
+                        on_step = partial(_pulse_of_steps, pulse, edited, len(batch.items), shard.total * len(pending))
+                        pixels = edit_batch(request.spec, fitted, masked, len(batch.usable), models, on_step)
+                    writer.submit(partial(write_batch, output, request, fitted.digest, batch, pixels))
                     edited += len(batch.items)
                     pulse(Pulse(edited, edited / (shard.total * len(pending))))
                 writer.submit_always(partial(shard.finish, batch))
@@ -99,18 +99,21 @@ def _edit_pending(
     return reports
 
 
-def needs_source_size(requests: Sequence[EditRequest]) -> OutputSize:
-    """What the edits of a shard need of their sources: "source" as soon as one is laid back into them."""
+def required_output(requests: Sequence[EditRequest]) -> OutputSize:
+    """The size that the edits need: "source" if at least one is pasted back into its source at full size."""
     return "source" if any(request.spec.output == "source" for request in requests) else "generator"
 
 
 def mask_suffixes(requests: Sequence[EditRequest]) -> list[str]:
-    """Suffixes of the users' masks that the edits of a shard ask for."""
+    """Suffixes of the user masks that the edits of a shard use."""
     return sorted({request.spec.mask for request in requests if request.spec.mask})
 
 
 def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models) -> Inversion | None:
-    """The inversion of the usable samples from the stored latents; None without any. Encoded only for who reads it."""
+    """The inversion of the usable samples from the stored latents; None if there are none.
+
+    The encoder runs only if a request reads its features.
+    """
     if not batch.usable:
         return None
     source = restore(models, batch.keys, batch.images(models.device), batch.latents(models.device))
@@ -120,8 +123,8 @@ def restore_batch(batch: Batch, requests: Sequence[EditRequest], models: Models)
         return replace(source, taps=models.encoder.body(source.image_BCHW))
 
 
-def within(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion | None:
-    """The batch's inversion with the users' masks that an edit asks for; shared by all edits that ask for none."""
+def with_user_masks(edit: EditSpec, batch: Batch, source: Inversion | None) -> Inversion | None:
+    """The batch's inversion with the user masks of an edit; `source` itself for an edit without user masks."""
     if source is None or not edit.mask:
         return source
     return replace(source, user_mask_B1HW=batch.masks(edit.mask, source.image_BCHW.device))
@@ -135,7 +138,7 @@ def edit_batch(
     models: Models,
     progress: EditProgress | None = None,
 ) -> EditedPixels | None:
-    """Edit, composite and score a batch; its first `count` samples, off the device."""
+    """Edit, composite and score a batch; returns its first `count` samples, moved to the CPU."""
     if source is None:
         return None
     prompts = [fitted.prompt] * len(source.keys)
@@ -144,16 +147,16 @@ def edit_batch(
     )
     final = composite(edited, source, edit.onto)
     scores = score(final, source, prompts, models)
-    pasted_back = edit.output == "source"  # which composites, at the source's size
+    pasted_back = edit.output == "source"  # pasting back composites too, at the source's size
     return EditedPixels.of(edited if pasted_back else final, scores, count)
 
 
 def _pulse_of_steps(pulse: OnPulse, edited: int, items: int, total: int, share: float) -> None:
-    """A sign of life after a step of an editor that optimises for each image, with `edited` of `total` done before."""
+    """Report a step of an editor that optimises for each image; `edited` of `total` samples were done before."""
     pulse(Pulse(edited, (edited + share * items) / total))
 
 
-def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, done: EditedPixels | None) -> None:
-    """Encode and write one edited batch; runs beside the next batch's computation."""
+def write_batch(output: Output, request: EditRequest, digest: str, batch: Batch, pixels: EditedPixels | None) -> None:
+    """Encode and write one edited batch; runs while the next batch is computed."""
     with output.timing("write"):
-        output.write(edit_rows(request, digest, batch, done))
+        output.write(edit_rows(request, digest, batch, pixels))

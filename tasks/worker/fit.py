@@ -1,4 +1,4 @@
-"""Fitting one editor: train it and store it, or load what an earlier fit or the bundle has."""
+"""Fitting one editor: train and store it, unless it is stored already or ships with the bundle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.worker.pulse import OnPulse, Pulse
 
 
 def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse = ignore) -> Artifact:
-    """Train and store one editor, or return the artifact that is there, or that the bundle ships."""
+    """Train and store one editor, or return its artifact if it is stored already or ships with the bundle."""
     artifact = read_artifact(store, request.id) or adopt_shipped(store, models.folder, request)
     if artifact is not None:
         return artifact
@@ -41,5 +41,5 @@ def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse
 
 
 def _pulse_of_captions(pulse: OnPulse, tar: str, samples: int) -> None:
-    """Of a captioned source that is read: a tar that is fetched, or so many samples so far."""
+    """Report the reading of a captioned source: the tar that is fetched (`samples` 0), or the samples read so far."""
     pulse(Pulse(0, 0.0, f"captions: {samples} samples" if samples else f"captions: {tar}", transfers=not samples))

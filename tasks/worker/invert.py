@@ -1,4 +1,4 @@
-"""Inverting one shard: the latents of every sample, found and committed."""
+"""Inverting one shard: the latents of every sample, computed and committed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.worker.pulse import NOTHING, TRANSFER, OnPulse, Pulse
 def invert_shard(
     request: InvertRequest, models: Models, store: Store, max_failure_rate: float = 1.0, pulse: OnPulse = ignore
 ) -> ShardReport:
-    """Find and store the latents of every sample of one shard."""
+    """Compute and commit the latents of every sample of one shard. A second call returns the commit of the first."""
     record = read_commit(store, request.id)
     if record is not None:
         return ShardReport.of(record, reused=True)
@@ -47,6 +47,6 @@ def invert_batch(request: InvertRequest, batch: Batch, models: Models) -> list[R
     """One pass of the encoder over the usable samples."""
     if not batch.usable:
         return inversion_rows(request.shard, batch, None, None)
-    found = invert(models, batch.keys, batch.images(models.device))
-    error_B = (found.recon_BCHW - found.image_BCHW).abs().mean((1, 2, 3))
-    return inversion_rows(request.shard, batch, found.ws_BLD.cpu(), error_B.cpu())
+    inversion = invert(models, batch.keys, batch.images(models.device))
+    error_B = (inversion.recon_BCHW - inversion.image_BCHW).abs().mean((1, 2, 3))
+    return inversion_rows(request.shard, batch, inversion.ws_BLD.cpu(), error_B.cpu())

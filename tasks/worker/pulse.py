@@ -1,4 +1,4 @@
-"""Signs of life of the work at hand."""
+"""Pulses: the progress reports of a worker, by which the pool sees that it has not stalled."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pulse:
-    """How far the work at hand is."""
+    """The progress of the current work."""
 
     samples: int  # done
     fraction: float  # of the work
     note: str = ""
-    transfers: bool = False  # a shard is fetched or a result stored: if that takes long, no sample is to blame
+    transfers: bool = False  # a shard is fetched or a result stored; the stall deadline does not apply
 
 
 NOTHING = Pulse(samples=0, fraction=0.0)

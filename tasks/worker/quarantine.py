@@ -1,9 +1,9 @@
-"""Shards that are given up: rows without a result for every sample, by a path that runs no decoder and no network.
+"""Quarantine of a shard: one row without a result per sample, written without any decoder or network.
 
-A shard whose work killed its worker SHARD_ATTEMPTS times, or stood still in it, is not tried again. Its samples
-are committed as quarantined, with the reason, so that rows out are still samples in, and later runs pass it by. What
-was known before of a sample (it has no image, its bytes are no picture) is kept: that is its status, whatever happened
-to the shard. Nothing is computed, so that all of it counts as a transfer.
+A shard whose work killed its worker SHARD_ATTEMPTS times, or stalled in it, is not tried again. Its samples are
+committed as quarantined, with the reason: the number of rows still equals the number of samples, and later runs skip
+the shard. A sample that already had a problem of its own (no image, or bytes that are no picture) keeps that status.
+Nothing is computed, so that all of this work counts as a transfer.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tasks.spec.requests import EditRequest, InvertRequest
 from tasks.worker.pulse import TRANSFER, OnPulse
 
 NO_LATENTS = inversion_schema(0, 0)
-"""Nothing in the file has latents, and the sizes of the networks that would give them were not asked for."""
+"""No row of the file has latents, so that the sizes of the networks are not needed."""
 ROWS_AT_ONCE = 256
 
 
 def quarantine_inversion(request: InvertRequest, store: Store, reason: str, pulse: OnPulse = ignore) -> ShardReport:
-    """Commit the samples that the tar lists, each without latents. What was committed before stays."""
+    """Commit the samples that the tar lists, each without latents. An earlier commit is kept and returned."""
     pulse(TRANSFER)
     record = read_commit(store, request.id)
     if record is not None:
@@ -50,7 +50,7 @@ def quarantine_inversion(request: InvertRequest, store: Store, reason: str, puls
 def quarantine_edits(
     requests: Sequence[EditRequest], store: Store, reason: str, pulse: OnPulse = ignore
 ) -> list[ShardReport]:
-    """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed."""
+    """Commit the samples of the shard's inversion, each without an image, for every edit that is not committed yet."""
     pulse(TRANSFER)
     reports, pending = split_committed(store, requests)
     if not pending:
@@ -68,8 +68,8 @@ def quarantine_edits(
 
 
 def _without_pixels(items: Iterable[Item], reason: str) -> Iterator[Batch]:
-    """The items in stretches, without pixels; those that were fine until now with the reason."""
+    """The items in batches, without pixels; those that had the status ok fail with the reason."""
     unusable = UnusableError("quarantined", reason)
-    done = (item.failed(unusable) if item.sample.status == "ok" else item for item in items)
-    while stretch := tuple(islice(done, ROWS_AT_ONCE)):
-        yield Batch(stretch, ROWS_AT_ONCE)
+    failed = (item.failed(unusable) if item.sample.status == "ok" else item for item in items)
+    while chunk := tuple(islice(failed, ROWS_AT_ONCE)):
+        yield Batch(chunk, ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""What the commands say when there is nothing to run, or something to put right."""
+"""Output of the commands without a run: help, versions, errors, query results."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
         (("zoo", "curve", "clip", "--folder", "{tmp}"), "coral: no training of clip has ended in"),
     ],
 )
-def test_what_the_user_has_to_put_right_is_one_line(
+def test_an_error_that_the_user_can_correct_is_one_line(
     coral: Coral, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     printed = coral.run(*(each.format(tmp=tmp_path) for each in arguments), code=1)
@@ -56,7 +56,7 @@ def test_what_the_user_has_to_put_right_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_version_is_said_by_a_package_and_by_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_version_is_known_in_a_package_and_in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     said = CliRunner().invoke(app.app, ["--version"])
     assert (said.exit_code, said.output) == (0, f"coral {metadata.version(DISTRIBUTION)}\n")
 
@@ -82,7 +82,7 @@ def test_a_lost_race_is_one_line_too(
     assert capsys.readouterr().err == "coral: others keep winning; publish again\n"
 
 
-def test_only_the_table_rounds_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_are_rounded_only_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     third, tiny, large = 1 / 3, 1.2345678901234567e-300, 123456.789
     rows = [{"key": 'a,\n"b"', "score": third, "areas": [tiny, large]}, {"key": None, "score": large, "areas": []}]
     columns = list(rows[0])
@@ -96,7 +96,7 @@ def test_only_the_table_rounds_numbers(capsys: pytest.CaptureFixture[str]) -> No
     assert "0.3333 " in capsys.readouterr().out
 
 
-def test_a_query_that_fits_no_terminal_is_shown_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_result_wider_than_the_terminal_is_shown_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = [f"column_{number}" for number in range(30)]
     rows = [{name: f"{name} of {row} " + "x" * 100 for name in columns} for row in range(2)]
     terminal = Terminal.of(monkeypatch, width=60)

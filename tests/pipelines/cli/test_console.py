@@ -1,4 +1,4 @@
-"""Whole lines in a pipe, tables that fit on a terminal."""
+"""Unwrapped lines in a pipe, tables that fit on a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_in_a_pipe_nothing_is_broken_or_cut(
     assert smile.split(maxsplit=2) == ["smile-0a1b2c3d", "3", "a smile"]
 
 
-def test_on_a_terminal_a_row_is_one_line_and_its_prompt_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_a_row_is_one_line_and_its_prompt_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal.of(monkeypatch, width=60)
     shown()
     report, _, title, heading, red, smile = terminal.lines

@@ -1,4 +1,4 @@
-"""Tars of portraits: as they always were, and with the captions that editors learn from."""
+"""Tars of portraits: the same bytes every time, and the captions for training."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def texts_of(captions: dict[int, tuple[str, ...]]) -> list[str]:
 
 
 @pytest.mark.parametrize(("image_format", "form"), [("png", "png"), ("jpg", "jpeg")])
-def test_without_further_wishes_a_portrait_has_its_scenes_own_caption_as_ever(
-    tmp_path: Path, image_format: str, form: str
-) -> None:
+def test_by_default_a_portrait_has_the_caption_of_its_scene(tmp_path: Path, image_format: str, form: str) -> None:
     portraits = Portraits(size=32, image_format=image_format)  # type: ignore[arg-type]
     (path,) = write_demo_data(tmp_path / "now", 1, 4, "test", portraits)
     scenes = [sample(seed) for seed in SPLITS["test"][:4]]
@@ -60,7 +58,7 @@ def test_there_are_as_many_captions_as_asked_for(tmp_path: Path, wordings: str, 
     assert [len(captions) for captions in found.values()] == [count] * 8
 
 
-def test_more_captions_go_on_from_fewer(tmp_path: Path) -> None:
+def test_more_captions_begin_with_the_same_ones(tmp_path: Path) -> None:
     few, many = (written(tmp_path / str(count), 6, captions=count) for count in (2, 5))
     assert all(many[seed][:2] == captions for seed, captions in few.items())
     assert all(captions[0] == sample(seed).caption().text for seed, captions in many.items())
@@ -85,7 +83,7 @@ def test_captions_are_true_of_the_portrait(tmp_path: Path) -> None:
             assert not said or scene.attributes["hair_color"] == value
 
 
-def test_told_captions_have_nothing_that_is_kept_back(tmp_path: Path) -> None:
+def test_told_captions_use_no_held_out_wording(tmp_path: Path) -> None:
     held_out, training = Wordings.held_out(), Wordings.training()
     told_words = [wording for values in training.lexicon.values() for words in values.values() for wording in words]
     kept = [words[2].removeprefix("is ") for values in LEXICON.values() for words in values.values() if len(words) > 2]
@@ -107,7 +105,7 @@ def test_told_captions_have_nothing_that_is_kept_back(tmp_path: Path) -> None:
         ({"wordings": "tolled"}, "no wordings 'tolled'; choose one of all, told, untold"),
     ],
 )
-def test_what_cannot_be_written_is_refused(wishes: dict[str, object], says: str) -> None:
+def test_invalid_arguments_are_refused(wishes: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Portraits(**wishes)  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ def coral(*arguments: object) -> str:
     return result.stdout
 
 
-def test_a_folder_becomes_tars_and_tells_what_it_wrote(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_an_export_to_a_folder_prints_what_it_wrote(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 4)
     plan, _ = publish_painted(make_job())
     where = ("--where", "direction > 0.4", "--with-masks", "--max-samples", "3")
@@ -43,7 +43,7 @@ def test_a_folder_becomes_tars_and_tells_what_it_wrote(tmp_path: Path, make_job:
     assert json.loads((tmp_path / "to" / "_export.json").read_bytes())["selection"]["where"] == "direction > 0.4"
 
 
-def test_a_condition_or_a_query_that_is_wrong_is_said_and_nothing_written(
+def test_a_wrong_condition_or_query_is_an_error_and_nothing_is_written(
     tmp_path: Path, make_job: Callable[..., Any]
 ) -> None:
     write_shards(tmp_path, 1, 2)
@@ -69,7 +69,7 @@ def test_options_may_stand_between_the_output_and_the_destination(tmp_path: Path
     assert (tmp_path / "to" / "coral-000000.tar").is_file()
 
 
-def test_everything_may_lie_in_buckets(
+def test_output_and_destination_may_be_buckets(
     tmp_path: Path, make_job: Callable[..., Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bucket = f"s3://{emulator.bucket()}"
@@ -97,7 +97,7 @@ def test_everything_may_lie_in_buckets(
     assert Image.open(io.BytesIO(rows[0]["image"]["bytes"])).size == (16, 16)
 
 
-def test_the_file_size_is_written_as_people_write_it() -> None:
+def test_the_file_size_is_given_with_a_unit() -> None:
     assert [parse_size(text) for text in ("256MB", "1GiB", "500")] == [256_000_000, 2**30, 500]
     for text in ("", "many", "-1", "0", "3 apples"):
         with pytest.raises(ValueError, match="such as 256MB"):

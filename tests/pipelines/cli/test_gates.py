@@ -1,4 +1,4 @@
-"""Gates and labels from the command line: on work that is done, without workers."""
+"""Gates and labels from the command line: applied to finished work, without workers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_suggestion_can_be_pasted_into_a_job(store: Any, tmp_path: Path) -> No
     ]
 
 
-def test_an_edit_that_was_changed_is_suggested_for_once(store: Any, tmp_path: Path) -> None:
+def test_a_changed_edit_gets_one_suggestion(store: Any, tmp_path: Path) -> None:
     before = {effect.edit for effect in read_effects(store, 0.8, None)}
     plan = small_plan(tmp_path)
     stronger = tuple(replace(edit, strength=1.5) for edit in plan.edits)
@@ -108,6 +108,6 @@ def test_one_edit_is_chosen_by_its_id_in_the_job_or_the_manifest(store: Any) -> 
         read_effects(store, None, "blue")
 
 
-def test_without_anything_published_that_is_said(tmp_path: Path) -> None:
+def test_an_output_without_published_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no edited image is published"):
         read_effects(open_store(tmp_path), None, None)

@@ -35,7 +35,7 @@ def test_values_are_yaml(given: str, value: object) -> None:
     assert type(found["area"]) is type(value)
 
 
-def test_what_belongs_to_the_fit_lies_under_fit() -> None:
+def test_options_of_the_fit_are_under_the_key_fit() -> None:
     found = parse_options(["steps=200", "perceptual=0.3", "batch_size=16", "precision=float32"], METHOD)
     assert found == {"perceptual": 0.3, "fit": {"steps": 200, "batch_size": 16, "precision": "float32"}}
     names = [field.name for field in fields(FitConfig)]
@@ -52,28 +52,28 @@ def test_every_option_of_every_method_can_be_given(method: str) -> None:
     assert EDITORS[method].resolve(parse_options(given, method)) == defaults
 
 
-def test_a_method_takes_them_as_those_of_a_job() -> None:
+def test_parsed_options_resolve_like_those_of_a_job() -> None:
     found = EDITORS["clipinverter"].resolve(parse_options(["guess=2", "steps=7"], METHOD))
     assert found["guess"] == 2.0 and isinstance(found["fit"], dict) and found["fit"]["steps"] == 7
     with pytest.raises(ValueError, match="unknown option 'stpes'"):
         EDITORS["clipinverter"].resolve(parse_options(["stpes=7"], METHOD))
 
 
-def test_nothing_given_is_nothing_changed() -> None:
+def test_without_options_nothing_changes() -> None:
     assert parse_options([], METHOD) == {}
 
 
-def test_of_one_that_is_given_twice_the_last_counts() -> None:
+def test_if_an_option_is_given_twice_the_last_counts() -> None:
     assert parse_options(["area=1", "area=2", "steps=3", "steps=4"], METHOD) == {"area": 2, "fit": {"steps": 4}}
 
 
 @pytest.mark.parametrize("given", ["area", "=1", "", "steps:3"])
-def test_what_is_no_option_is_refused(given: str) -> None:
+def test_text_that_is_no_option_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="is no option; give name=value, such as steps=200"):
         parse_options(["area=1", given], METHOD)
 
 
 @pytest.mark.parametrize("given", ["area=[1", "area={", "area=a: b: c", "area=\t", "area=*a"])
-def test_what_is_no_yaml_is_refused(given: str) -> None:
+def test_a_value_that_is_no_yaml_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="is not YAML"):
         parse_options([given], METHOD)

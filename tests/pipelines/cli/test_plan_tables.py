@@ -1,4 +1,4 @@
-"""What it will cost, how it stops when the time is used up, and what it has cost: by the real command."""
+"""Estimate, time limit and cost of a job, by the real command."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_sizes_have_three_digits_and_a_unit(size: float, text: str) -> None:
     assert size_text(size) == text
 
 
-def test_durations_carry() -> None:
+def test_durations_carry_minutes_into_hours() -> None:
     assert [hours_text(hours) for hours in (0, 0.9999999, 1.5, 100)] == ["0:00:00", "1:00:00", "1:30:00", "100:00:00"]

@@ -19,7 +19,7 @@ from tests.painted import publish_painted
 from tests.tars import write_shards
 
 
-def test_what_has_an_image_is_edited_and_what_passed_the_gates_ok() -> None:
+def test_rows_with_an_image_are_edited_and_those_that_pass_the_gates_ok() -> None:
     red = EditStatus("red-1", "red hair", {"ok": 7, "rejected": 3, "failed": 2}, {"max_area": 1, "min_direction": 2})
     smile = EditStatus("smile-1", "a smile", {"ok": 12})
     _, heading, *rows = unwrapped(edits_table([red, smile], "rows of this job")).splitlines()
@@ -30,7 +30,7 @@ def test_what_has_an_image_is_edited_and_what_passed_the_gates_ok() -> None:
     )
 
 
-def test_the_rows_of_another_job_are_told_apart(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_rows_of_another_job_are_counted_separately(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 3)
     publish_painted(make_job(name="yesterday"))
     job = make_job(name="tonight")
@@ -41,7 +41,7 @@ def test_the_rows_of_another_job_are_told_apart(tmp_path: Path, make_job: Callab
     assert "job tonight, run" in printed and "manifest: 9 rows of all jobs, 3 of them of this job" in printed
 
 
-def test_a_wave_says_what_it_counts() -> None:
+def test_a_wave_names_what_it_counts() -> None:
     found = WaveSummary("edit", done=3, reused=1, samples=6, seconds=2.0, failures=[Failure("edit in.tar", "gone")])
     assert wave_line(found) == "edit    3 edits of shards done, 1 reused, 1 not done, 6 images, 2.0 s, 3.0 img/s"
     assert "2 editors done" in wave_line(WaveSummary("fit", done=2))

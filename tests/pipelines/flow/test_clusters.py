@@ -137,7 +137,7 @@ def test_two_nodes_give_the_rows_of_one(
     assert rows == rows_of(tmp_path / "one")
 
 
-def test_one_sick_node_does_not_eat_the_night(
+def test_one_faulty_node_does_not_stop_a_run(
     tmp_path: Path, make_job_file: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every shard that is tried on the second node kills its worker; the first one does them all."""

@@ -1,4 +1,4 @@
-"""A home folder that cannot be written, or none at all, keeps nobody from running."""
+"""A run also works with a home folder that cannot be written, or without one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def ask(tmp_path: Path, environment: Mapping[str, str], script: str = ASK) -> su
     )
 
 
-def test_where_home_cannot_be_written_state_lies_in_a_temporary_folder(tmp_path: Path, home: Path) -> None:
+def test_if_home_cannot_be_written_state_is_in_a_temporary_folder(tmp_path: Path, home: Path) -> None:
     answer = ask(tmp_path, {"HOME": str(home)})
     assert answer.returncode == 0, answer.stderr
     written, profiles = answer.stdout.split()
@@ -79,7 +79,7 @@ def test_where_home_cannot_be_written_state_lies_in_a_temporary_folder(tmp_path:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
-def test_a_user_whom_nobody_knows_needs_no_home(tmp_path: Path) -> None:
+def test_an_unknown_user_needs_no_home(tmp_path: Path) -> None:
     for folder in [tmp_path, *list(tmp_path.parents)[:2]]:
         folder.chmod(folder.stat().st_mode | 0o011)
     answer = ask(tmp_path, {}, ASK_AS_NOBODY)
@@ -87,7 +87,7 @@ def test_a_user_whom_nobody_knows_needs_no_home(tmp_path: Path) -> None:
     assert Path(answer.stdout.split()[0]).is_relative_to(tmp_path / "temporary")
 
 
-def test_a_folder_that_was_named_and_cannot_be_written_is_told_by_its_variable(tmp_path: Path, home: Path) -> None:
+def test_the_error_for_a_folder_that_cannot_be_written_names_its_variable(tmp_path: Path, home: Path) -> None:
     answer = ask(tmp_path, {"HOME": str(tmp_path), "PREFECT_HOME": str(home / "prefect")})
     assert answer.returncode == 1
     assert answer.stderr.splitlines()[-1].startswith(f"ValueError: PREFECT_HOME={home / 'prefect'} cannot be written")

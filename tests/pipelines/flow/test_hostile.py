@@ -1,4 +1,4 @@
-"""The hostile data set by the real command: it ends, says that something was wrong, and loses nothing."""
+"""The hostile data set by the real command: the run ends, with exit code 2, and no sample is lost."""
 
 from __future__ import annotations
 

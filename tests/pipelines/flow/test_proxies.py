@@ -1,4 +1,4 @@
-"""Loopback is reached without the proxy, and what the environment says of other hosts stays."""
+"""Loopback is reached without a proxy, and the settings for other hosts are kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def others(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> M
     return OTHERS[request.param]
 
 
-def test_loopback_needs_no_proxy_and_all_else_is_as_before(others: Mapping[str, str]) -> None:
+def test_loopback_needs_no_proxy_and_other_hosts_are_not_changed(others: Mapping[str, str]) -> None:
     bypass_proxy_for_loopback()
     proxies = getproxies_environment()
     assert all(proxy_bypass_environment(host, proxies) for host in LOOPBACK)
@@ -41,7 +41,7 @@ def test_loopback_needs_no_proxy_and_all_else_is_as_before(others: Mapping[str, 
     assert proxies["http"] == "http://127.0.0.1:9" and not proxy_bypass_environment("elsewhere.example", proxies)
 
 
-def test_doing_it_twice_changes_nothing_more(others: Mapping[str, str]) -> None:
+def test_a_second_call_changes_nothing(others: Mapping[str, str]) -> None:
     bypass_proxy_for_loopback()
     once = getproxies_environment()
     bypass_proxy_for_loopback()

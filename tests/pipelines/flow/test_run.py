@@ -1,5 +1,5 @@
-"""A whole job at 128 px with 12 w-layers by the real command, Prefect and Ray: undisturbed, killed, gone on with, told
-to stop."""
+"""A whole job at 128 px with 12 w-layers by the real command, Prefect and Ray: undisturbed, killed and continued,
+stopped by a signal."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_rows_out_are_samples_in(undisturbed: Place) -> None:
     assert len({(row["edit"], row["source_uri"], row["key"]) for row in rows}) == len(rows)
 
 
-def test_images_are_of_the_bundles_size(undisturbed: Place) -> None:
+def test_images_have_the_size_of_the_bundle(undisturbed: Place) -> None:
     from tasks.images.decode import pixels_of
 
     (row,) = query(undisturbed.store, "SELECT image_uri, row_group, row FROM manifest LIMIT 1").to_pylist()
@@ -129,7 +129,7 @@ def test_a_run_ends_with_its_report(undisturbed: Place) -> None:
     assert json.loads(undisturbed.store.read(f"{folder}/run.json"))["waves"]
 
 
-def test_killed_at_any_moment_it_goes_on_and_does_nothing_twice(
+def test_after_a_kill_at_any_moment_a_run_continues_and_does_nothing_twice(
     undisturbed: Place, make_place: Callable[..., Place], coral: Coral
 ) -> None:
     place = make_place("killed")
@@ -169,7 +169,7 @@ def coral_there(store: Store, coral: Coral) -> Iterator[Coral]:
     there.close()
 
 
-def test_told_to_stop_all_of_it_is_gone_within_three_seconds(
+def test_after_sigterm_all_processes_are_gone_within_three_seconds(
     make_place_there: Callable[[str], Place], coral_there: Coral
 ) -> None:
     """In the second attempt, if something else took the processors in the first."""

@@ -1,4 +1,4 @@
-"""A Prefect server that is not there is told in one line, and one that was started in vain does not stay."""
+"""A missing Prefect server is an error of one line, and a server that fails to start is not left running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
-from pipelines.flow.server import find_server
+from pipelines.flow.server import ensure_server
 from tests.processes import is_running
 
 LEAVE = """
@@ -30,7 +30,7 @@ raise ConnectionError("no start")
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine where nobody listens."""
+    """A port of this machine on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -39,7 +39,7 @@ def closed_port() -> int:
 def test_a_configured_server_that_does_not_answer_is_named_in_one_line(closed_port: int) -> None:
     url, began = f"http://me:secret@127.0.0.1:{closed_port}/api", time.monotonic()
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ConnectionError) as failure:
-        find_server()
+        ensure_server()
     said = str(failure.value)
     assert said.startswith(f"PREFECT_API_URL=http://127.0.0.1:{closed_port}/api") and "unset it" in said
     assert "\n" not in said and "secret" not in said and time.monotonic() - began < 30
@@ -68,11 +68,11 @@ def test_a_server_that_ends_at_once_is_not_waited_for(
     monkeypatch.setenv("SERVER", "raise SystemExit(7)")
     began = time.monotonic()
     with pytest.raises(ChildProcessError, match=r"it ended with exit code 7; PREFECT_HOME must be"):
-        find_server()
+        ensure_server()
     assert time.monotonic() - began < 30 and len(started) == 1
 
 
-def test_a_server_that_cannot_be_reached_is_ended(
+def test_a_server_that_cannot_be_reached_is_stopped(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a proxy that answers for it."""
@@ -82,7 +82,7 @@ def test_a_server_that_cannot_be_reached_is_ended(
     monkeypatch.setenv("HTTP_PROXY", "socks9://127.0.0.1:9")  # which httpx refuses when it is asked to connect
     monkeypatch.setenv("http_proxy", "socks9://127.0.0.1:9")
     with pytest.raises(ChildProcessError, match="temporary server did not start") as failure:
-        find_server()
+        ensure_server()
     assert "\n" not in str(failure.value)
     assert len(started) == 1 and started[0].wait(20) == -signal.SIGTERM
 

@@ -1,4 +1,4 @@
-"""Told to stop, a process and all it started are gone soon, whatever the main thread and its children are doing."""
+"""After SIGTERM or Ctrl-C a process and all that it started end soon, whatever the main thread and children do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 print(subprocess.Popen(["sleep", "600"], start_new_session=True).pid, flush=True)
 signal.pause()
 """
-"""A child that does not listen, as a server that waits for its clients, and a grandchild that nobody tells."""
+"""A child that ignores signals, like a server that waits for its clients, and a grandchild that gets no signal."""
 MAIN = """
 import ctypes, signal, subprocess, sys, time
 from pipelines.flow.stopping import Stopping
@@ -29,19 +29,19 @@ print(child.pid, child.stdout.readline().strip(), flush=True)
 {then}
 """
 THEN = {
-    "swallows the signal": "for n in (signal.SIGTERM, signal.SIGINT): signal.signal(n, lambda *given: None)\n"
+    "ignores the signal": "for n in (signal.SIGTERM, signal.SIGINT): signal.signal(n, lambda *given: None)\n"
     "while True: time.sleep(600)",
-    "sits in native code": "while True: ctypes.CDLL(None).sleep(600)",
-    "takes its time": "try: time.sleep(600)\nfinally: time.sleep(600)",
+    "is in native code": "while True: ctypes.CDLL(None).sleep(600)",
+    "cleans up slowly": "try: time.sleep(600)\nfinally: time.sleep(600)",
     "ends well": "try: time.sleep(600)\nexcept (SystemExit, KeyboardInterrupt): stopping.end(int(sys.argv[1]))",
     "loses its child first": "try: time.sleep(600)\nfinally: child.kill(); child.wait(); time.sleep(600)",
-    "just leaves": "time.sleep(600)",
+    "exits": "time.sleep(600)",
 }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("what", THEN)
-def test_the_whole_family_ends(what: str, number: signal.Signals) -> None:
+def test_all_descendants_end(what: str, number: signal.Signals) -> None:
     script = MAIN.format(stubborn=STUBBORN, then=THEN[what])
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(int(number))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -49,11 +49,11 @@ def test_the_whole_family_ends(what: str, number: signal.Signals) -> None:
     assert process.stdout is not None
     family = [int(pid) for pid in process.stdout.readline().split()]
     assert set(descendants(process.pid)) == set(family) and len(family) == 2
-    told = time.monotonic()
+    sent = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     wait_until_gone(family)
-    assert time.monotonic() - told < 3
+    assert time.monotonic() - sent < 3
     assert process.returncode == 128 + number
     assert said.count("coral: stopped; run the same command again") == 1
 

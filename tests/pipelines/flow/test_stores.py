@@ -1,7 +1,7 @@
 """Two real runs of one job at once, on every kind of store: the same rows, each once, and nothing left behind.
 
-Left alone they might miss each other. So their workers wait, right before each commit, until both have uploaded what
-they want to commit: every commit is a race, which one of them loses.
+By chance they might never commit at the same time. So their workers wait before each commit until both have uploaded
+their objects: two processes attempt every commit, and one of them fails.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from coral_core.inversion import invert
 from manifests.stores.open import open_store
 from pipelines.cli.app import app
 from pipelines.interactive.edit_image import OneEdit, edit_image
-from tasks.artifacts.stored import fitted
+from tasks.artifacts.stored import fitted_ids
 from tasks.images.decode import decode, pixels_of
 from tasks.images.tensors import tensor_of, to_pixels
 from tasks.spec.geometry import Geometry
@@ -140,7 +140,7 @@ def test_editors_are_kept_where_the_user_says_and_are_not_fitted_again(
     first = edit_image(wanted(editors=place), unheard)
     store = open_store(place)
     before = {info.key: info.etag for info in store.list("")}
-    assert len(fitted(store)) == 1 and all(key.startswith("editors/") for key in before)
+    assert len(fitted_ids(store)) == 1 and all(key.startswith("editors/") for key in before)
     said: list[str] = []
     second = edit_image(wanted(editors=place, strength=2.0), said.append)
     assert said == [] and {info.key: info.etag for info in store.list("")} == before

@@ -16,13 +16,13 @@ def test_a_short_job_has_defaults_for_the_rest(tmp_path: Path) -> None:
     assert job.worker_resources().actors is None
 
 
-def test_the_shipped_jobs_are_good() -> None:
+def test_the_shipped_jobs_are_valid() -> None:
     folder = Path(__file__).parents[3] / "pipelines" / "jobs"
     names = {load_job(path).name for path in folder.glob("*.yaml")}
     assert "portraits-demo" in names
 
 
-def test_the_gates_of_an_edit_go_over_those_of_the_job_key_by_key(tmp_path: Path) -> None:
+def test_the_gates_of_an_edit_override_those_of_the_job_key_by_key(tmp_path: Path) -> None:
     text = GOOD + "    gates: {min_direction: 0.3, max_area: null}\n  - {id: plain, target: x}\n"
     text += "gates: {min_direction: 0.1, min_identity: 0.5, max_area: 0.8}\n"
     red, plain = (edit.rules.gates for edit in load_job(write(tmp_path, text)).spec().edits)

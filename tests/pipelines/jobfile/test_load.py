@@ -1,4 +1,4 @@
-"""What is said of job files that cannot be read."""
+"""The errors for job files that cannot be read."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change:
         (("target: red hair", "target: red hair\n  - {id: red, target: x}"), "['red'] occur more than once"),
     ],
 )
-def test_problems_say_where_they_are(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+def test_errors_name_the_place(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     assert says in error_of(tmp_path, GOOD.replace(*change))
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("output: out", "batch_size: x").replace("id: red", "id: '!'")
     assert len(error_of(tmp_path, text).splitlines()) == 3
 
@@ -74,7 +74,7 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, change: tuple[str,
     assert says in error_of(tmp_path, GOOD.replace(*change))
 
 
-def test_what_is_no_job_at_all_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_job_is_an_error(tmp_path: Path) -> None:
     assert "is no mapping" in error_of(tmp_path, "- a\n- b\n")
     assert "is not YAML" in error_of(tmp_path, "a: [")
     (tmp_path / "job.yaml").write_bytes(b"name: \xe9")

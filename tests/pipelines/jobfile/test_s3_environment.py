@@ -1,6 +1,6 @@
-"""How a bucket is reached is said by the job, else by CORAL_S3_*, else by boto3 itself; secrets are said nowhere.
+"""Options of buckets come from the job, then CORAL_S3_*, then boto3; secrets are printed nowhere.
 
-No command writes into a store that was not tried first.
+No command writes into a store that was not checked first.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def write(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def test_the_environment_has_a_word_for_every_key_of_the_section() -> None:
+def test_the_environment_has_a_variable_for_every_key_of_the_section() -> None:
     assert VARIABLES.keys() == S3Section.model_fields.keys()
 
 
-def test_the_job_is_asked_first_and_the_environment_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_overrides_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_job(write(tmp_path)).spec().s3 == s3_options({}) == AMBIENT
     monkeypatch.setenv("CORAL_S3_ENDPOINT", "http://environment:9000")
     monkeypatch.setenv("CORAL_S3_PATH_STYLE", "True")
@@ -66,7 +66,7 @@ def test_the_job_is_asked_first_and_the_environment_next(tmp_path: Path, monkeyp
         ("CORAL_S3_ENDPOINT", "storage:9000", "is not a URL such as"),
     ],
 )
-def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+def test_invalid_options_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=says):
         open_output("s3://bucket/out")
@@ -101,7 +101,7 @@ def test_credentials_in_a_job_are_refused_and_not_repeated(tmp_path: Path, chang
         f"x.tar::s3://AKIA:{SECRET}@bucket/x.tar",
     ],
 )
-def test_credentials_in_an_address_of_any_scheme_are_repeated_by_nobody(address: str) -> None:
+def test_credentials_in_an_address_of_any_scheme_are_never_repeated(address: str) -> None:
     """Not by the job either: it is a parameter of the flow, which Prefect keeps, and its errors Prefect may log."""
     for attempt in (
         lambda: Job(**JOB | {"input": address}),

@@ -1,4 +1,4 @@
-"""What the sections of a job file take and refuse."""
+"""Values that the sections of a job file accept and refuse."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from tests.pipelines.jobfile.written import GOOD, error_of, write
         ("gates: {min_direction: yes}", "gates.min_direction: Input should be a valid number"),
     ],
 )
-def test_gates_and_labels_that_cannot_be_are_refused(tmp_path: Path, addition: str, says: str) -> None:
+def test_invalid_gates_and_labels_are_refused(tmp_path: Path, addition: str, says: str) -> None:
     assert says in error_of(tmp_path, GOOD + addition + "\n")
 
 
-def test_labels_are_what_yaml_1_2_says(tmp_path: Path) -> None:
+def test_labels_follow_yaml_1_2(tmp_path: Path) -> None:
     labels = "{country: NO, taken_at: 12:30:45, zip: 01234, born: 2020-01-01, married: true, size: 1e3}"
     (edit,) = load_job(write(tmp_path, f"{GOOD}    labels: {labels}\n")).spec().edits
     texts = {"country": "NO", "taken_at": "12:30:45", "zip": "01234", "born": "2020-01-01"}
@@ -107,7 +107,7 @@ def test_the_page_on_regions_has_a_job_and_the_sizes_of_the_shipped_generator() 
         ("{mask: masks/a.png}", "edits[0].regions.mask: 'masks/a.png' is no suffix"),
     ],
 )
-def test_regions_that_cannot_be_are_refused(tmp_path: Path, regions: str, says: str) -> None:
+def test_invalid_regions_are_refused(tmp_path: Path, regions: str, says: str) -> None:
     assert says in error_of(tmp_path, GOOD + f"    regions: {regions}\n")
 
 

@@ -1,4 +1,4 @@
-"""Job files are YAML 1.2, and whatever is written by us means the same in YAML 1.1."""
+"""Job files are YAML 1.2, and text that we write has the same content in YAML 1.1."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_plain_scalars_follow_the_core_schema(text: str, value: object) -> None:
         None,
     ],
 )
-def test_what_is_written_is_read_as_it_was_by_either_version(value: object) -> None:
+def test_written_text_is_read_unchanged_by_either_version(value: object) -> None:
     text = write_yaml({"key": [value], "name": value})
     assert read_yaml(text) == yaml.safe_load(text) == {"key": [value], "name": value}
 
@@ -74,7 +74,7 @@ def test_duplicates_are_found_at_every_depth(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["a: [", "a: 1\n---\nb: 2", "[" * 5000, "a: " + "9" * 5000, "? [1]\n: 2", "a: !!python/x y"]
 )
-def test_what_is_no_document_is_said_in_one_line(text: str) -> None:
+def test_invalid_text_is_an_error_of_one_line(text: str) -> None:
     with pytest.raises(ValueError, match=r"^is not YAML: .*$"):
         read_yaml(text)
 

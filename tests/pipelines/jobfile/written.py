@@ -1,4 +1,4 @@
-"""Job files as text, and what is said of one that is wrong."""
+"""Job files as text, and the errors for wrong ones."""
 
 from __future__ import annotations
 

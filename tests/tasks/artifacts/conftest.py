@@ -13,7 +13,7 @@ import pytest
 from coral_core.fit import FitReport
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
-from tasks.artifacts.train_bundled import ship
+from tasks.artifacts.train_bundled import train_bundled
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import JobSpec
 from tests.inverters import BASE, Ship, shorten_fits
@@ -49,7 +49,9 @@ def train(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ship
         def progress(step: int, steps: int, losses: Mapping[str, float]) -> None:
             (heard if heard is not None else []).append(step)
 
-        return ship(str(folder), BASE, [str(tmp_path / "in-*.tar")], changes or {}, "cpu", warm_start, progress)
+        return train_bundled(
+            str(folder), BASE, [str(tmp_path / "in-*.tar")], changes or {}, "cpu", warm_start, progress
+        )
 
     return call
 

@@ -1,4 +1,4 @@
-"""Methods that build upon another's artifact: who is fitted first, and what becomes of one without the other."""
+"""Methods that build upon the artifact of another method: order of the fits, sharing, and a missing base."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from manifests.stores.store import Store
 from tasks.artifacts.loaded import load_editor
-from tasks.artifacts.stored import fitted, read_artifact, read_notes
+from tasks.artifacts.stored import fitted_ids, read_artifact, read_notes
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import EditEntry, JobSpec
 from tasks.spec.requests import FitRequest
@@ -93,7 +93,7 @@ def test_two_prompts_share_one_base_that_is_fitted_first(finished: Finished) -> 
     assert {fit.base for fit in plan.fits[1:]} == {plan.fits[0].id}
     assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (3, 0, 0, [], [])
     assert statuses(plan) == {"red": 3, "smile": 3}
-    assert fitted(open_store(plan.output)) == {fit.id for fit in plan.fits}
+    assert fitted_ids(open_store(plan.output)) == {fit.id for fit in plan.fits}
 
 
 def test_a_second_run_has_nothing_to_fit(copied: JobSpec, run_job: Callable[..., Any]) -> None:
@@ -107,7 +107,7 @@ def test_an_edit_that_is_added_finds_the_base(copied: JobSpec, run_job: Callable
     assert statuses(plan) == {"red": 3, "smile": 3, "hat": 3}
 
 
-def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(finished: Finished, models: Any) -> None:
+def test_an_artifact_names_its_base_and_holds_none_of_its_tensors(finished: Finished, models: Any) -> None:
     plan, store = finished.plan, open_store(finished.plan.output)
     base, own = (read_artifact(store, fit.id) for fit in plan.fits[:2])
     assert base is not None and own is not None
@@ -118,18 +118,18 @@ def test_an_artifact_says_what_it_builds_upon_and_holds_none_of_it(finished: Fin
     assert names and not any("adapter" in name or "remapper" in name for name in names)
 
 
-def forget(store: Store, fit: FitRequest) -> None:
+def delete_artifact(store: Store, fit: FitRequest) -> None:
     """Delete an artifact."""
     for ending in (".json", ".safetensors"):
         store.delete(f"editors/{fit.id}{ending}")
 
 
-def test_what_builds_upon_a_base_leaves_it_as_it_is(copied: JobSpec, models: Any) -> None:
+def test_fitting_upon_a_base_does_not_change_it(copied: JobSpec, models: Any) -> None:
     plan = make_plan(copied)
     store = open_store(plan.output)
     base, own, _ = plan.fits
     before = store.read(f"editors/{base.id}.safetensors")
-    forget(store, own)
+    delete_artifact(store, own)
     fit_editor(own, models, store)
     assert store.read(f"editors/{base.id}.safetensors") == before
 
@@ -138,10 +138,10 @@ def test_without_its_base_nothing_is_built(copied: JobSpec, models: Any) -> None
     plan = make_plan(copied)
     store = open_store(plan.output)
     base, own, _ = plan.fits
-    forget(store, base)
+    delete_artifact(store, base)
     with pytest.raises(ValueError, match=f"builds upon the artifact editors/{base.id}"):
         load_editor(store, plan.edits[0], models)
-    forget(store, own)
+    delete_artifact(store, own)
     with pytest.raises(ValueError, match=rf"{ABOVE} builds upon the artifact editors/{base.id}.*not fitted yet"):
         fit_editor(own, models, store)
 
@@ -150,7 +150,7 @@ def test_an_altered_base_is_not_used(copied: JobSpec, models: Any) -> None:
     plan = make_plan(copied)
     store = open_store(plan.output)
     base, own, _ = plan.fits
-    forget(store, own)
+    delete_artifact(store, own)
     key = f"editors/{base.id}.safetensors"
     data = store.read(key)
     store.delete(key)
@@ -159,7 +159,7 @@ def test_an_altered_base_is_not_used(copied: JobSpec, models: Any) -> None:
         fit_editor(own, models, store)
 
 
-def test_what_builds_upon_what_could_not_be_fitted_says_so_and_costs_no_other_edit(
+def test_a_fit_whose_base_failed_is_reported_and_other_edits_are_not_affected(
     job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any], tmp_path: Path
 ) -> None:
     silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])

@@ -1,4 +1,4 @@
-"""Artifacts that come with a bundle: which fits they stand for, and that they are used as they are."""
+"""Artifacts that ship with a bundle: for which fits they are used, byte for byte."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_another_shipped_artifact_is_another_fit_and_another_edit(train: Ship, j
     assert fit_editor(later.fits[0], models, store).sha256 == digest_of(path)
 
 
-def test_a_machine_with_another_copy_of_the_bundle_says_so(train: Ship, job: JobSpec, folder: Path) -> None:
+def test_another_copy_of_the_bundle_on_a_machine_is_an_error(train: Ship, job: JobSpec, folder: Path) -> None:
     train()
     plan = make_plan(job)
     train()

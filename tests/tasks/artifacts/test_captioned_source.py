@@ -1,4 +1,4 @@
-"""Tars as a training source: what of them is learned from, and what is not."""
+"""Tars as a training source: which samples are used, and which are not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.tars import Members, image_bytes, members_of, write_shards, write_tar
 
 
 def learned(models: Models, shards: Sequence[Shard]) -> tuple[Inversion, list[int]]:
-    """The source, and the counts that were heard of."""
+    """The source, and the reported counts."""
     heard: list[int] = []
     return captioned(models, shards, lambda tar, samples: heard.append(samples)), heard
 
@@ -57,7 +57,7 @@ def test_an_image_is_inverted_as_a_run_inverts_it(tmp_path: Path, models: Models
         assert torch.equal(getattr(source, name), getattr(expected, name))
 
 
-def test_more_images_than_a_batch_are_told_on_the_way(tmp_path: Path, models: Models) -> None:
+def test_reading_more_images_than_a_batch_is_reported(tmp_path: Path, models: Models) -> None:
     count = SAMPLE_BATCH + 3
     path = write_tar(tmp_path / "in.tar", [member for number in range(count) for member in members_of(number)])
     source, heard = learned(models, [describe(path)])
@@ -84,7 +84,7 @@ def test_a_limit_takes_the_first_samples(tmp_path: Path, models: Models) -> None
         (b" \n\n", ()),
     ],
 )
-def test_captions_are_the_lines_that_say_something(tmp_path: Path, text: bytes, captions: tuple[str, ...]) -> None:
+def test_captions_are_the_lines_that_are_not_blank(tmp_path: Path, text: bytes, captions: tuple[str, ...]) -> None:
     assert captions_in(tmp_path / "in.tar", [("a.png", image_bytes(0)), ("a.txt", text)]) == {"a": captions}
 
 
@@ -93,7 +93,7 @@ def test_an_image_without_text_has_no_captions(tmp_path: Path) -> None:
     assert captions_in(tmp_path / "in.tar", members) == {"a": (), "b": ()}
 
 
-def test_what_cannot_be_learned_from_is_passed_over(tmp_path: Path, models: Models) -> None:
+def test_samples_that_cannot_be_learned_from_are_skipped(tmp_path: Path, models: Models) -> None:
     members = [
         *members_of(0),
         ("silent.png", image_bytes(1)),
@@ -109,7 +109,7 @@ def test_what_cannot_be_learned_from_is_passed_over(tmp_path: Path, models: Mode
     assert source.captions == (("number 0",), ("number 4",))
 
 
-def test_a_damaged_tar_gives_what_is_whole_in_it(tmp_path: Path, models: Models) -> None:
+def test_a_damaged_tar_gives_its_intact_samples(tmp_path: Path, models: Models) -> None:
     (path,) = write_shards(tmp_path, 1, 4)
     path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
     source, _ = learned(models, [describe(path)])
@@ -134,7 +134,7 @@ def test_a_tar_that_was_changed_or_is_gone_is_refused(tmp_path: Path, models: Mo
         learned(models, [planned])
 
 
-def test_a_tar_that_was_only_touched_is_as_good_as_before(tmp_path: Path, models: Models) -> None:
+def test_a_tar_with_only_a_new_modification_time_is_accepted(tmp_path: Path, models: Models) -> None:
     (path,) = write_shards(tmp_path, 1, 2)
     planned, data = describe(path), path.read_bytes()
     path.unlink()

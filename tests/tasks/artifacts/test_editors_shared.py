@@ -27,7 +27,7 @@ MAPPER, SEARCH = "styleclip-mapper", "styleclip-optimization"
 def prepare(
     tmp_path: Path, models: Any, make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Plan, Store]]:
-    """The plan of edits, each a method and what else is said of it, and the store with their artifacts."""
+    """The plan of edits, each a method with other fields, and the store with their artifacts."""
     shorten_fits(monkeypatch, BASE, ABOVE, MAPPER)
     write_shards(tmp_path, 1, 4)
     captions = (str(tmp_path / "in-*.tar"),)
@@ -74,9 +74,7 @@ def test_edits_of_one_prompt_that_differ_in_strength_share(prepare: Callable[...
     assert one.editor is other.editor
 
 
-def test_options_of_edits_alone_are_no_matter_of_the_artifact_and_of_the_editor(
-    prepare: Callable[..., Any], models: Any
-) -> None:
+def test_options_of_edits_alone_share_the_artifact_and_not_the_editor(prepare: Callable[..., Any], models: Any) -> None:
     plan, store = prepare({"method": BASE}, {"method": BASE, "options": {"remapping": 0.0}})
     editors = Editors(store, models)
     one, other = (editors[edit] for edit in plan.edits)
@@ -84,7 +82,7 @@ def test_options_of_edits_alone_are_no_matter_of_the_artifact_and_of_the_editor(
     assert one.editor is not other.editor
 
 
-def test_edits_that_keep_no_artifact_share_what_searches_them(prepare: Callable[..., Any], models: Any) -> None:
+def test_edits_without_artifact_share_the_editor_that_optimises_them(prepare: Callable[..., Any], models: Any) -> None:
     plan, store = prepare({"method": SEARCH, "target": "red hair"}, {"method": SEARCH, "target": "a smile"})
     editors = Editors(store, models)
     one, other = (editors[edit] for edit in plan.edits)
@@ -92,7 +90,7 @@ def test_edits_that_keep_no_artifact_share_what_searches_them(prepare: Callable[
     assert one.prompt != other.prompt
 
 
-def test_an_edit_with_a_reference_shares_the_editor_and_keeps_its_look(
+def test_an_edit_with_a_reference_shares_the_editor_and_not_the_embedding(
     prepare: Callable[..., Any], models: Any, tmp_path: Path
 ) -> None:
     (picture := tmp_path / "look.png").write_bytes(encoded(plain()))

@@ -25,7 +25,9 @@ def test_captions_enter_by_their_content(edit_job: Callable[..., JobSpec], tmp_p
     assert own_fit(edit_job(BASE, captions="captions.tar")).id != one.id
 
 
-def test_when_a_tar_of_captions_was_touched_is_no_matter(edit_job: Callable[..., JobSpec], tmp_path: Path) -> None:
+def test_the_modification_time_of_a_tar_of_captions_does_not_enter(
+    edit_job: Callable[..., JobSpec], tmp_path: Path
+) -> None:
     before = own_fit(edit_job(BASE, captions="captions.tar"))
     os.utime(tmp_path / "captions.tar", (1, 1))
     after = own_fit(edit_job(BASE, captions="captions.tar"))
@@ -33,17 +35,17 @@ def test_when_a_tar_of_captions_was_touched_is_no_matter(edit_job: Callable[...,
     assert before.id == after.id
 
 
-def test_what_learns_from_captions_asks_for_them(edit_job: Callable[..., JobSpec]) -> None:
+def test_a_method_that_learns_from_captions_needs_them(edit_job: Callable[..., JobSpec]) -> None:
     with pytest.raises(ValueError, match=rf"edit 'red': {BASE} learns from captioned images, .*fit_source: captions"):
         make_plan(edit_job(BASE))
 
 
-def test_what_builds_upon_it_asks_for_them_too(edit_job: Callable[..., JobSpec]) -> None:
+def test_a_method_that_builds_upon_it_needs_them_too(edit_job: Callable[..., JobSpec]) -> None:
     with pytest.raises(ValueError, match=rf"edit 'red': {BASE} learns from captioned images, .*fit_source: captions"):
         make_plan(edit_job(ABOVE))
 
 
-def test_a_shipped_artifact_stands_for_captions(edit_job: Callable[..., JobSpec], shipping: Path) -> None:
+def test_with_a_shipped_artifact_no_captions_are_needed(edit_job: Callable[..., JobSpec], shipping: Path) -> None:
     job = edit_job(BASE, bundle=shipping)
     assert [fit.shipped for fit in make_plan(job).fits] == [digest_of(shipping / "editors" / f"{BASE}.safetensors")]
     assert not own_fit(edit_job(BASE, captions="captions.tar", bundle=shipping)).shipped
@@ -51,7 +53,7 @@ def test_a_shipped_artifact_stands_for_captions(edit_job: Callable[..., JobSpec]
         make_plan(edit_job(BASE, bundle=shipping, options={"directional": 3.0}))
 
 
-def test_a_base_comes_before_what_builds_upon_it_and_its_id_enters(edit_job: Callable[..., JobSpec]) -> None:
+def test_a_base_comes_before_the_fit_that_builds_upon_it_and_enters_its_id(edit_job: Callable[..., JobSpec]) -> None:
     one, other = (make_plan(edit_job(ABOVE, captions=f"{name}.tar")) for name in ("captions", "others"))
     for plan in (one, other):
         base, own = plan.fits

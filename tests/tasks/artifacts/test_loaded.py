@@ -10,7 +10,7 @@ from tasks.plan.plan import Plan
 from tasks.worker.fit import fit_editor
 
 
-def test_an_edit_without_its_fit_says_so(plan: Plan, store: Store, models: Any) -> None:
+def test_an_edit_whose_fit_is_missing_is_an_error(plan: Plan, store: Store, models: Any) -> None:
     with pytest.raises(ValueError, match="not fitted yet"):
         load_editor(store, plan.edits[0], models)
 

@@ -1,4 +1,4 @@
-"""Edits towards an image: what a reference does, and what a broken one costs."""
+"""Edits towards an image: the effect of a reference, and of a broken one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def rows_of(plan: Plan) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_a_reference_is_a_look_in_clip_space(job: Callable[..., JobSpec], models: Any, red: Path) -> None:
+def test_a_reference_is_its_embedding_in_clip_space(job: Callable[..., JobSpec], models: Any, red: Path) -> None:
     prompt = prompt_of(only_edit(job(red=red)), models)
     pixels = decode(red.read_bytes(), Geometry(), models.image_size).pixels_HWC
     assert (prompt.target, prompt.source) == ("a hat", "a person")
@@ -120,7 +120,7 @@ def test_a_reference_changes_the_edit_and_its_row(
     assert len({row["edit"] for each in rows.values() for row in each}) == 4
 
 
-def test_no_strength_follows_a_reference_nowhere(
+def test_at_strength_zero_a_reference_changes_nothing(
     job: Callable[..., JobSpec], run_job: Callable[..., Any], red: Path
 ) -> None:
     still = job(plain=None, red=red)
@@ -138,7 +138,7 @@ def test_no_strength_follows_a_reference_nowhere(
     ],
     ids=["words", "nothing", "torn"],
 )
-def test_a_broken_picture_names_its_edit_and_costs_no_other(
+def test_a_broken_reference_fails_its_own_edit_only_and_the_error_names_it(
     data: bytes, says: str, job: Callable[..., JobSpec], run_job: Callable[..., Any], picture: Callable[..., Path]
 ) -> None:
     broken = picture("broken.png", data)
@@ -151,7 +151,7 @@ def test_a_broken_picture_names_its_edit_and_costs_no_other(
     assert found == {edit.edit_id: 3 for edit in plan.edits if edit.reference is None}
 
 
-def test_a_picture_that_is_put_right_is_edited_in_the_next_run(
+def test_a_repaired_reference_is_used_in_the_next_run(
     job: Callable[..., JobSpec], run_job: Callable[..., Any], picture: Callable[..., Path]
 ) -> None:
     path = picture("look.png", b"no image")

@@ -10,7 +10,7 @@ from coral_core.editors import spec
 from coral_core.fit import FitReport
 from coral_core.types import Prompt
 from manifests.stores.store import Store
-from tasks.artifacts.stored import encode_artifact, fitted, read_artifact, read_notes
+from tasks.artifacts.stored import encode_artifact, fitted_ids, read_artifact, read_notes
 from tasks.plan.plan import Plan
 from tasks.worker.fit import fit_editor
 
@@ -18,10 +18,10 @@ from tasks.worker.fit import fit_editor
 def test_tensors_without_record_are_adopted(plan: Plan, store: Store, models: Any) -> None:
     first = fit_editor(plan.fits[0], models, store)
     store.delete(f"editors/{first.fit_id}.json")
-    assert fitted(store) == frozenset()
+    assert fitted_ids(store) == frozenset()
     adopted = read_artifact(store, first.fit_id)
     assert adopted is not None and adopted.sha256 == first.sha256 and adopted.losses == first.losses
-    assert fitted(store) == {first.fit_id}
+    assert fitted_ids(store) == {first.fit_id}
 
 
 def test_an_artifact_whose_values_overflow_in_its_type_is_refused_by_the_tensors_name(plan: Plan, models: Any) -> None:

@@ -1,4 +1,4 @@
-"""Artifacts that come with a bundle: how they get there, and who uses them."""
+"""Training of the artifacts that ship with a bundle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tasks.artifacts.stored import read_notes
-from tasks.artifacts.train_bundled import ship
+from tasks.artifacts.train_bundled import train_bundled
 from tests.inverters import ABOVE, BASE, Ship, equal, tensors_of
 from tests.tars import image_bytes, write_shards, write_tar
 
@@ -21,7 +21,7 @@ def learned(path: Path) -> dict[str, torch.Tensor]:
     return {name: each for name, each in tensors_of(path).items() if name.startswith(("adapter", "remapper"))}
 
 
-def test_it_lies_in_the_bundle_in_half_precision(train: Ship, folder: Path) -> None:
+def test_the_artifact_is_written_into_the_bundle_in_half_precision(train: Ship, folder: Path) -> None:
     heard: list[int] = []
     path, report = train(heard=heard)
     assert path == folder / "editors" / f"{BASE}.safetensors"
@@ -30,7 +30,7 @@ def test_it_lies_in_the_bundle_in_half_precision(train: Ship, folder: Path) -> N
     assert report.steps == heard[-1] == 6 and heard == sorted(heard)
 
 
-def test_options_of_a_training_are_told_and_are_none_of_the_artifact(train: Ship, folder: Path) -> None:
+def test_options_of_a_training_are_recorded_and_do_not_enter_the_id(train: Ship, folder: Path) -> None:
     path, _ = train({"perceptual": 0.25, "fit": {"steps": 7}})
     answered = read_notes(path.read_bytes())["request"]
     notes = read_notes(path.read_bytes())
@@ -46,7 +46,7 @@ def test_options_of_a_training_are_told_and_are_none_of_the_artifact(train: Ship
     assert read_notes(path.read_bytes())["request"] == answered
 
 
-def test_a_warm_start_goes_on_from_what_is_there_and_says_so(train: Ship) -> None:
+def test_a_warm_start_continues_from_the_artifact_and_is_recorded(train: Ship) -> None:
     path, _ = train()
     first = learned(path)
     train(STILL)
@@ -57,7 +57,7 @@ def test_a_warm_start_goes_on_from_what_is_there_and_says_so(train: Ship) -> Non
     assert len(read_notes(path.read_bytes())["trainings"]) == 3
 
 
-def test_a_cold_start_begins_anew(train: Ship) -> None:
+def test_a_cold_start_ignores_the_artifact(train: Ship) -> None:
     path, _ = train()
     first = learned(path)
     train(STILL, warm_start=False)
@@ -73,22 +73,28 @@ def test_the_same_trainings_are_the_same_bytes(train: Ship) -> None:
     assert found[0] == found[1]
 
 
-def test_a_training_that_fails_leaves_what_is_there(train: Ship, folder: Path, tmp_path: Path) -> None:
+def test_a_training_that_fails_does_not_change_the_artifact(train: Ship, folder: Path, tmp_path: Path) -> None:
     path, _ = train()
     before = path.read_bytes()
     silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])
     with pytest.raises(ValueError, match="no captioned image"):
-        ship(str(folder), BASE, [str(silent)], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(str(folder), BASE, [str(silent)], {}, "cpu", True, lambda step, steps, losses: None)
     with pytest.raises(ValueError, match=r"nowhere\.tar is not there"):
-        ship(str(folder), BASE, [str(tmp_path / "nowhere.tar")], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(
+            str(folder), BASE, [str(tmp_path / "nowhere.tar")], {}, "cpu", True, lambda step, steps, losses: None
+        )
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize("method", [ABOVE, "styleclip-mapper", "styleclip-optimization"])
-def test_what_does_not_learn_from_captions_cannot_be_shipped(method: str, folder: Path, tmp_path: Path) -> None:
+def test_a_method_that_does_not_learn_from_captions_cannot_be_trained(
+    method: str, folder: Path, tmp_path: Path
+) -> None:
     write_shards(tmp_path, 1, 1)
     with pytest.raises(ValueError, match=f"{method} does not learn from captions"):
-        ship(str(folder), method, [str(tmp_path / "in-*.tar")], {}, "cpu", True, lambda step, steps, losses: None)
+        train_bundled(
+            str(folder), method, [str(tmp_path / "in-*.tar")], {}, "cpu", True, lambda step, steps, losses: None
+        )
     assert not (folder / "editors").exists()
 
 

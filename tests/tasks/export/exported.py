@@ -1,4 +1,4 @@
-"""What the tests of an export share: options, the samples of its tars, publishing rules for a job's edits."""
+"""Shared by the tests of an export: options, the samples of its tars, publishing rules for a job's edits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card's own lines load the export, and so does every reader that takes a folder."""
+"""The code in the card loads the export, and so does every reader that takes a folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tars import write_shards
 
 
 @pytest.mark.parametrize(("kind", "variable"), [("webdataset", "samples"), ("parquet", "rows")])
-def test_what_the_card_says_runs(
+def test_the_code_in_the_card_runs(
     tmp_path: Path, make_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, kind: Kind, variable: str
 ) -> None:
     write_shards(tmp_path, 1, 4)

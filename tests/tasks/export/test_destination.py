@@ -1,4 +1,4 @@
-"""A destination is begun once, gone on with by the same selection only, and finished last."""
+"""A destination is begun once, continued only with the same selection, and marked as complete last."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def begun(store: Store, folder: Path, files: int) -> Destination:
     return destination
 
 
-def test_what_was_begun_is_gone_on_with_after_its_last_file(store: Store, tmp_path: Path) -> None:
+def test_an_interrupted_export_continues_after_its_last_file(store: Store, tmp_path: Path) -> None:
     begun(store, tmp_path, 2)
     again = claim(store, SELECTION)
     assert (again.complete, again.samples, len(again.files)) == (False, 4, 2)
@@ -51,7 +51,7 @@ def test_what_was_begun_is_gone_on_with_after_its_last_file(store: Store, tmp_pa
     assert not (tmp_path / "coral-000000.tar").exists()
 
 
-def test_a_finished_one_says_everything_and_keeps_no_traces(store: Store, tmp_path: Path) -> None:
+def test_a_finished_export_lists_all_files_and_keeps_no_records(store: Store, tmp_path: Path) -> None:
     destination = begun(store, tmp_path, 2)
     destination.finish(list(claim(store, SELECTION).files), "card")
     assert [info.key for info in store.list("")] == [
@@ -64,7 +64,7 @@ def test_a_finished_one_says_everything_and_keeps_no_traces(store: Store, tmp_pa
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_another_selection_is_told_what_is_there(store: Store, tmp_path: Path, finished: bool) -> None:
+def test_another_selection_is_refused_with_the_difference(store: Store, tmp_path: Path, finished: bool) -> None:
     destination = begun(store, tmp_path, 1)
     if finished:
         destination.finish(list(claim(store, SELECTION).files), "card")
@@ -73,23 +73,23 @@ def test_another_selection_is_told_what_is_there(store: Store, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{"])
-def test_a_file_of_somebody_else_under_our_name_is_refused(store: Store, content: bytes) -> None:
+def test_a_foreign_file_with_the_name_of_our_list_is_refused(store: Store, content: bytes) -> None:
     store.put_new("_export.json", content)
     with pytest.raises(ValueError, match=r"_export\.json in the destination was not written by an export"):
         claim(store, SELECTION)
 
 
-def test_the_probe_of_a_preflight_is_nobodys(store: Store) -> None:
+def test_the_probe_of_a_preflight_does_not_count_as_content(store: Store) -> None:
     store.put_new(f"{PROBES}0123", b"")
     assert claim(store, SELECTION).files == ()
 
 
-def test_what_has_no_file_yet_has_written_nothing(store: Store) -> None:
+def test_nothing_is_written_before_the_first_file(store: Store) -> None:
     claim(store, SELECTION)
     assert not any(store.list(""))
 
 
-def test_who_begins_second_with_another_selection_adds_nothing(store: Store, tmp_path: Path) -> None:
+def test_a_second_export_with_another_selection_writes_nothing(store: Store, tmp_path: Path) -> None:
     one, other = claim(store, SELECTION), claim(store, {**SELECTION, "snapshot": 2})
     one.add(local(tmp_path, 0), 0)
     with pytest.raises(ValueError, match=r"another selection \(snapshot 1, now 2\)"):
@@ -97,7 +97,7 @@ def test_who_begins_second_with_another_selection_adds_nothing(store: Store, tmp
     assert store.read("coral-000000.tar") == b"content"
 
 
-def test_two_exports_of_the_same_may_meet_and_of_other_bytes_not(store: Store, tmp_path: Path) -> None:
+def test_two_exports_at_once_must_write_equal_bytes(store: Store, tmp_path: Path) -> None:
     one, other = claim(store, SELECTION), claim(store, SELECTION)
     one.add(local(tmp_path, 0), 0)
     other.add(local(tmp_path, 0), 0)
@@ -156,13 +156,11 @@ def test_nothing_is_written_over_something_else(tmp_path: Path, output: Store) -
     assert contents(tmp_path / "to") == before
     assert contents(tmp_path / "full") == {"thesis.tex": b"dear"}
     (tmp_path / "to" / "coral-000000.tar").unlink()
-    with pytest.raises(ValueError, match=r"has lost coral-000000\.tar"):
+    with pytest.raises(ValueError, match=r"coral-000000\.tar is missing in the destination"):
         export(output, destination, ExportSpec())
 
 
-def test_an_export_of_an_earlier_manifest_is_not_taken_for_the_present_one(
-    tmp_path: Path, make_job: Callable[..., Any]
-) -> None:
+def test_an_export_of_an_earlier_manifest_is_another_selection(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 3)
     _, store = publish_painted(make_job())
     export(store, open_store(tmp_path / "to"), ExportSpec())

@@ -1,4 +1,4 @@
-"""What comes out of an output again: every chosen row once, readable by those who train on it."""
+"""An export contains every selected row once, in files that training libraries can read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.tasks.export.exported import TABLE, TARS, edited, read_tars
 
 
 @pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
-def test_every_good_row_comes_out_once_with_the_bytes_that_were_committed(
+def test_every_ok_row_is_exported_once_with_the_committed_bytes(
     tmp_path: Path, output: Store, options: FileOptions
 ) -> None:
     report = export(output, open_store(tmp_path / "to"), ExportSpec(files=options))
@@ -44,7 +44,7 @@ def test_every_good_row_comes_out_once_with_the_bytes_that_were_committed(
     assert found == expected
 
 
-def test_the_condition_and_the_limit_choose_the_rows(tmp_path: Path, output: Store) -> None:
+def test_the_condition_and_the_limit_select_the_rows(tmp_path: Path, output: Store) -> None:
     spec = ExportSpec(where="direction >= 0.5 -- the better half\n OR key = '0000'")
     export(output, open_store(tmp_path / "some"), spec)
     found = [json.loads(sample["json"])["coral"] for sample in read_tars(tmp_path / "some")]
@@ -53,7 +53,7 @@ def test_the_condition_and_the_limit_choose_the_rows(tmp_path: Path, output: Sto
     assert export(output, open_store(tmp_path / "few"), ExportSpec(limit=4)).samples == 4
 
 
-def test_what_a_gate_rejected_comes_out_only_when_asked_for(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_rejected_rows_are_exported_only_on_request(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 4)
     rules = PublishRules(gates=Gates(min_direction=0.5))
     _, store = publish_painted(edited(make_job(), red=rules, smile=rules))
@@ -63,7 +63,7 @@ def test_what_a_gate_rejected_comes_out_only_when_asked_for(tmp_path: Path, make
 
 @pytest.mark.parametrize("where", ["true) OR (true", "true)) OR ((true", "true) -- and no more"])
 @pytest.mark.parametrize("with_rejected", [True, False])
-def test_no_condition_gets_around_the_status(
+def test_no_condition_bypasses_the_status(
     tmp_path: Path, make_job: Callable[..., Any], where: str, with_rejected: bool
 ) -> None:
     write_shards(tmp_path, 1, 4)
@@ -85,14 +85,14 @@ def test_no_condition_gets_around_the_status(
         ("random() < 0.5", "hash"),
     ],
 )
-def test_a_condition_that_cannot_be_followed_is_said(tmp_path: Path, output: Store, where: str, message: str) -> None:
+def test_an_invalid_condition_is_an_error(tmp_path: Path, output: Store, where: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         for attempt in range(8):  # random() may choose the same number of rows twice
             export(output, open_store(tmp_path / f"to-{attempt}"), ExportSpec(where=where))
 
 
 @pytest.mark.parametrize("options", [TARS, TABLE], ids=lambda options: options.kind)
-def test_what_is_refused_leaves_nothing(tmp_path: Path, output: Store, options: FileOptions) -> None:
+def test_a_refused_export_writes_nothing(tmp_path: Path, output: Store, options: FileOptions) -> None:
     """A wrong condition, no rows, the second of two sources gone."""
     destination = open_store(tmp_path / "to")
     for where in ("direction >", "false"):
@@ -105,7 +105,7 @@ def test_what_is_refused_leaves_nothing(tmp_path: Path, output: Store, options: 
     assert not (tmp_path / "to").exists()
 
 
-def test_nothing_published_is_said(tmp_path: Path) -> None:
+def test_an_output_without_published_rows_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing is published"):
         export(open_store(tmp_path / "out"), open_store(tmp_path / "to"), ExportSpec())
 
@@ -129,7 +129,9 @@ def test_each_row_group_is_read_once(tmp_path: Path, make_job: Callable[..., Any
     assert all(opened[key] == 1 for key in objects)
 
 
-def test_a_real_run_comes_out_too(tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]) -> None:
+def test_the_rows_of_a_real_run_are_exported(
+    tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
+) -> None:
     write_shards(tmp_path, 1, 3)
     plan, _ = run_job(make_job())
     report = export(open_store(plan.output), open_store(tmp_path / "to"), ExportSpec(files=TARS))

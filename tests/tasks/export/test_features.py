@@ -88,10 +88,8 @@ def test_integers_beyond_64_bits_of_a_sidecar_are_loaded_as_text(
         assert (each["json"]["id"], each["json"]["ids"], each["json"]["fits"]) == (large, [large], 2**63 - 1)
 
 
-def test_two_exports_have_the_same_types_for_what_every_sample_says(
-    tmp_path: Path, make_job: Callable[..., Any]
-) -> None:
-    """So that they can be joined, though one knows no split and has no score."""
+def test_the_provenance_has_the_same_types_in_two_exports(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+    """So that they can be joined, although one has no split and no score."""
     import yaml
 
     def declared(name: str) -> Any:
@@ -119,7 +117,7 @@ def test_two_exports_have_the_same_types_for_what_every_sample_says(
         ("meta.json", b"oops", TEXT),
     ],
 )
-def test_a_text_member_has_the_type_that_it_is_parsed_to(suffix: str, data: bytes, expected: object) -> None:
+def test_a_text_member_has_the_type_to_which_it_is_parsed(suffix: str, data: bytes, expected: object) -> None:
     assert text_type(suffix, data) == expected
 
 

@@ -1,4 +1,4 @@
-"""Files are cut where they are full, and hold what readers expect."""
+"""Files are split where they are full, and contain what readers expect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from tasks.export.export import ExportSpec, export
-from tasks.export.files import FileOptions, Kind, LocalExport, packed
+from tasks.export.files import FileOptions, Kind, LocalExport, local_files
 from tasks.export.samples import TrainingSample
 from tests.painted import contents
 from tests.tasks.export.exported import TABLE, TARS
@@ -31,7 +31,7 @@ def samples(count: int, size: int = 10) -> Iterator[TrainingSample]:
 
 
 def files(folder: Path, options: FileOptions, count: int, size: int = 10) -> list[LocalExport]:
-    return list(packed(samples(count, size), options, folder))
+    return list(local_files(samples(count, size), options, folder))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,7 +60,7 @@ def test_without_samples_there_is_no_file(tmp_path: Path, kind: Kind) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_members_of_a_sample_lie_together_and_carry_no_time(tmp_path: Path) -> None:
+def test_the_members_of_a_sample_are_adjacent_and_without_time(tmp_path: Path) -> None:
     (found,) = files(tmp_path, FileOptions(kind="webdataset", with_masks=True), 2)
     with tarfile.open(found.path) as tar:
         members = tar.getmembers()
@@ -73,7 +73,7 @@ def test_the_members_of_a_sample_lie_together_and_carry_no_time(tmp_path: Path) 
 def test_a_table_has_masks_only_if_they_are_asked_for(tmp_path: Path) -> None:
     for with_masks in (True, False):
         rows = (replace(sample, mask=sample.mask if with_masks else None) for sample in samples(2))
-        (found,) = packed(rows, FileOptions(kind="parquet", with_masks=with_masks), tmp_path / str(with_masks))
+        (found,) = local_files(rows, FileOptions(kind="parquet", with_masks=with_masks), tmp_path / str(with_masks))
         table = pq.read_table(found.path)
         assert ("mask" in table.column_names) is with_masks
         assert table.column("id").to_pylist() == ["0__red-1", "1__red-1"]
@@ -87,7 +87,7 @@ def test_an_error_in_the_middle_leaves_no_finished_file(tmp_path: Path, kind: Ki
         raise OSError("the store is gone")
 
     with pytest.raises(OSError, match="gone"):
-        list(packed(breaking(), FileOptions(kind=kind, with_masks=True), tmp_path))
+        list(local_files(breaking(), FileOptions(kind=kind, with_masks=True), tmp_path))
     assert not list(tmp_path.glob("*.parquet"))
 
 

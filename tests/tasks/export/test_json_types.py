@@ -58,7 +58,7 @@ def test_a_type_holds_all_values(values: tuple[object, ...], expected: JsonType)
     assert merged_type(*values) == expected
 
 
-def test_it_does_not_matter_how_values_are_grouped() -> None:
+def test_the_type_does_not_depend_on_how_values_are_grouped() -> None:
     rng = random.Random(0)
     for _ in range(300):
         values = [value(rng) for _ in range(6)]
@@ -68,12 +68,12 @@ def test_it_does_not_matter_how_values_are_grouped() -> None:
         assert json.loads(json.dumps(whole)) == whole
 
 
-def test_only_one_type_throughout_is_uniform() -> None:
+def test_a_type_without_mixed_parts_is_uniform() -> None:
     assert is_uniform({"list": {"object": {"a": INT, "b": {"list": NULL}}}})
     assert not is_uniform({"list": {"object": {"a": MIXED}}})
     assert not is_uniform({"object": {"a": {"list": ANY}}})
 
 
-def test_keys_that_are_data_do_not_become_fields_without_end() -> None:
+def test_objects_with_too_many_keys_get_no_fields() -> None:
     few, many = ({str(key): key for key in range(count)} for count in (MAX_KEYS, MAX_KEYS + 1))
     assert type_of(many) == merged(type_of(few), type_of({"one more": 1})) == ANY != type_of(few)

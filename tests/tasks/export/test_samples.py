@@ -1,4 +1,4 @@
-"""Keys that every tar takes, and text members that follow the labels."""
+"""Keys that are valid in every tar, and text members that agree with the labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_plain_key_keeps_its_name() -> None:
 
 
 @pytest.mark.parametrize("key", ["a/b", "a.b", "a b", "", "-", "ä", "x" * 300, "../../etc/passwd", "a\n"])
-def test_any_other_key_becomes_one_that_readers_split_nowhere(key: str) -> None:
+def test_any_other_key_becomes_one_that_readers_do_not_split(key: str) -> None:
     found = sample_key(SHARD, key, EDIT)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", found)
     assert len(found) <= len(SHARD) + 2 + LONGEST_KEY + 9 + 2 + len(EDIT)
@@ -47,7 +47,7 @@ def test_different_keys_stay_different() -> None:
     assert len({sample_key(SHARD, key, EDIT) for key in keys}) == len(keys)
 
 
-def test_text_members_of_changed_labels_are_written_anew_or_left_out() -> None:
+def test_text_members_of_changed_labels_are_rewritten_or_left_out() -> None:
     texts = {"txt": b"a man", "cls": b"3", "count": b"1", "note": b"kept"}
     assert relabelled(texts, {}) == texts
     changes = {"caption": "a man with red hair", "cls": 7, "count": None, "hair.color": "red"}
@@ -57,7 +57,7 @@ def test_text_members_of_changed_labels_are_written_anew_or_left_out() -> None:
 PROVENANCE = {"hair": "brown", "coral": {"method": "painted by hand"}}
 
 
-def test_a_tar_sample_says_what_it_shows_and_where_it_comes_from(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_a_tar_sample_has_labels_and_provenance(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     record = json.dumps(PROVENANCE).encode()
     write_tar(tmp_path / "in-0.tar", [("a.png", image_bytes(1)), ("a.json", record), ("a.txt", b"brown hair")])
     job = edited(make_job(), red=PublishRules(labels={"hair": "red"}))
@@ -116,7 +116,7 @@ def test_a_sample_has_one_key_in_every_export_and_no_other_sample_has_it(
     assert len(first) == 1 and first.items() <= val.items()
 
 
-def test_text_members_come_from_the_very_tar_that_was_edited(tmp_path: Path, output: Store) -> None:
+def test_text_members_come_from_the_tar_that_was_edited(tmp_path: Path, output: Store) -> None:
     (tmp_path / "in-001.tar").rename(tmp_path / "away")
     with pytest.raises(ValueError, match=r"in-001.tar is gone.*--without-sidecars"):
         export(output, open_store(tmp_path / "gone"), ExportSpec())

@@ -1,4 +1,4 @@
-"""What is exported loads in the libraries that train on it, and a network learns from it."""
+"""Exported files load in training libraries, and a network learns from them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CLASSES = ("red", "blue")
 
 
 def batch_of(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """All samples of an export as the training pipelines of this world read them."""
+    """All samples of an export, read as a training pipeline reads them."""
     urls = [str(path) for path in sorted(folder.glob("*.tar"))]
     data = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb").to_tuple("png", "json")
     pixels, labels = zip(*data, strict=True)

@@ -47,7 +47,7 @@ def test_a_plan_survives_its_file(job: Any) -> None:
         record_plan(store, plan)
 
 
-def test_a_plan_names_what_of_the_input_it_passes_over_and_its_file_does_not(job: Any, tmp_path: Path) -> None:
+def test_a_plan_names_skipped_inputs_and_its_file_does_not(job: Any, tmp_path: Path) -> None:
     write_tar(tmp_path / ".x.tar", members_of(9))
     hidden = replace(job, inputs=(f"{tmp_path}/*.tar",), fit_captions=())
     plan = make_plan(hidden)
@@ -61,7 +61,7 @@ def test_a_plan_writes_nothing(job: Any) -> None:
     assert not Path(job.output).exists()
 
 
-def test_what_an_edit_does_not_share_leaves_the_others_alone(job: Any) -> None:
+def test_a_change_of_one_edit_changes_no_id_of_the_others(job: Any) -> None:
     before, after = make_plan(job), make_plan(changed(job, target="green hair"))
     assert before.edits[0].edit_id != after.edits[0].edit_id and before.edits[1] == after.edits[1]
     assert before.invert == after.invert and before.fits[1] == after.fits[1]
@@ -74,7 +74,7 @@ def test_another_way_to_invert_makes_other_edits_and_no_other_fits(job: Any) -> 
     assert before.fits == after.fits
 
 
-def test_strength_is_no_matter_of_the_fit(job: Any) -> None:
+def test_the_strength_does_not_enter_the_fit(job: Any) -> None:
     before, after = make_plan(job), make_plan(changed(job, strength=0.5))
     assert before.fits == after.fits and before.edits[0].edit_id != after.edits[0].edit_id
 
@@ -82,7 +82,7 @@ def test_strength_is_no_matter_of_the_fit(job: Any) -> None:
 @pytest.mark.parametrize(
     "change", [{"limits": Limits(threshold=0.3)}, {"limits": Limits(layers=(3,))}, {"mask": "a.png"}]
 )
-def test_what_limits_an_edit_is_no_matter_of_its_fit_and_of_no_inversion(job: Any, change: dict[str, Any]) -> None:
+def test_limits_of_an_edit_enter_neither_its_fit_nor_the_inversion(job: Any, change: dict[str, Any]) -> None:
     before, after = make_plan(job), make_plan(changed(job, **change))
     assert before.fits == after.fits and before.invert == after.invert
     assert before.edits[0].edit_id != after.edits[0].edit_id and before.edits[1] == after.edits[1]
@@ -161,7 +161,7 @@ def test_plans_of_one_second_are_read_newest_first(job: Any) -> None:
     assert [each.run_id for each in read_plans(store)] == [plan.run_id for plan in reversed(plans)]
 
 
-def test_plans_of_another_format_are_passed_over_and_damaged_ones_are_not(job: Any) -> None:
+def test_plans_of_another_format_are_skipped_and_damaged_ones_are_errors(job: Any) -> None:
     store, plan = open_store(job.output), make_plan(job)
     record_plan(store, plan)
     store.put_new("plans/99990101T000000-old.json", b'{"format": 0, "fields": "of another time"}')
@@ -172,7 +172,7 @@ def test_plans_of_another_format_are_passed_over_and_damaged_ones_are_not(job: A
 
 
 @pytest.mark.parametrize("method", EDITORS)
-def test_an_edit_that_asks_for_nothing_is_refused_before_anything_runs(method: str, job: Any) -> None:
+def test_an_edit_without_change_is_refused_before_anything_runs(method: str, job: Any) -> None:
     same = changed(job, target="a person", source="a person", method=method, options={})
     with pytest.raises(ValueError, match=r"edit 'red': .*target and source say the same"):
         make_plan(same)
@@ -181,9 +181,7 @@ def test_an_edit_that_asks_for_nothing_is_refused_before_anything_runs(method: s
 OUTPUTS = get_args(OutputSize)
 
 
-def test_the_size_of_the_output_is_part_of_what_an_edit_is_and_of_no_inversion(
-    tmp_path: Path, make_job: Callable[..., Any]
-) -> None:
+def test_the_output_size_enters_the_edit_and_not_the_inversion(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 1)
     one, other = (make_plan(make_job(geometry=Geometry(fit="crop", output=output))) for output in OUTPUTS)
     assert [each.id for each in one.invert_requests()] == [each.id for each in other.invert_requests()]
@@ -193,9 +191,9 @@ def test_the_size_of_the_output_is_part_of_what_an_edit_is_and_of_no_inversion(
     assert one.invert_requests()[0].id != padded.invert_requests()[0].id
 
 
-def test_a_reconstruction_cannot_be_laid_back(tmp_path: Path, make_job: Callable[..., Any]) -> None:
+def test_a_reconstruction_cannot_be_pasted_back(tmp_path: Path, make_job: Callable[..., Any]) -> None:
     write_shards(tmp_path, 1, 1)
     job = make_job(geometry=Geometry(output="source"))
     edits = (replace(job.edits[0], onto="reconstruction"),)
-    with pytest.raises(ValueError, match=r"edit 'red': composite: reconstruction cannot be laid back.*choose"):
+    with pytest.raises(ValueError, match=r"edit 'red': composite: reconstruction cannot be pasted back.*choose"):
         make_plan(replace(job, edits=edits))

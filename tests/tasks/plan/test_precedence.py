@@ -1,4 +1,4 @@
-"""Of the requests for the same samples, which one stands."""
+"""Which of the requests for the same samples is in force."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.plan.precedence import RequestPrecedence
 from tests.tars import write_shards
 
 
-def test_of_the_tries_the_newest_that_is_there_stands_for_all(
+def test_of_several_tries_the_newest_that_is_present_is_in_force(
     tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
 ) -> None:
     """The edit of one shard of two kills its worker, and is tried again."""

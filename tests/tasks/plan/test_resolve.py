@@ -1,4 +1,4 @@
-"""What an edit of a job needs, and which of it enters which id."""
+"""The fits that an edit of a job needs, and which fields enter which id."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_options_of_the_edit_alone_need_no_other_artifact(edit_job: Callable[...
     assert weaker.edits[0].edit_id != only_edit(edit_job(BASE, bundle=shipping)).edit_id
 
 
-def test_what_a_job_says_of_generator_samples_is_none_of_a_captioned_fit(edit_job: Callable[..., JobSpec]) -> None:
+def test_settings_for_generator_samples_do_not_enter_a_captioned_fit(edit_job: Callable[..., JobSpec]) -> None:
     job = edit_job(BASE, captions="captions.tar")
     assert own_fit(replace(job, seed=7, fit_samples=99)).id == own_fit(job).id
     options = own_fit(replace(job, edits=(replace(job.edits[0], options={"fit": {"seed": 3}}),))).options["fit"]
@@ -111,9 +111,7 @@ LONG = "red hair and " * 12  # twice this is more than CLIP reads
         {"method": BASE, "options": {"neutral": LONG * 2}},
     ],
 )
-def test_a_text_that_is_not_read_to_its_end_is_refused(
-    edit_job: Callable[..., JobSpec], change: dict[str, Any]
-) -> None:
+def test_a_text_that_is_too_long_for_clip_is_refused(edit_job: Callable[..., JobSpec], change: dict[str, Any]) -> None:
     long = {"method": LEARNED, "captions": "captions.tar", **change}
     with pytest.raises(ValueError, match=r"edit 'red': the text 'red hair.* tokens, and the bundle's CLIP reads 126"):
         make_plan(edit_job(**long))

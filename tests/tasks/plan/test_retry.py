@@ -1,4 +1,4 @@
-"""Quarantined shards that are tried again. One worker, in this process; which works kill it is said."""
+"""Retries of quarantined shards. One worker, in this process; the tests say which works kill it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def counts(job: Any) -> Counter[str]:
 
 
 @pytest.mark.parametrize("kind", ["invert", "edit"])
-def test_what_is_tried_again_takes_the_place_of_what_failed(
+def test_rows_of_a_retry_replace_the_failed_ones(
     kind: str, job: Any, tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
 ) -> None:
     run_job(job, deadly={work(kind, job)})
@@ -55,7 +55,7 @@ def test_what_is_tried_again_takes_the_place_of_what_failed(
     assert len(read_snapshot(open_store(job.output)).superseded) == 2
 
 
-def test_later_runs_stay_with_the_newest_try(job: Any, run_job: Callable[..., Any]) -> None:
+def test_later_runs_use_the_newest_retry(job: Any, run_job: Callable[..., Any]) -> None:
     run_job(job, deadly={work("invert", job)})
     run_job(job, retry=("quarantined",))
     before = read_snapshot(open_store(job.output))
@@ -66,7 +66,7 @@ def test_later_runs_stay_with_the_newest_try(job: Any, run_job: Callable[..., An
     assert read_snapshot(open_store(job.output)) == before
 
 
-def test_until_it_is_tried_again_the_old_rows_stay(job: Any, run_job: Callable[..., Any]) -> None:
+def test_old_rows_stay_if_the_retry_fails(job: Any, run_job: Callable[..., Any]) -> None:
     """The second try kills its workers too."""
     run_job(job, deadly={work("edit", job)})
     run_job(job, deadly={work("edit", job)}, retry=("quarantined",))
@@ -77,7 +77,7 @@ def test_until_it_is_tried_again_the_old_rows_stay(job: Any, run_job: Callable[.
     assert read_retries(open_store(job.output)) == plan.retries
 
 
-def test_a_limited_run_that_was_tried_again_makes_way_for_the_whole(job: Any, run_job: Callable[..., Any]) -> None:
+def test_a_retried_run_with_a_limit_is_replaced_by_the_whole(job: Any, run_job: Callable[..., Any]) -> None:
     run_job(job, deadly={work("edit", job)}, limit_samples=1)
     run_job(job, retry=("quarantined",), limit_samples=1)
     assert counts(job) == {"ok": 2}

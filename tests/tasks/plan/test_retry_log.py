@@ -1,4 +1,4 @@
-"""Which requests are to be tried again is read from one listing."""
+"""The recorded retries are read from one listing."""
 
 from __future__ import annotations
 

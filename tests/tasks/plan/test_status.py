@@ -28,7 +28,9 @@ def test_rows_of_other_plans_in_the_same_output_do_not_count(
     assert (rows(last_week), rows(tonight)) == ([6, 6], [3, 3])
 
 
-def test_a_limited_plan_counts_what_took_its_place(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
+def test_a_plan_with_a_limit_counts_the_rows_that_replaced_its_own(
+    tmp_path: Path, make_job: Any, run_job: Callable[..., Any]
+) -> None:
     write_shards(tmp_path, 1, 4)
     limited, _ = run_job(make_job(), limit_samples=2)
     assert rows(limited) == [2, 2]
@@ -36,7 +38,7 @@ def test_a_limited_plan_counts_what_took_its_place(tmp_path: Path, make_job: Any
     assert rows(limited) == [4, 4]
 
 
-def test_what_gates_reject_is_counted_and_no_failure(tmp_path: Path) -> None:
+def test_rejected_rows_are_counted_and_are_no_failures(tmp_path: Path) -> None:
     plan = small_plan(tmp_path, rules={"red": PublishRules(gates=Gates(min_direction=0.5, max_area=0.5))})
     store, done = open_store(plan.output), commit_all(plan)
     publish_edits(store, plan, done)
@@ -46,7 +48,7 @@ def test_what_gates_reject_is_counted_and_no_failure(tmp_path: Path) -> None:
     assert red.bad == smile.bad == 4
 
 
-def test_what_was_published_by_other_rules_is_left_to_do(tmp_path: Path) -> None:
+def test_requests_published_by_other_rules_are_left_to_do(tmp_path: Path) -> None:
     plan = small_plan(tmp_path)
     store, done = open_store(plan.output), commit_all(plan)
     publish_edits(store, plan, done)

@@ -1,4 +1,4 @@
-"""A shard of which too many samples fail is reported by every run and edited by one, until something changes."""
+"""A shard with too many failed samples is reported by every run and computed by one, until something changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def failures_of(summaries: Any) -> list[str]:
     return [failure.error for summary in summaries for failure in summary.failures]
 
 
-def test_it_is_reported_by_every_run_and_computed_by_one(job: Any, run_job: Callable[..., Any]) -> None:
+def test_a_refused_shard_is_reported_by_every_run_and_computed_by_one(job: Any, run_job: Callable[..., Any]) -> None:
     _, summaries = run_job(job)
     assert failures_of(summaries)[0].startswith("not committed: 3 of 5 samples failed")
     plan, summaries = run_job(job)
@@ -44,7 +44,7 @@ def test_it_is_reported_by_every_run_and_computed_by_one(job: Any, run_job: Call
     assert not pending_work(store, plan).inversions
 
 
-def test_another_limit_tries_it_again_if_it_would_pass(job: Any, run_job: Callable[..., Any]) -> None:
+def test_it_is_tried_again_under_a_limit_that_it_would_meet(job: Any, run_job: Callable[..., Any]) -> None:
     run_job(job)
     _, summaries = run_job(replace(job, max_failure_rate=0.5))
     assert summaries[0].done == 0
@@ -53,7 +53,7 @@ def test_another_limit_tries_it_again_if_it_would_pass(job: Any, run_job: Callab
 
 
 @pytest.mark.parametrize("change", ["input", "version", "retry"])
-def test_what_changed_is_tried_again(
+def test_it_is_tried_again_after_a_change(
     change: str, job: Any, run_job: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_job(job)
@@ -65,7 +65,9 @@ def test_what_changed_is_tried_again(
     assert failures_of(summaries)[0].startswith("not committed: 3 of 5 samples failed")
 
 
-def test_an_edit_is_refused_by_itself(job: Any, make_job: Callable[..., Any], run_job: Callable[..., Any]) -> None:
+def test_an_edit_is_refused_independently_of_its_inversion(
+    job: Any, make_job: Callable[..., Any], run_job: Callable[..., Any]
+) -> None:
     """Its inversion was committed under a higher limit, for another edit."""
     run_job(replace(job, max_failure_rate=1.0, edits=make_job().edits[1:]))
     _, summaries = run_job(job)

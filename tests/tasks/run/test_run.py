@@ -16,7 +16,7 @@ from tests.tars import write_shards
 TOO_MUCH = Resources(num_gpus=64)
 
 
-def test_what_the_cluster_has_not_is_refused_before_anything_is_written(
+def test_missing_resources_are_refused_before_the_plan_is_recorded(
     tmp_path: Path, make_job: Callable[..., Any]
 ) -> None:
     write_shards(tmp_path, 1, 2)
@@ -27,7 +27,7 @@ def test_what_the_cluster_has_not_is_refused_before_anything_is_written(
     assert list(open_store(plan.output).list("")) == []
 
 
-def test_where_all_is_done_no_cluster_is_needed(
+def test_a_finished_job_needs_no_cluster(
     tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any]
 ) -> None:
     write_shards(tmp_path, 1, 2)

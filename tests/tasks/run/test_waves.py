@@ -1,4 +1,4 @@
-"""What the waves make of shards that cannot be done. One worker, in this process; which works kill it is said."""
+"""Shards that kill their workers, in the waves. One worker, in this process; the tests say which works kill it."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_the_next_run_does_not_try_it_again(work: str, job: Any, run_job: Callab
     assert len(before) == len(plan.shards) * (1 + len(plan.edits))
 
 
-def test_what_was_known_of_a_sample_stays_and_labels_are_kept(job: Any, run_job: Callable[..., Any]) -> None:
+def test_a_quarantined_sample_keeps_its_own_problem_and_its_labels(job: Any, run_job: Callable[..., Any]) -> None:
     run_job(job, deadly={f"edit {uri_of(job, SHARD)}"})
     assert [row[1] for row in statuses(job, SHARD) if row[0] == "broken"] == 2 * ["undecodable"]
     sql = "SELECT DISTINCT metadata->>'$.label' AS label FROM manifest WHERE status = 'quarantined' ORDER BY label"
     assert [row["label"] for row in query(open_store(job.output), sql).to_pylist()] == ["0", "1"]
 
 
-def test_an_edit_added_later_passes_a_quarantined_inversion_by(
+def test_an_edit_added_later_is_quarantined_with_the_inversion(
     job: Any, make_job: Callable[..., Any], run_job: Callable[..., Any]
 ) -> None:
     one = make_job(max_failure_rate=0.4, edits=job.edits[:1])
@@ -85,7 +85,7 @@ def test_an_edit_added_later_passes_a_quarantined_inversion_by(
     assert [row[1] for row in statuses(job, OTHER)] == 6 * ["ok"]
 
 
-def test_setting_a_shard_aside_has_the_deadline_of_the_shard(job: Any) -> None:
+def test_quarantining_has_the_deadline_of_the_shard(job: Any) -> None:
     given: list[Work] = []
 
     class DeadlyRun(Run):

@@ -1,4 +1,4 @@
-"""What the tests of the edit wave share: what comes before it, and the rows it commits."""
+"""Shared by the tests of the edit wave: the waves before it, and the rows that it commits."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_every_sample_becomes_a_row_of_every_edit(plan: Plan, models: Any) -> No
             assert bool(row["reason"]) == (row["status"] != "ok")
 
 
-def test_a_row_says_where_it_comes_from_and_what_was_done(plan: Plan, models: Any) -> None:
+def test_a_row_names_its_source_and_its_edit(plan: Plan, models: Any) -> None:
     store, (requests,), editors = prepare(plan, models)
     edit_shard(requests, editors, models, store)
     row = rows_of(store, requests[0].id)[0]
@@ -48,7 +48,7 @@ def test_a_row_says_where_it_comes_from_and_what_was_done(plan: Plan, models: An
     assert all(isinstance(row[name], float) for name in ("direction", "identity", "outside", "area", "clip_edit"))
 
 
-def test_composited_onto_the_source_nothing_changes_off_the_mask(plan: Plan, models: Any) -> None:
+def test_composited_onto_the_source_nothing_changes_outside_the_mask(plan: Plan, models: Any) -> None:
     store, (requests,), editors = prepare(plan, models)
     edit_shard(requests, editors, models, store)
     for row in rows_of(store, requests[0].id)[:2]:
@@ -58,7 +58,7 @@ def test_composited_onto_the_source_nothing_changes_off_the_mask(plan: Plan, mod
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
-def test_laid_back_an_edit_changes_nothing_of_its_source_off_the_mask(
+def test_a_pasted_back_edit_changes_its_source_only_inside_the_mask(
     fit: Any, tmp_path: Path, models: Any, make_job: Callable[..., Any]
 ) -> None:
     sizes = {"wide": (200, 91), "tall": (73, 130), "small": (20, 31)}
@@ -100,7 +100,7 @@ def test_too_many_failures_are_not_committed(plan: Plan, models: Any) -> None:
     assert not list(store.list("data/"))
 
 
-def test_a_shard_without_any_usable_sample_is_rows_all_the_same(
+def test_a_shard_without_usable_samples_still_gives_rows(
     tmp_path: Path, models: Any, make_job: Callable[..., Any]
 ) -> None:
     write_tar(tmp_path / "in-000.tar", BROKEN)
@@ -110,7 +110,7 @@ def test_a_shard_without_any_usable_sample_is_rows_all_the_same(
     assert counts == [{"undecodable": 1, "incomplete": 1}, {}]
 
 
-def test_what_is_not_finite_is_a_failed_row(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_that_is_not_finite_is_a_failed_row(plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store, (requests,), editors = prepare(plan, models)
     editor = editors[requests[0].spec].editor
     whole = editor.edit
@@ -125,9 +125,7 @@ def test_what_is_not_finite_is_a_failed_row(plan: Plan, models: Any, monkeypatch
     assert report.counts == {"ok": 6, "failed": 3, "undecodable": 1, "incomplete": 1}
 
 
-def test_a_prompt_that_its_editor_refuses_costs_no_other_edit(
-    plan: Plan, models: Any, make_job: Callable[..., Any]
-) -> None:
+def test_a_refused_prompt_does_not_affect_other_edits(plan: Plan, models: Any, make_job: Callable[..., Any]) -> None:
     job = make_job()
     options = {"beta": 0.99, "alpha": 1.0}
     hopeless = replace(job.edits[0], id="hopeless", method="styleclip-directions", options=options)
@@ -155,7 +153,7 @@ def test_layers_and_threshold_reach_the_rows(plan: Plan, models: Any, make_job: 
     assert all([row["layer_areas"][layer] for layer in (2, 4)] == [1, 1] for row in mapper)
 
 
-def test_doing_it_again_returns_the_first_commits(plan: Plan, models: Any) -> None:
+def test_a_second_call_returns_the_first_commits(plan: Plan, models: Any) -> None:
     store, (requests,), editors = prepare(plan, models)
     first = edit_shard(requests[:1], editors, models, store)
     before = committed(store)

@@ -49,7 +49,7 @@ def test_outside_a_users_mask_an_edit_changes_nothing_and_inside_it_does(
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "resize"])
-def test_laid_back_a_users_mask_holds_at_the_full_size(
+def test_a_user_mask_applies_to_a_pasted_back_edit_at_full_size(
     fit: Any, tmp_path: Path, models: Any, make_job: Callable[..., Any]
 ) -> None:
     sizes = {"wide": (200, 91), "tall": (73, 130), "small": (20, 31)}
@@ -92,7 +92,7 @@ def test_a_mask_that_is_missing_fails_the_rows_of_the_edits_that_ask_for_it_and_
     assert masked["broken"]["reason"] == plain["broken"]["reason"]
 
 
-def test_who_asks_for_no_mask_gets_the_same_pixels_beside_who_does(
+def test_an_edit_without_mask_is_not_changed_by_one_with_a_mask(
     tmp_path: Path, models: Any, make_job: Callable[..., Any]
 ) -> None:
     masks = [(f"{number:04d}.mask.png", mask_bytes((0, 0, 64, 64))) for number in (0, 1, 3)]

@@ -11,7 +11,7 @@ from coral_core.types import Prompt
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from tasks.artifacts.loaded import load_editor
-from tasks.artifacts.stored import fitted
+from tasks.artifacts.stored import fitted_ids
 from tasks.plan.plan import Plan
 from tasks.worker.fit import fit_editor
 
@@ -26,7 +26,7 @@ def test_a_fit_is_stored_once_and_loaded_exactly(plan: Plan, store: Store, model
     etags = [info.etag for info in store.list("editors/")]
     assert fit_editor(plan.fits[0], models, store) == first
     assert [info.etag for info in store.list("editors/")] == etags
-    assert fitted(store) == {plan.fits[0].id}
+    assert fitted_ids(store) == {plan.fits[0].id}
     editor = load_editor(store, plan.edits[0], models)
     fresh = spec(plan.edits[0].method).build(plan.fits[0].options, Prompt("red hair", "a person"), models)
     assert editor.digest == first.sha256

@@ -1,4 +1,4 @@
-"""Every defect of tests/hostile.py through the waves, and what became of it."""
+"""The defects of tests/hostile.py in the waves: every sample gets the row that the table states."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def edited(hostile: tuple[Path, dict[str, tuple[Row, ...]]], bundle: Path, model
 
 
 def job(folder: Path, bundle: Path) -> JobSpec:
-    """One quick edit, laid back into sources that are padded."""
+    """One quick edit, pasted back into sources that are padded."""
     entry = EditEntry(
         id="red",
         target="red hair",
@@ -114,13 +114,13 @@ def test_a_sidecar_that_cannot_be_read_costs_its_labels_and_says_so(edited: dict
     assert metadata["json-array"] == {"json": [1, 2]} and metadata["not-adjacent"] == {"label": 1}
 
 
-def test_no_sample_has_half_a_label(edited: dict[str, Rows]) -> None:
+def test_no_label_is_truncated(edited: dict[str, Rows]) -> None:
     (row,) = (row for row in edited["cut-in-a-sidecar-far-from-its-image.tar"] if row["key"] == "a")
     metadata = json.loads(row["metadata"])
     assert metadata.keys() == {"label", ERROR_KEY} and "a.txt: the archive ends inside it" in metadata[ERROR_KEY]
 
 
-def test_no_name_leads_out_of_a_folder(edited: dict[str, Rows]) -> None:
+def test_no_name_points_outside_a_folder(edited: dict[str, Rows]) -> None:
     paths = [row[column]["path"] for row in edited["members.tar"] if row["image"] for column in ("image", "mask")]
     assert {"etc/absolute.png", "parent.mask.png"} <= set(paths)
     assert not any(path.startswith("/") or ".." in path.split("/") for path in paths)

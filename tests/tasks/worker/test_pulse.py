@@ -20,7 +20,7 @@ from tests.tars import members_of, write_tar
 from tests.tasks.worker.edited import prepare
 
 
-def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
+def test_pulses_report_the_progress(plan: Plan, models: Any) -> None:
     store, (requests,), editors = prepare(plan, models)
     pulses: list[Pulse] = []
     edit_shard(requests, editors, models, store, pulse=pulses.append)
@@ -28,7 +28,7 @@ def test_pulses_tell_how_far_it_is(plan: Plan, models: Any) -> None:
     assert (pulses[-1].samples, pulses[-1].fraction) == (22, 1.0)
 
 
-def test_pulses_tell_transfers_from_what_may_be_a_sample_s_fault(
+def test_pulses_distinguish_transfers_from_computation(
     plan: Plan, models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, (requests,), editors = prepare(plan, models)
@@ -57,10 +57,10 @@ def test_pulses_tell_transfers_from_what_may_be_a_sample_s_fault(
     assert seen == {("local_copy", True), ("edit_batch", False), ("invert_batch", False), ("commit", True)}
 
 
-def test_an_edit_that_optimises_for_each_image_gives_a_sign_of_life_per_step(
+def test_an_edit_that_optimises_for_each_image_sends_a_pulse_per_step(
     tmp_path: Path, make_job: Callable[..., Any], models: Any
 ) -> None:
-    """Slow is not stalled: a batch may take longer than the deadline for a standstill."""
+    """Because a batch may take longer than the stall deadline."""
     write_tar(tmp_path / "in-0.tar", members_of(3))
     slow = replace(make_job().edits[0], method="styleclip-optimization", options={"steps": 6, "settled": 0.0})
     store, (requests,), editors = prepare(make_plan(make_job(edits=(slow,))), models)
