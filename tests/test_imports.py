@@ -87,7 +87,7 @@ LAWS: Mapping[str, Sequence[str]] = {
 SDKS = {
     "ray": {"tasks/cluster/"},
     "prefect": {"tasks/run/prefect_tasks.py", "pipelines/flow/", "pipelines/report/"},
-    "webdataset": {"tasks/inputs/archive.py"},
+    "webdataset": {"tasks/inputs/archive.py", "tasks/inputs/tar_headers.py"},
     "PIL": {"tasks/images/", "coral_core/zoo/"},
     "pyarrow": {"manifests/"},
     "duckdb": {"manifests/query.py"},

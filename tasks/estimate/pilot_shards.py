@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.estimate.forecast import ShardTimes
-from tasks.inputs.archive import BLOCK, END_OF_ARCHIVE, count_samples, read_archive
+from tasks.inputs.archive import count_samples, read_archive
 from tasks.inputs.local_copy import local_copy
+from tasks.inputs.tar_headers import BLOCK, END_OF_ARCHIVE
 from tasks.spec.requests import Shard
 
 CHUNK = 2**20
