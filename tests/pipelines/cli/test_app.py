@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import time
 import tomllib
 from importlib import metadata
@@ -34,7 +35,7 @@ def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("run", "nowhere.yaml"), "coral: cannot read the job nowhere.yaml"),
+        (("plan", "nowhere.yaml"), "coral: cannot read the job nowhere.yaml"),
         (("status", "{tmp}"), "coral: no run was ever planned there"),
         (("query", "http://host/out", "SELECT 1"), "coral: cannot open"),
         (("query", "{tmp}/typo", "SELECT count(*) FROM manifest"), "coral: no run was ever planned there"),
@@ -49,11 +50,24 @@ def test_help_answers_in_under_half_a_second(coral: Coral) -> None:
     ],
 )
 def test_an_error_that_the_user_can_correct_is_one_line(
-    coral: Coral, tmp_path: Path, arguments: tuple[str, ...], says: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    says: str,
 ) -> None:
-    printed = coral.run(*(each.format(tmp=tmp_path) for each in arguments), code=1)
+    monkeypatch.setattr(sys, "argv", ["coral", *(each.format(tmp=tmp_path) for each in arguments)])
+    monkeypatch.delenv("CORAL_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit, match="1"):
+        app.main()
+    printed = "".join(capsys.readouterr())
     assert printed.startswith(says) and len(printed.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_command_prints_that_line_alone(coral: Coral, tmp_path: Path) -> None:
+    (printed,) = coral.run("run", tmp_path / "nowhere.yaml", code=1).splitlines()
+    assert printed.startswith(f"coral: cannot read the job {tmp_path}")
 
 
 def test_the_version_is_known_in_a_package_and_in_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
