@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_imports import LAWS
+from tests.test_imports import ALLOWED
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -39,8 +39,8 @@ def test_the_table_of_imports_is_the_one_that_is_tested(package: str) -> None:
             found[name.removesuffix(".py")] = set() if "nothing" in allowed else set(allowed.split(", "))
     prefix = f"{package}."
     expected = {
-        room.removeprefix(prefix): {other.removeprefix(prefix) for other in allowed}
-        for room, allowed in LAWS.items()
-        if room.startswith(prefix)
+        unit.removeprefix(prefix): {other.removeprefix(prefix) for other in allowed}
+        for unit, allowed in ALLOWED.items()
+        if unit.startswith(prefix)
     }
     assert found == expected

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 """Between the packages, where nothing below is narrower."""
 
-ROOMS = """
+ALLOWED_IMPORTS = """
 manifests.stores:
 manifests.parquet: manifests.stores
 manifests.commit: manifests.parquet manifests.stores
@@ -74,14 +74,14 @@ pipelines.flow: pipelines.report pipelines.jobfile
 pipelines.interactive: pipelines.report pipelines.jobfile
 pipelines.cli: pipelines.flow pipelines.interactive pipelines.bench pipelines.report pipelines.jobfile
 pipelines.demo: pipelines.cli pipelines.flow pipelines.jobfile
-"""  # noqa: E501  one line per room
-"""Each folder or file, and which others of its package it may import; the lines go upwards, floor by floor.
+"""  # noqa: E501  one line per unit
+"""Each folder or file, and which others of its package it may import; a line names only lines above it.
 
-coral_core/ and coral_core/editors/ hold files on several floors, so there the files are named one by one.
+coral_core/ and coral_core/editors/ hold files that depend on different folders, so their files have lines of their own.
 """
 
-LAWS: Mapping[str, Sequence[str]] = {
-    room: allowed.split() for room, _, allowed in (line.partition(":") for line in ROOMS.splitlines() if line)
+ALLOWED: Mapping[str, Sequence[str]] = {
+    unit: allowed.split() for unit, _, allowed in (line.partition(":") for line in ALLOWED_IMPORTS.splitlines() if line)
 }
 
 SDKS = {
@@ -145,44 +145,44 @@ def imports_of(path: Path, *, at_the_top: bool = False) -> frozenset[str]:
     return frozenset(found)
 
 
-def room_of(module: str) -> str:
+def unit_of(module: str) -> str:
     """The most precise line of the table that a module belongs to; its package, for a file that has none."""
     parts = module.split(".")
     names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-    return next((name for name in names if name in LAWS), parts[0])
+    return next((name for name in names if name in ALLOWED), parts[0])
 
 
-def room_imports(room: str) -> dict[str, str]:
-    """Other rooms of the same package that a room imports, and where."""
+def unit_imports(unit: str) -> dict[str, str]:
+    """Other units of the same package that a unit imports, and where."""
     found = {}
     for path in sources():
-        if room_of(module_of(path)) != room:
+        if unit_of(module_of(path)) != unit:
             continue
         for name in imports_of(path):
-            other = room_of(name)
-            if name.split(".")[0] == room.split(".")[0] and other != room:
+            other = unit_of(name)
+            if name.split(".")[0] == unit.split(".")[0] and other != unit:
                 found[other] = f"{path.relative_to(ROOT)} imports {name}"
     return found
 
 
-@pytest.mark.parametrize("room", LAWS)
-def test_a_room_imports_only_what_its_line_names(room: str) -> None:
-    forbidden = {other: where for other, where in room_imports(room).items() if other not in LAWS[room]}
-    assert not forbidden, f"{room} may import {LAWS[room]}: {forbidden}"
+@pytest.mark.parametrize("unit", ALLOWED)
+def test_imports_are_only_those_that_the_line_names(unit: str) -> None:
+    forbidden = {other: where for other, where in unit_imports(unit).items() if other not in ALLOWED[unit]}
+    assert not forbidden, f"{unit} may import {ALLOWED[unit]}: {forbidden}"
 
 
 def test_every_line_of_the_table_only_names_lines_above_it() -> None:
-    """So no import that the table allows runs upwards, and there is no circle among rooms."""
+    """So no import that the table allows runs upwards, and there is no circle among units."""
     seen: set[str] = set()
-    for room, allowed in LAWS.items():
-        assert set(allowed) <= seen, room
-        seen.add(room)
+    for unit, allowed in ALLOWED.items():
+        assert set(allowed) <= seen, unit
+        seen.add(unit)
 
 
-def test_every_file_belongs_to_a_room() -> None:
+def test_every_file_belongs_to_a_line() -> None:
     packages = {f"{package}" for package in PACKAGES}
-    assert {module for module in modules() if room_of(module) in PACKAGES} <= packages
-    assert set(LAWS) <= {room_of(module) for module in modules()}, "a line of the table names nothing"
+    assert {module for module in modules() if unit_of(module) in PACKAGES} <= packages
+    assert set(ALLOWED) <= {unit_of(module) for module in modules()}, "a line of the table names nothing"
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
@@ -204,7 +204,7 @@ def test_no_folders_import_each_other_in_a_circle(folder: str) -> None:
         if here:
             others = {inside(name) for name in imports_of(path) & modules()}
             graph.setdefault(here, set()).update(other for other in others if other and other != here)
-    if folder in ("coral_core", "coral_core.editors"):  # whose files lie on several floors; the test above covers them
+    if folder in ("coral_core", "coral_core.editors"):  # where single files have lines; the test above covers them
         folders = {name for name in graph if (ROOT / folder.replace(".", "/") / name).is_dir()}
         graph = {name: others & folders for name, others in graph.items() if name in folders}
     TopologicalSorter(graph).prepare()

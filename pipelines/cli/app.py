@@ -77,8 +77,8 @@ def demo_data(
     image_format: Annotated[Literal["png", "jpg"], typer.Option("--format", help="Image members.")] = "png",
     captions: Annotated[int, typer.Option(help="Captions of each portrait, one per line.")] = 1,
     wordings: Annotated[
-        Literal["all", "told", "untold"],
-        typer.Option(help="Caption wordings; untold ones are held out from training."),
+        Literal["all", "training", "held-out"],
+        typer.Option(help="Wordings of the captions; held-out ones are in no training caption."),
     ] = "all",
 ) -> None:
     """Write WebDataset tars of procedural portraits to try things on."""

@@ -14,7 +14,7 @@ from coral_core.zoo.portraits.lexicon import ALL, Wordings
 from tasks.images.encode import encode
 from tasks.inputs.archive import write_shard
 
-WORDINGS: Mapping[str, Wordings] = {"all": ALL, "told": Wordings.training(), "untold": Wordings.held_out()}
+WORDINGS: Mapping[str, Wordings] = {"all": ALL, "training": Wordings.training(), "held-out": Wordings.held_out()}
 
 
 @dataclass(frozen=True, kw_only=True)

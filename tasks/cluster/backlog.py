@@ -1,4 +1,4 @@
-"""The work of one run of the pool that nobody is doing, and how its attempts so far have ended.
+"""The works of one run of the pool that wait for a worker, and how the attempts at them have failed.
 
 A worker that dies may have been killed by its shard or by a faulty machine. An attempt therefore counts towards giving
 a work up only when it failed on another device than those before, or when that device has finished something in
@@ -111,6 +111,6 @@ class Backlog:
         return self.attempts[work.key].not_before <= self.clock()
 
     def _may_try(self, work: Work, device: Device) -> bool:
-        """Whether an attempt there would tell something new."""
+        """Whether an attempt on the device would give new information."""
         failed_on = self.attempts[work.key].failed_on
         return device not in failed_on or self.devices.progress[device] > failed_on[device]

@@ -14,7 +14,7 @@ from ray._private import services  # only Ray itself knows which address "auto" 
 from ray.exceptions import RayError
 
 from tasks.cluster.local_ray import provide_token, ray_folder
-from tasks.cluster.signals import answered_later
+from tasks.cluster.signals import deferred_signals
 
 LOCAL = "local"
 """Ray's word for a cluster of the process's own."""
@@ -91,7 +91,7 @@ def _one_attempt() -> Iterator[None]:
 
 
 def _init(address: str, **options: Any) -> None:
-    with answered_later():
+    with deferred_signals():
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
 
 

@@ -1,4 +1,4 @@
-"""What every device has finished in a run, the workers that were lost on it, and the devices taken out of the run."""
+"""By device: the works finished in a run and the workers lost since; and which devices are excluded from the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tasks.cluster.workers import Device
 
 DEVICE_LOSSES = 3
-"""Workers lost on one device since it last finished something, after which it is taken out."""
+"""Number of workers lost on one device, without a finished work in between, after which it is excluded."""
 NODE_LOSSES = 6
 """The same for all devices of one node."""
 
@@ -18,7 +18,7 @@ log = logging.getLogger("coral.pool")
 
 @dataclass
 class Devices:
-    """Successes and losses by device, and what is out of the run for its rest."""
+    """Finished works and lost workers by device, and what is excluded for the rest of the run."""
 
     progress: Counter[Device] = field(default_factory=Counter)  # works finished, and self tests passed
     losses: Counter[Device] = field(default_factory=Counter)  # since the device last finished a work
@@ -31,11 +31,11 @@ class Devices:
         self.losses.pop(device, None)
 
     def passed(self, device: Device) -> None:
-        """A self test is passed. It says that the device can compute, not that it stands a shard: losses stay."""
+        """A self test succeeded. It shows that the device computes, not that it can process a shard: losses stay."""
         self.progress[device] += 1
 
     def lost(self, device: Device, reason: str) -> None:
-        """A worker was lost there. After too many the device, or its node, is out, unless nothing else is known."""
+        """A worker was lost there. After too many the device, or its node, is excluded if another one is known."""
         self.losses[device] += 1
         on_node = sum(count for other, count in self.losses.items() if other.node == device.node)
         others = {other for other in self.seen if self.is_usable(other)} - {device}
@@ -46,14 +46,14 @@ class Devices:
             self.exclude(device, why)
 
     def exclude(self, device: Device, why: str) -> None:
-        """Use a device no more. CPUs are all of what a node has for a worker: without them the node is out."""
+        """Exclude a device. Workers that use CPUs only have no other device on their node: the node is excluded."""
         if device.gpus:
             self._exclude(device, f"{device} is taken out of the run: {why}")
         else:
             self.exclude_node(device, why)
 
     def exclude_node(self, device: Device, why: str) -> None:
-        """Use nothing of the device's node any more."""
+        """Exclude the node of a device."""
         self._exclude(device.node, f"host {device.host} is taken out of the run: {why}")
 
     def _exclude(self, what: Device | str, words: str) -> None:
@@ -62,10 +62,10 @@ class Devices:
             log.warning(words)
 
     def is_usable(self, device: Device) -> bool:
-        """Whether neither it nor its node is out."""
+        """Whether neither it nor its node is excluded."""
         return device not in self.excluded and device.node not in self.excluded
 
     @property
     def nodes_out(self) -> frozenset[str]:
-        """Ids of the nodes that are out."""
+        """Ids of the excluded nodes."""
         return frozenset(what for what in self.excluded if isinstance(what, str))

@@ -21,7 +21,7 @@ from typing import Any
 from tasks.cluster.backlog import Backlog, Outcome
 from tasks.cluster.devices import Devices
 from tasks.cluster.pooled_worker import PooledWorker, Work
-from tasks.cluster.signals import answered_later
+from tasks.cluster.signals import deferred_signals
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
 from tasks.cluster.workers import Cause, Device, Reply, WorkerInfo, Workers
 from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
@@ -29,7 +29,7 @@ from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines
 LOSSES_IN_A_ROW = 6
 ROUND_SECONDS = 0.25
 START_SECONDS = 60.0
-"""For so long a worker that runs nowhere yet may still come to run on another device."""
+"""For this time a worker that does not run yet is expected to start on another device."""
 SELF_TEST = "self_test"
 
 log = logging.getLogger("coral.pool")
@@ -75,13 +75,13 @@ class Pool:
                 backlog.waiting.clear()
             if self.limit.over:
                 return self.close()
-            with answered_later():
+            with deferred_signals():
                 outcomes = self._round(backlog)
             yield from outcomes
             watch([worker.latest for worker in self.workers if worker.work and worker.latest])
 
     def close(self) -> None:
-        """Let every worker go, at once."""
+        """Kill all workers."""
         for worker in list(self.workers):
             self._dismiss(worker)
 
@@ -96,7 +96,7 @@ class Pool:
         return tuple(self.devices.excluded.values())
 
     def _round(self, backlog: Backlog) -> list[Outcome]:
-        """Take everything that has ended, after waiting a moment where nothing can be handed out; hand out work."""
+        """Process all calls that have ended, after a wait of ROUND_SECONDS at most, and assign work."""
         self._start(backlog)
         calls = {worker.call: worker for worker in self.workers}
         pulses = {worker.pulse: worker for worker in self.workers if worker.pulse is not None}
@@ -125,7 +125,7 @@ class Pool:
             self.workers.append(PooledWorker(handle, self.clock(), self.cluster.where(handle)))
 
     def _may_take(self, worker: PooledWorker, backlog: Backlog) -> bool:
-        """Whether it has no work, and can do one of those that wait, now or when it is ready."""
+        """Whether the worker has no work and may do a waiting one, now or when it is ready."""
         if worker.work is not None or not self._is_usable(worker):
             return False
         return worker.info is None or backlog.has_any(worker.info.device)
@@ -135,7 +135,7 @@ class Pool:
         return any(backlog.has_any_due(_device(worker)) for worker in idle)
 
     def _assign(self, backlog: Backlog) -> None:
-        """Give every idle worker a work that may be tried on its device; a self test where none may be."""
+        """Give each idle worker a work that may be tried on its device, or a self test if there is none."""
         idle = [worker for worker in self.workers if worker.is_idle and self._is_usable(worker)]
         for worker in idle:
             work = backlog.take(_device(worker))
@@ -151,7 +151,7 @@ class Pool:
         worker.begin(work, self.cluster.submit(worker.handle, work.method, work.arguments), self.clock())
 
     def _others_may_help(self, worker: PooledWorker) -> bool:
-        """Whether a worker on another device is about to be free for what may not be tried on this one."""
+        """Whether a worker on another device will soon be free for the works that may not be tried on this one."""
         return any(self._may_help(other, _device(worker)) for other in self.workers)
 
     def _may_help(self, other: PooledWorker, device: Device) -> bool:
@@ -160,9 +160,9 @@ class Pool:
         return other.info.device != device and not other.is_idle and self._is_usable(other)
 
     def _take(self, worker: PooledWorker, reply: Reply, backlog: Backlog) -> Outcome | None:
-        """Go on with a worker whose call has ended; the outcome of its work if that is over."""
+        """Process the end of a worker's call; the outcome of its work if that is final."""
         if worker not in self.workers:
-            return None  # its node went out of the run a moment ago
+            return None  # it was dismissed in this round, with its node
         if worker.work is not None:
             return self._settle(worker, worker.work, reply, backlog)
         if reply.cause is not None:
@@ -175,7 +175,7 @@ class Pool:
         return None
 
     def _locate(self, worker: PooledWorker, info: WorkerInfo) -> None:
-        """It runs. On a device that is out it loads nothing, and keeps the device from being given to the next one."""
+        """The worker runs. On an excluded device it loads nothing, and keeps the device occupied."""
         worker.info, worker.life = info, self.cluster.submit(worker.handle, "live")
         self.devices.seen.add(info.device)
         worker.end()
@@ -183,7 +183,7 @@ class Pool:
             worker.call = self.cluster.submit(worker.handle, "ready")
 
     def _settle(self, worker: PooledWorker, work: Work, reply: Reply, backlog: Backlog) -> Outcome | None:
-        """The outcome of a call that ended, or None if the work is to be done again."""
+        """The outcome of a work whose call ended, or None if it is tried again."""
         device = _device(worker)
         if work.key == SELF_TEST and reply.cause is Cause.REQUEST:
             reply = Reply(cause=Cause.DEVICE, error=reply.error)
@@ -203,7 +203,7 @@ class Pool:
         return backlog.done(work, reply.result)
 
     def _replace(self, worker: PooledWorker, cause: Cause, reason: str, backlog: Backlog) -> Outcome | None:
-        """Let a dead, stalled or late worker go; the next round starts another. What becomes of its work."""
+        """Dismiss a dead, stalled or late worker, and return the outcome of its work if that is final."""
         work = worker.work
         outcome = None
         if work is not None and work.key != SELF_TEST:
@@ -216,7 +216,7 @@ class Pool:
         return outcome
 
     def _reject(self, worker: PooledWorker, cause: Cause, reason: str) -> None:
-        """Let a worker go that was lost while it had no work. One that cannot begin takes its node out of the run."""
+        """Dismiss a worker that was lost without work. One that cannot begin excludes its node from the run."""
         self._dismiss(worker)
         if cause is not Cause.REQUEST:
             self._count_loss(worker, None, reason)
@@ -228,7 +228,7 @@ class Pool:
             raise ValueError(f"a worker cannot begin: {reason}")
 
     def _overdue(self) -> list[tuple[PooledWorker, tuple[Cause, str]]]:
-        """Workers that missed a deadline. One that only keeps a device occupied has none."""
+        """Workers that missed a deadline. A worker that only keeps a device occupied has no deadline."""
         watched = [worker for worker in self.workers if worker.work or self._is_usable(worker)]
         missed = [(worker, worker.overdue(self.deadlines, self.clock())) for worker in watched]
         return [(worker, found) for worker, found in missed if found is not None]
@@ -239,14 +239,14 @@ class Pool:
         self._ended_seconds += self._ready_seconds(worker)
 
     def _count_loss(self, worker: PooledWorker, work: Work | None, reason: str) -> None:
-        """Count it against the device, and for the circuit breaker: there one work that fails again counts once.
+        """Count a loss for its device and for the circuit breaker, where a work that fails again counts once.
 
-        A worker lost without work (it may only have waited for free resources) counts if no other is at work.
+        A worker lost without work (it may only have waited for free resources) counts if no other worker has work.
         """
         out = len(self.devices.excluded)
         if worker.info is not None:
             self.devices.lost(worker.info.device, reason)
-        if len(self.devices.excluded) > out:  # which explains the losses
+        if len(self.devices.excluded) > out:  # the excluded device explains the losses
             self._failing.clear()
             self._resize()
             if self.size == 0:
@@ -268,7 +268,7 @@ class Pool:
             )
 
     def _resize(self) -> None:
-        """What is out of the run has no capacity."""
+        """Excluded nodes have no capacity."""
         if self.devices.nodes_out:
             self.size = self.cluster.capacity(self.devices.nodes_out)
 
@@ -276,7 +276,7 @@ class Pool:
         return worker.info is not None and worker.info.node in self.devices.nodes_out
 
     def _is_usable(self, worker: PooledWorker) -> bool:
-        """Whether its device is still part of the run; a worker that runs nowhere yet may come to be."""
+        """Whether its device is part of the run; True for a worker that does not run anywhere yet."""
         return worker.info is None or self.devices.is_usable(worker.info.device)
 
     def _ready_seconds(self, worker: PooledWorker) -> float:

@@ -1,4 +1,4 @@
-"""Being told to stop, at a moment when stopping is clean."""
+"""Signals to stop the process, handled at a moment when stopping is safe."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def answered_later() -> Iterator[None]:
-    """Signals to stop that arrive in the block are answered right after it, by whoever answers them now.
+def deferred_signals() -> Iterator[None]:
+    """SIGTERM and SIGINT that arrive in the block are raised right after it, for the handlers installed before it.
 
-    A Python exception in the middle of Ray's native code would come out as a SystemError without a cause. Handlers that
-    the block itself installs (ray.init() does, and they abort the process) are gone after it.
+    A Python exception raised inside Ray's native code would become a SystemError without a cause. Handlers that the
+    block itself installs (ray.init() does, and they abort the process) are removed at its end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

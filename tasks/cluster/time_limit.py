@@ -1,7 +1,7 @@
-"""How long a run may go on: max_hours of a job, on the wall clock.
+"""How long a run may last: max_hours of a job, on the wall clock.
 
-When the time is used up nothing new is begun. What is in hand may be finished, because it is paid for and lost
-otherwise, as long as that takes no more than a tenth of the time again; then it is dropped.
+After that time no new work begins. Work under way may be finished, because its cost is spent already, as long as this
+takes no more than a tenth of the time in addition; then it is stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRACE = 0.1
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """From `began` on, by `clock` (seconds), so many hours."""
+    """A number of hours from `began` on, by `clock` (seconds)."""
 
     hours: float = math.inf
     clock: Callable[[], float] = time.monotonic
@@ -24,17 +24,17 @@ class TimeLimit:
 
     @classmethod
     def from_now(cls, hours: float | None, clock: Callable[[], float] = time.monotonic) -> TimeLimit:
-        """A limit that begins now; None: no limit."""
+        """A limit that begins now; None means no limit."""
         return cls(math.inf if hours is None else hours, clock, clock())
 
     @property
     def used_up(self) -> bool:
-        """Nothing new is to be begun."""
+        """Whether no new work may begin."""
         return self._elapsed >= self.hours
 
     @property
     def over(self) -> bool:
-        """What is in hand is to be dropped."""
+        """Whether work under way is to be stopped."""
         return self._elapsed >= self.hours * (1 + GRACE)
 
     @property

@@ -1,4 +1,4 @@
-"""What the pool asks of whatever runs its workers. RayWorkers does it on a Ray cluster, tests have a simulation.
+"""The interface between the pool and the system that runs its workers: Ray (RayWorkers), or a simulation in tests.
 
 A worker is a process on some node. It has the methods that Work names, and these:
 
@@ -88,7 +88,7 @@ class Workers(Protocol):
         ...
 
     def submit(self, worker: Handle, method: str, arguments: tuple[Any, ...] = ()) -> Call:
-        """Call a method; returns at once. Whatever prevents the call is told by its reply."""
+        """Call a method; returns at once. A call that cannot be made has a reply that says why."""
         ...
 
     def wait(self, calls: Collection[Call], also: Collection[Call], seconds: float) -> Mapping[Call, Reply]:

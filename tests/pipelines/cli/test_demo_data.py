@@ -66,17 +66,17 @@ def test_more_captions_begin_with_the_same_ones(tmp_path: Path) -> None:
 
 
 def test_captions_are_those_of_the_seed_wherever_the_portrait_lies(tmp_path: Path) -> None:
-    together = written(tmp_path / "one", 6, captions=3, wordings="told")
+    together = written(tmp_path / "one", 6, captions=3, wordings="training")
     apart = [
         captions_in(path)
-        for path in write_demo_data(tmp_path / "two", 3, 2, "dev", Portraits(size=16, captions=3, wordings="told"))
+        for path in write_demo_data(tmp_path / "two", 3, 2, "dev", Portraits(size=16, captions=3, wordings="training"))
     ]
     assert together == apart[0] | apart[1] | apart[2]
 
 
 def test_captions_are_true_of_the_portrait(tmp_path: Path) -> None:
     """Where a colour of hair is said plainly, the scene's hair has it."""
-    for seed, captions in written(tmp_path, 40, captions=5, wordings="told").items():
+    for seed, captions in written(tmp_path, 40, captions=5, wordings="training").items():
         scene = sample(seed)
         for value, (plain, *_) in LEXICON["hair_color"].items():
             said = any(re.search(rf"\b{plain}", caption) for caption in captions)
@@ -90,7 +90,9 @@ def test_told_captions_use_no_held_out_wording(tmp_path: Path) -> None:
     only_kept = [wording for wording in kept if not any(wording in each for each in told_words)]
     assert len(only_kept) > 0.9 * len(kept)
     starts = tuple(frame.partition("{}")[0] for frame, _ in held_out.frames)
-    texts, others = (texts_of(written(tmp_path / name, 200, captions=8, wordings=name)) for name in ("told", "untold"))
+    texts, others = (
+        texts_of(written(tmp_path / name, 200, captions=8, wordings=name)) for name in ("training", "held-out")
+    )
     assert not [text for text in texts for wording in only_kept if wording in text]
     assert not [text for text in texts if text.startswith(starts) and text not in NEUTRAL]
     heard = {wording for wording in only_kept if any(wording in text for text in others)}
@@ -102,7 +104,7 @@ def test_told_captions_use_no_held_out_wording(tmp_path: Path) -> None:
     [
         ({"captions": 0}, "0 captions; give 1 or more"),
         ({"captions": -3}, "-3 captions"),
-        ({"wordings": "tolled"}, "no wordings 'tolled'; choose one of all, told, untold"),
+        ({"wordings": "tolled"}, "no wordings 'tolled'; choose one of all, training, held-out"),
     ],
 )
 def test_invalid_arguments_are_refused(wishes: dict[str, object], says: str) -> None:
@@ -112,8 +114,8 @@ def test_invalid_arguments_are_refused(wishes: dict[str, object], says: str) -> 
 
 def test_the_command_writes_them(tmp_path: Path) -> None:
     wishes = ["--shards", "1", "--samples", "3", "--size", "16", "--split", "dev"]
-    wishes += ["--captions", "4", "--wordings", "untold"]
+    wishes += ["--captions", "4", "--wordings", "held-out"]
     result = CliRunner().invoke(app, ["demo-data", str(tmp_path / "data"), *wishes], catch_exceptions=False)
     assert result.exit_code == 0 and "1 tars with 3 portraits" in result.stdout
     (path,) = (tmp_path / "data").iterdir()
-    assert captions_in(path) == written(tmp_path / "other", 3, captions=4, wordings="untold")
+    assert captions_in(path) == written(tmp_path / "other", 3, captions=4, wordings="held-out")

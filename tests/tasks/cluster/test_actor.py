@@ -1,4 +1,4 @@
-"""Actors on a local Ray that was told to have two GPUs, with ids that no ordinary machine has."""
+"""Actors on a local Ray that is configured with two GPUs, with ids that no ordinary machine has."""
 
 from __future__ import annotations
 

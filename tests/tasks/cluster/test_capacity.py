@@ -1,4 +1,4 @@
-"""How many actors fit, on a local Ray that was told to have two GPUs."""
+"""How many actors fit, on a local Ray that is configured with two GPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Ray is told of this machine."""
+"""Settings of a Ray that starts on this machine."""
 
 from __future__ import annotations
 

@@ -40,11 +40,11 @@ FATAL = {
     "memory": "MemoryError: no room for 8 GiB",
     "device memory": "OutOfMemoryError: CUDA out of memory",
 }
-"""Errors after which the worker is replaced, and how they are told."""
+"""Errors after which the worker is replaced, and their texts."""
 
 
 class Doer:
-    """Does what it is told; begins as `start` says."""
+    """Has a method for every way to succeed and to fail; `start` says how it begins."""
 
     def __init__(self, folder: Path, start: str = "") -> None:
         self.folder, self.start, self.done, self.transfers = folder, start, 0, False
