@@ -13,17 +13,14 @@ from pipelines.bench.workers import Done, Work, run_all
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_the_work(workers: int) -> None:
+def test_results_come_in_the_order_of_the_work_and_several_workers_are_other_processes(workers: int) -> None:
     seen: list[Done] = []
     work = [Work(f"root of {number}", math.sqrt, (number,)) for number in (9, 4, 1)]
-    assert run_all(work, workers, seen.append) == [3.0, 2.0, 1.0]
-    assert [done.count for done in seen] == [1, 2, 3]
-    assert {done.label for done in seen} == {"root of 9", "root of 4", "root of 1"}
-
-
-def test_several_workers_are_other_processes() -> None:
-    work = [Work("pid", os.getpid, ()) for _ in range(4)]
-    assert os.getpid() not in run_all(work, 2, lambda done: None)
+    *roots, pid = run_all([*work, Work("pid", os.getpid, ())], workers, seen.append)
+    assert roots == [3.0, 2.0, 1.0]
+    assert [done.count for done in seen] == [1, 2, 3, 4]
+    assert {done.label for done in seen} == {"root of 9", "root of 4", "root of 1", "pid"}
+    assert (pid == os.getpid()) == (workers == 1)
 
 
 def test_an_error_of_the_work_reaches_the_caller() -> None:
