@@ -1,32 +1,27 @@
-"""When the time is used up nothing new is begun, nothing is lost, and the same command goes on."""
+"""After the time limit no new work begins, nothing is lost, and the same command continues later."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
-import ray
 
 from manifests.commit import committed
 from manifests.query import query
 from manifests.stores.open import open_store
 from tasks.cluster.actor import Worker
 from tasks.cluster.backlog import Outcome
-from tasks.cluster.connection import connect, disconnect
 from tasks.cluster.pool import Pool
 from tasks.cluster.pooled_worker import Work
 from tasks.cluster.time_limit import UNLIMITED, TimeLimit
+from tasks.cluster.workers import Device
 from tasks.plan.plan import make_plan, record_plan
 from tasks.publish.publish import publish_edits
 from tasks.run import waves
 from tasks.run.run import Run
 from tasks.spec.resources import DEFAULT_DEADLINES, Resources
+from tests.simulated import DONE, SimulatedWorkers, Takes
 from tests.tars import write_shards
 
 
@@ -88,56 +83,32 @@ def test_a_run_stopped_by_its_hours_is_gone_on_with_until_all_is_there(
     assert seen == [([1, 2, 3], 0), ([0, 1, 3], 0), ([0, 0, 2], 4), ([0, 0, 0], 12)]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    connect()
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-    yield
-    disconnect()
+def run_pool(hours: float, *seconds: float) -> tuple[list[str], list[str], Pool, SimulatedWorkers]:
+    """Two simulated workers with a limit of one hour; `hours` have passed as soon as one of them has work.
 
-
-class Sleeper:
-    def ready(self) -> bool:
-        return True
-
-    @ray.method(concurrency_group="pulse")
-    def pulse(self) -> SimpleNamespace:
-        return SimpleNamespace(transfers=False)
-
-    def sleep(self, seconds: float) -> float:
-        time.sleep(seconds)
-        return seconds
-
-
-def run_pool(hours: float, *seconds: float) -> tuple[list[str], list[str], Pool]:
-    """Two sleepers with a limit of one hour; `hours` have passed as soon as one is asleep.
-
-    The names of what was in hand then, of what came out, and the pool.
+    The names of the works under way then, of those that came out, the pool, and the workers.
     """
-    clock = Clock()
-    sleeper = ray.remote(concurrency_groups={"pulse": 1})(Sleeper).options(num_cpus=0.1)
+    clock, device = Clock(), Device("alpha", "a")
+    cluster = SimulatedWorkers([device, device], lambda device, method, given: Takes(given[0]) if given else DONE)
     works = [Work(f"{number}", f"{number}", "sleep", (each,)) for number, each in enumerate(seconds)]
-    in_hand: list[str] = []
-    with Pool(sleeper.remote, 2, DEFAULT_DEADLINES, TimeLimit.from_now(1, clock)) as pool:
+    under_way: list[str] = []
 
-        def watch(pulses: list[Any]) -> None:
-            if clock.hours == 0:
-                in_hand[:] = [actor.work.name for actor in pool.actors if actor.work]
-                clock.hours = hours if in_hand else 0.0
+    def watch(pulses: list[Any]) -> None:
+        if clock.hours == 0:
+            under_way[:] = [worker.work.name for worker in pool.workers if worker.work]
+            clock.hours = hours if under_way else 0.0
 
-        return in_hand, [outcome.work.name for outcome in pool.run(works, watch)], pool
-
-
-def test_what_is_in_hand_is_finished_and_nothing_else_begun(cluster: None) -> None:
-    in_hand, done, pool = run_pool(1.05, *[2.0] * 6)
-    assert sorted(done) == in_hand
-    assert 1 <= len(done) <= 2
-    assert pool.actor_seconds >= 2.0
+    with Pool(cluster, DEFAULT_DEADLINES, TimeLimit.from_now(1, clock), cluster.clock) as pool:
+        return under_way, [outcome.work.name for outcome in pool.run(works, watch)], pool, cluster
 
 
-def test_what_takes_too_long_is_dropped(cluster: None) -> None:
-    started = time.monotonic()
-    in_hand, done, pool = run_pool(1.2, *[3000.0] * 3)
-    assert in_hand and (done, pool.actors) == ([], [])
-    assert time.monotonic() - started < 1500
-    assert 0 < pool.actor_seconds < 3000
+def test_work_under_way_is_finished_and_no_other_begins() -> None:
+    under_way, done, pool, _ = run_pool(1.05, *[2.0] * 6)
+    assert sorted(done) == under_way == ["0", "1"]
+    assert pool.worker_seconds >= 4.0
+
+
+def test_work_that_takes_too_long_is_stopped() -> None:
+    under_way, done, pool, cluster = run_pool(1.2, *[3000.0] * 3)
+    assert under_way and (done, pool.workers, cluster.processes) == ([], [], [])
+    assert cluster.now < 10 and pool.worker_seconds < 20
