@@ -1,14 +1,19 @@
-"""Real `coral` processes."""
+"""Real `coral` processes, and the same commands in this process."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+import pytest
 
 CORAL = Path(sys.executable).with_name("coral")
 
@@ -55,6 +60,22 @@ class Coral:
         for process in self.started:
             if process.poll() is None:
                 self.kill(process)
+
+
+def run_here(*arguments: object, code: int = 0) -> str:
+    """What a command prints that starts nothing, from the entry point on but in this process."""
+    from pipelines.cli.app import main
+
+    printed = io.StringIO()
+    with (
+        redirect_stdout(printed),
+        redirect_stderr(printed),
+        patch.object(sys, "argv", ["coral", *map(str, arguments)]),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert (ended.value.code or 0) == code, printed.getvalue()
+    return printed.getvalue()
 
 
 def descendants(pid: int) -> list[int]:

@@ -22,7 +22,7 @@ from tasks.publish.publish import publish_edits
 from tasks.spec.gates import Gates
 from tasks.spec.publish_rules import PublishRules
 from tests.commits import commit_all, small_plan
-from tests.processes import Coral
+from tests.processes import Coral, run_here
 from tests.tars import write_shards
 
 
@@ -54,11 +54,11 @@ def test_a_job_is_published_again_without_workers(
     assert all(json.loads(row["metadata"]).keys() == {"label", "hair"} for row in rows)
 
     write_shards(tmp_path, 3, 4)
-    printed = coral.run("publish", path)
+    printed = run_here("publish", path)
     assert "edits of shards: 0 published" in printed and "1 of 3 edits of shards are still to do" in printed
-    (shown,) = json.loads(coral.run("gates", job["output"], "--json"))
+    (shown,) = json.loads(run_here("gates", job["output"], "--json"))
     assert shown["gates"] == {"min_direction": {"threshold": 1.0, "rejects": 8, "alone": 8}}
-    (suggested,) = yaml.safe_load(coral.run("gates", job["output"], "--suggest", "--keep", "0.5"))["edits"]
+    (suggested,) = yaml.safe_load(run_here("gates", job["output"], "--suggest", "--keep", "0.5"))["edits"]
     assert suggested["id"] == "red" and suggested["gates"]
 
 

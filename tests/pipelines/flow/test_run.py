@@ -24,7 +24,7 @@ from manifests.stores.s3 import S3Store
 from manifests.stores.s3_options import AMBIENT, S3Options
 from manifests.stores.store import Store
 from tasks.publish.gc import find_leftovers, remove
-from tests.processes import Coral, descendants, is_running, wait_until
+from tests.processes import Coral, descendants, is_running, run_here, wait_until
 from tests.tars import write_shards
 
 SHARDS, SAMPLES = 4, 6
@@ -104,17 +104,17 @@ def test_images_have_the_size_of_the_bundle(undisturbed: Place) -> None:
 
 def test_the_commands_read_the_output(undisturbed: Place, coral: Coral) -> None:
     status = json.loads(coral.run("status", undisturbed.output, "--json"))
-    assert status["work"]["published"] == {"done": 2 * SHARDS, "total": 2 * SHARDS}
+    assert status["work"]["published"] == {"done": 2 * SHARDS, "total": 2 * SHARDS, "refused": 0}
     assert [edit["counts"] for edit in status["edits"]] == [{"ok": SHARDS * SAMPLES}] * 2
-    assert "edits of shards" in coral.run("status", undisturbed.output)
+    assert "edits of shards" in run_here("status", undisturbed.output)
     sql = "SELECT prompt, count(*) AS n, avg(box[3]) AS right FROM manifest GROUP BY prompt ORDER BY prompt"
-    assert json.loads(coral.run("query", undisturbed.output, sql, "--format", "json")) == [
+    assert json.loads(run_here("query", undisturbed.output, sql, "--format", "json")) == [
         {"prompt": "a smile", "n": SHARDS * SAMPLES, "right": 64.0},
         {"prompt": "red hair", "n": SHARDS * SAMPLES, "right": 64.0},
     ]
-    assert coral.run("query", undisturbed.output, sql, "--format", "csv").splitlines()[1] == "a smile,24,64.0"
+    assert run_here("query", undisturbed.output, sql, "--format", "csv").splitlines()[1] == "a smile,24,64.0"
     assert "red hair" in coral.run("query", undisturbed.output, sql)
-    assert "coral: the query failed" in coral.run("query", undisturbed.output, "SELECT nothing FROM manifest", code=1)
+    assert "coral: the query failed" in run_here("query", undisturbed.output, "SELECT nothing FROM manifest", code=1)
     assert ["edits", "of", "shards", "published", "8", "8", "0"] in [
         line.split() for line in coral.run("plan", undisturbed.job).splitlines()
     ]

@@ -197,7 +197,7 @@ def test_the_commands_read_a_bucket(run_twice: Callable[[str], Finished], tmp_pa
     coral = Coral(tmp_path)
     coral.environment |= ENVIRONMENT | {"CORAL_S3_ENDPOINT": str(there.site.s3.endpoint)}
     status = json.loads(coral.run("status", there.site.output, "--json"))
-    assert status["work"]["published"] == {"done": SHARDS * EDITS, "total": SHARDS * EDITS}
+    assert status["work"]["published"] == {"done": SHARDS * EDITS, "total": SHARDS * EDITS, "refused": 0}
     sql = "SELECT count(*) AS n FROM manifest"
     assert json.loads(coral.run("query", there.site.output, sql, "--format", "json")) == [{"n": len(there.rows())}]
     printed = [line.split() for line in coral.run("plan", there.job).splitlines()]
