@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from manifests.stores.open import open_source
 from manifests.stores.s3_options import S3Options, check_address
 from manifests.stores.store import ObjectInfo
-from tasks.inputs.listing import A_FOLDER, NOT_THERE, Listing, Missing, printable
+from tasks.inputs.listing import A_FOLDER, NOT_THERE, Listing, MissingInput, printable
 from tasks.inputs.patterns import is_glob, literal_head, matcher
 from tasks.spec.requests import Shard
 
@@ -20,7 +20,7 @@ Objects = Mapping[str, ObjectInfo]
 def list_objects(addresses: Sequence[str], s3: S3Options) -> Listing:
     """The objects that keys and globs name; every key is allowed."""
     found: list[Shard] = []
-    missing: list[Missing] = []
+    missing: list[MissingInput] = []
     hidden: list[str] = []
     for bucket, key, objects in _listed(addresses, s3):
         matching, passed_over = _matching(key, objects)
@@ -28,7 +28,7 @@ def list_objects(addresses: Sequence[str], s3: S3Options) -> Listing:
         hidden += [printable(f"{bucket}/{name}") for name in passed_over]
         if not matching and not is_glob(key):
             missing.append(
-                Missing(printable(f"{bucket}/{key}"), NOT_THERE if missing else _missing_reason(key, objects))
+                MissingInput(printable(f"{bucket}/{key}"), NOT_THERE if missing else _missing_reason(key, objects))
             )
     return Listing(found, missing, hidden)
 

@@ -12,7 +12,7 @@ NOT_THERE = "is not there"
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingInput:
     """An explicitly named tar that cannot be read."""
 
     name: str
@@ -24,7 +24,7 @@ class Listing:
     """The shards found, the explicitly named ones that are missing, and the hidden files that a glob skips."""
 
     found: Sequence[Shard]
-    missing: Sequence[Missing] = ()
+    missing: Sequence[MissingInput] = ()
     hidden: Sequence[str] = ()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from manifests.stores.s3_options import S3Options
-from tasks.inputs.listing import A_FOLDER, NOT_THERE, Listing, Missing, printable
+from tasks.inputs.listing import A_FOLDER, NOT_THERE, Listing, MissingInput, printable
 from tasks.inputs.patterns import is_glob
 from tasks.spec.requests import Shard
 
@@ -26,7 +26,7 @@ def list_files(addresses: Sequence[str], s3: S3Options) -> Listing:
         named, passed_over = _matching(address)
         paths += named
         hidden += passed_over
-    missing = [Missing(_printable_path(path), _missing_reason(path)) for path in paths if not path.is_file()]
+    missing = [MissingInput(_printable_path(path), _missing_reason(path)) for path in paths if not path.is_file()]
     found = [] if missing else [listed_file(path) for path in paths]
     return Listing(found, missing, [_printable_path(path) for path in hidden])
 
