@@ -201,7 +201,7 @@ def test_the_commands_read_a_bucket(run_twice: Callable[[str], Finished], tmp_pa
     sql = "SELECT count(*) AS n FROM manifest"
     assert json.loads(coral.run("query", there.site.output, sql, "--format", "json")) == [{"n": len(there.rows())}]
     printed = [line.split() for line in coral.run("plan", there.job).splitlines()]
-    assert ["published", *(str(SHARDS * EDITS),) * 2, "0"] in printed
+    assert ["edits", "of", "shards", "published", *(str(SHARDS * EDITS),) * 2, "0"] in printed
     assert "0 objects, 0.0 MB; 0 unfinished uploads; --delete removes them" in coral.run("gc", there.site.output)
     assert "coral: cannot list" in coral.run("status", "s3://no-such-bucket/out", code=1)
 
