@@ -185,7 +185,7 @@ class Pool:
     def _settle(self, worker: PooledWorker, work: Work, reply: Reply, backlog: Backlog) -> Outcome | None:
         """The outcome of a work whose call ended, or None if it is tried again."""
         device = _device(worker)
-        if work.key == SELF_TEST and reply.cause is Cause.REQUEST:
+        if work.key == SELF_TEST and reply.cause in (Cause.REQUEST, Cause.MACHINE):
             reply = Reply(cause=Cause.DEVICE, error=reply.error)
         if reply.cause is not None and reply.cause not in (Cause.REQUEST, Cause.MACHINE):
             return self._replace(worker, reply.cause, reply.error, backlog)

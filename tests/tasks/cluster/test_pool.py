@@ -130,7 +130,7 @@ def test_the_last_work_is_tried_again_after_a_self_test(cause: Cause, is_deadly:
     assert cluster.submitted["self_test"] == 2
 
 
-@pytest.mark.parametrize("test", [fails(Cause.DEATH), fails(Cause.DEVICE), fails(Cause.REQUEST)])
+@pytest.mark.parametrize("test", [fails(cause) for cause in (Cause.DEATH, Cause.DEVICE, Cause.REQUEST, Cause.MACHINE)])
 def test_a_device_that_fails_its_self_test_ends_the_run_and_blames_no_shard(test: Takes) -> None:
     pool, _ = done_by(sick(A, self_test=test), A)
     outcomes: list[Outcome] = []
