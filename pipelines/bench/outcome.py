@@ -25,7 +25,7 @@ from pipelines.bench.records import Figures
 from tasks.images.tensors import tensor_of, to_levels, to_pixels
 
 CHANGED = 0.15
-"""The oracle mask are the pixels at which the raw edit differs from the reconstruction by more than this: the mean of
+"""The oracle mask holds the pixels at which the raw edit differs from the reconstruction by more than this: the mean of
 the absolute differences over the channels, images in [-1,1]."""
 
 

@@ -1,6 +1,6 @@
 """Edits compared with their exact answers, pixel by pixel: which truly changed pixels are right, which are ghosts.
 
-The true region R are the pixels that the exact answer changes (ground_truth.true_region). A pixel p of R is right if
+The true region R holds the pixels that the exact answer changes (ground_truth.true_region). A pixel p of R is right if
 within one pixel of p the output has the answer's segment at p and the answer's colour at p: a colour whose distance to
 the answer (L1 over RGB) is less than half of the distance between source and answer at p. A place where the unedited
 source has both already does not count, because no edit is seen there; so no pixel of the source is right. Without this
