@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from rich.console import RenderableType
 
-from coral_core.bundle.models import load_models
+from coral_core.bundle.models import Models, load_models
 from coral_core.zoo.measure.ground_truth import is_case, success_rate, unchanged_rate
 from coral_core.zoo.measure.judge import Judge, load_judge
+from coral_core.zoo.measure.rightness import ENOUGH, exact_answers, right_rate, right_shares
 from coral_core.zoo.portraits.domain import Scene, scene_from_record
 from manifests.commit import CommitRecord, read_commit
 from manifests.parquet.reader import read_row_group, read_rows
@@ -48,7 +49,11 @@ WANTS: Mapping[str, Mapping[str, str]] = {
     "smile": {"mouth": "smile"},
 }
 """Edit of the job -> the attribute values that it asks for, as the lexicon names them."""
-JUDGED = "judged: lacked the wanted value; unchanged: other visible attributes"
+JUDGED = (
+    "judged: lacked the wanted value; "
+    f"right: {ENOUGH:.0%} of the truly changed pixels as in the exact answer; "
+    "unchanged: other visible attributes"
+)
 QUERIES = (
     "SELECT edit, count(*) AS ok, avg(direction) AS direction, avg(identity) AS identity, avg(area) AS area\n"
     "FROM manifest WHERE status = 'ok' GROUP BY edit ORDER BY edit",
@@ -112,6 +117,10 @@ class Demo:
         return load_judge()
 
     @cached_property
+    def models(self) -> Models:
+        return load_models("portraits")
+
+    @cached_property
     def plan(self) -> Plan:
         return next(read_plans(self.store, newest=1))
 
@@ -126,8 +135,8 @@ class Demo:
         return [record for id_ in ids if (record := read_commit(self.store, id_))]
 
     def report(self) -> RenderableType:
-        """Per edit: rows, rows with an image, judged success, unchanged attributes, speed."""
-        columns = ("edit", "rows", "edited", "judged", "success", "unchanged", "images/s")
+        """Per edit: rows, rows with an image, judged success, right images, unchanged attributes, speed."""
+        columns = ("edit", "rows", "edited", "judged", "success", "right", "unchanged", "images/s")
         return grid(f"edited images before gates, against the ground truth ({JUDGED})", columns, self._figures())
 
     def _figures(self) -> Iterator[tuple[str, ...]]:
@@ -135,9 +144,25 @@ class Demo:
             scored = [sample for sample in edit.samples(self.store) if is_case(sample.scene, edit.wants)]
             reads = self.judge.read(tensor_of([sample.image_HWC for sample in scored]))
             success = success_rate(reads, edit.wants)
+            right = self._right(scored, edit.wants)
             kept = unchanged_rate(reads, [sample.scene for sample in scored], edit.wants)
             counts = (str(edit.counts.total()), str(edit.edited), str(len(scored)))
-            yield edit.edit_id, *counts, f"{success:.1%}", f"{kept:.1%}", f"{edit.images_per_second:.0f}"
+            yield (
+                edit.edit_id,
+                *counts,
+                f"{success:.1%}",
+                f"{right:.1%}",
+                f"{kept:.1%}",
+                f"{edit.images_per_second:.0f}",
+            )
+
+    @torch.no_grad()
+    def _right(self, scored: Sequence[Edited], wants: Mapping[str, str]) -> float:
+        """Share of the images that are right, compared with the exact answers pixel by pixel."""
+        output_NHWC = np.stack([sample.image_HWC for sample in scored])
+        labels_NHW = self.models.segmenter(tensor_of(list(output_NHWC))).argmax(1).numpy()
+        exact = exact_answers([sample.scene for sample in scored], wants, self.models.image_size)
+        return right_rate(right_shares(output_NHWC, labels_NHW, exact))
 
     def sheet(self) -> Path:
         """Write a contact sheet: for each edit a block of rows with source, inversion, edit and mask."""
@@ -156,7 +181,7 @@ class Demo:
     @torch.no_grad()
     def _inversions(self) -> dict[str, np.ndarray]:
         """Every reconstruction, from the stored latents."""
-        models = load_models("portraits")
+        models = self.models
         shape = (1, models.generator.num_ws, models.generator.w_dim)
         images = {}
         for record in self._records(request.id for request in self.plan.invert_requests()):

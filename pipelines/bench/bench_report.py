@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from coral_core.zoo.measure.rightness import ENOUGH
 from manifests.stores.open import open_store
 from pipelines.bench.grids import columns_line, write_grids
 from pipelines.bench.method_quality import QualityConfig
@@ -22,6 +23,14 @@ def write_report(config: QualityConfig, name: str, methods: Sequence[str], recor
         f"seed {selection.seed}.",
         f"Columns of the pictures: {columns_line(methods)}.",
     ]
+    notes += [
+        f"A case is right if {ENOUGH:.0%} of the pixels that the exact answer changes have its segment and about its "
+        "colour; ghost is the share of these pixels that are mixtures of source and answer. The oracle mask is where "
+        "the raw edit differs from the inversion. The rows oracle know the exact answers: the latent of each answer, "
+        "an affine function of w, and one direction; all within the true region."
+    ]
+    if all(record.figures["right"] is None for record in records):
+        notes.append("The bundle's segmenter has other segments than the domain: the columns of right are empty.")
     if all(record.figures["success_second"] is None for record in records):
         notes.append("The bundle has no second judge (judge2.safetensors): that column is empty.")
     path = folder / "index.md"

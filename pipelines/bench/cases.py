@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from coral_core.bundle.models import Models
 from coral_core.inversion import invert, take
 from coral_core.types import Inversion, concat_inversions
-from coral_core.zoo.measure.ground_truth import Values, answer_of, is_case, true_region
+from coral_core.zoo.measure.ground_truth import Values, is_case
+from coral_core.zoo.measure.rightness import ExactAnswers, exact_answers
 from coral_core.zoo.portraits.domain import SPLITS, Scene, sample
 from tasks.images.decode import decode
 from tasks.images.encode import encode
@@ -41,13 +41,9 @@ class SceneSelection:
 
 
 @dataclass(frozen=True)
-class Cases:
-    """N scenes that one edit is scored on."""
+class Cases(ExactAnswers):
+    """N scenes that one edit is scored on, with their exact answers and their photos."""
 
-    scenes: tuple[Scene, ...]
-    wants: Values
-    answers_NHWC: np.ndarray  # uint8; the exact answer of each scene
-    regions_NHW: np.ndarray  # bool; where the answers differ from the rendered scenes
     inversion: Inversion  # of the decoded JPEG files
 
 
@@ -73,11 +69,8 @@ def cases_of(scenes: Sequence[Scene], inversion: Inversion, wants: Values, most:
     index = [i for i, scene in enumerate(scenes) if is_case(scene, wants, size)][:most]
     if not index:
         return None
-    chosen = tuple(scenes[i] for i in index)
-    sources_NHWC = np.stack([scene.image(size) for scene in chosen])
-    answers_NHWC = np.stack([answer_of(scene, wants).image(size) for scene in chosen])
-    regions_NHW = true_region(sources_NHWC, answers_NHWC)
-    return Cases(chosen, wants, answers_NHWC, regions_NHW, take(inversion, torch.tensor(index)))
+    exact = exact_answers([scenes[i] for i in index], wants, size)
+    return Cases(**vars(exact), inversion=take(inversion, torch.tensor(index)))
 
 
 def batches(inversion: Inversion, models: Models, taps: bool) -> list[Inversion]:

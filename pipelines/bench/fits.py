@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from coral_core.bundle.catalog import Bundle
 from coral_core.editors import spec
-from pipelines.bench.outcome import BASELINES
+from pipelines.bench.oracles import REFERENCES
 from pipelines.bench.prompts import BenchPrompt
 from tasks.artifacts.fit_requests import fits_of
 from tasks.spec.requests import EditSpec, FitRequest
@@ -14,7 +14,7 @@ from tasks.spec.requests import EditSpec, FitRequest
 
 def fits_behind(bundle: Bundle, method: str, prompt: BenchPrompt) -> tuple[FitRequest, ...]:
     """The fits that a method needs for a prompt, bases first; the method's own fit is the last one."""
-    if method in BASELINES:
+    if method in REFERENCES:
         return ()
     return fits_of(spec(method), spec(method).resolve({}), prompt.prompt, bundle)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests.stores.store import Store
-from pipelines.bench.outcome import BASELINES
+from pipelines.bench.oracles import REFERENCES
 from pipelines.bench.records import Record
 from tasks.images.contact_sheet import contact_sheet
 from tasks.images.encode import encode
@@ -41,7 +41,7 @@ def tiles(shown: Mapping[str, Mapping[str, np.ndarray]]) -> list[list[np.ndarray
     first = shown["inversion"]
     columns = [first["photo"], first["output"], first["answer"]]
     for method, arrays in shown.items():
-        if method not in BASELINES:
+        if method not in REFERENCES:
             columns += [arrays["output"], arrays["mask"]]
     return [[column[scene] for column in columns] for scene in range(len(first["photo"]))]
 

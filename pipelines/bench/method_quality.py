@@ -27,6 +27,7 @@ from manifests.stores.store import Store
 from pipelines.bench.cases import Cases, SceneSelection, cases_of, select_scenes
 from pipelines.bench.fits import edit_spec, fits_behind
 from pipelines.bench.judges import Judges, load_judges
+from pipelines.bench.oracles import PAIRED, REFERENCES, Oracles
 from pipelines.bench.outcome import BASELINES, Outcome, edit_cases, figures_of, outcome_of
 from pipelines.bench.prompts import BenchPrompt
 from pipelines.bench.records import FIGURES, Record
@@ -37,7 +38,7 @@ from tasks.images.tensors import to_pixels
 from tasks.spec.requests import EDIT_VERSION, FitRequest, content_id
 from tasks.worker.fit import fit_editor
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 """Increase it when the code changes figures."""
 SHOWN = 6
 """Scenes whose pictures are stored."""
@@ -64,6 +65,7 @@ class Bench:
     store: Store
     scenes: tuple[Scene, ...]
     inversion: Inversion  # of the scenes
+    oracles: Oracles
 
     @cached_property
     def images_digest(self) -> str:
@@ -86,7 +88,7 @@ class Bench:
         return {
             "version": [RECORD_VERSION, EDIT_VERSION],
             "method": method,
-            "options": {} if method in BASELINES else dict(spec(method).resolve({})),
+            "options": {} if method in REFERENCES else dict(spec(method).resolve({})),
             "fit": fits[-1].id if fits else None,
             "prompt": prompt.model_dump(exclude={"id", "kind"}),
             "photos": self.images_digest,
@@ -104,8 +106,9 @@ class Bench:
         self._save(key, len(cases.scenes), figures_of(outcome, cases, self.judges, fit_seconds), f"{key}.npz")
 
     def _outcome(self, method: str, prompt: BenchPrompt, cases: Cases) -> tuple[Outcome, float | None]:
-        if method in BASELINES:
-            return outcome_of(BASELINES[method](cases), cases, prompt.prompt, self.models), None
+        if method in REFERENCES:
+            raw = BASELINES[method](cases) if method in BASELINES else self.oracles.edit(method, cases)
+            return outcome_of(raw, cases, prompt.prompt, self.models), None
         fits = fits_behind(self.bundle, method, prompt)
         editor = load_editor(self.store, edit_spec(method, prompt, fits), self.models).editor
         artifact = read_artifact(self.store, fits[-1].id) if fits else None
@@ -124,7 +127,7 @@ def open_bench(config: QualityConfig) -> Bench:
     models = load_models(config.bundle, config.device)
     judges = load_judges(bundle.path, models.device)
     scenes, inversion = select_scenes(models, config.selection)
-    return Bench(config, bundle, models, judges, open_store(str(config.folder)), scenes, inversion)
+    return Bench(config, bundle, models, judges, open_store(str(config.folder)), scenes, inversion, Oracles(models))
 
 
 def measure_quality(
@@ -134,19 +137,20 @@ def measure_quality(
     workers: int,
     on_done: OnDone,
 ) -> list[Record]:
-    """One record per (method, prompt), with the baselines inversion first and answer last."""
+    """One record per (method, prompt): first the inversion, then the methods, the oracles and the exact answer."""
     bundle, store = read_bundle(config.bundle), open_store(str(config.folder))
     wanted = [fits_behind(bundle, method, prompt) for method in methods for prompt in prompts]
     for fits in ([chain[:-1] for chain in wanted], [chain[-1:] for chain in wanted]):  # bases first
         missing = {fit.id: fit for chain in fits for fit in chain if read_artifact(store, fit.id) is None}
         labelled = [Work(f"fit {fit.method}: {fit.target}", _fit, (config, fit)) for fit in missing.values()]
         run_all(labelled, workers, on_done)
-    lines = [(method, prompt) for method in ("inversion", *methods, "answer") for prompt in prompts]
-    return run_all(
-        [Work(f"measure {method}: {prompt.id}", _record, (config, method, prompt)) for method, prompt in lines],
-        workers,
-        on_done,
-    )
+    rows = [("inversion",), *((method,) for method in methods), PAIRED, ("oracle",), ("answer",)]
+    works = [
+        Work(f"measure {' and '.join(row)}: {prompt.id}", _records, (config, row, prompt))
+        for row in rows
+        for prompt in prompts
+    ]
+    return [record for records in run_all(works, workers, on_done) for record in records]
 
 
 def check_methods(names: Sequence[str]) -> tuple[str, ...]:
@@ -172,5 +176,6 @@ def _fit(config: QualityConfig, request: FitRequest) -> None:
     fit_editor(request, bench.models, bench.store)
 
 
-def _record(config: QualityConfig, method: str, prompt: BenchPrompt) -> Record:
-    return open_bench(config).record(method, prompt)
+def _records(config: QualityConfig, methods: Sequence[str], prompt: BenchPrompt) -> list[Record]:
+    """In one process, because oracles share what they compute for a prompt."""
+    return [open_bench(config).record(method, prompt) for method in methods]

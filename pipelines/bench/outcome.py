@@ -15,12 +15,18 @@ from coral_core.editors import Editor, EditorSpec
 from coral_core.losses import layer_areas
 from coral_core.scoring import score
 from coral_core.types import Edit, Prompt
-from coral_core.zoo.measure.fidelity import agreement, outside_psnr, psnr
+from coral_core.zoo.measure.fidelity import agreement, claimed, outside_psnr, psnr
 from coral_core.zoo.measure.ground_truth import success_rate, unchanged_rate
-from pipelines.bench.cases import Cases, batches
+from coral_core.zoo.measure.rightness import ghost_shares, right_rate, right_shares
+from coral_core.zoo.portraits.domain import SEGMENTS
+from pipelines.bench.cases import BATCH, Cases, batches
 from pipelines.bench.judges import Judges
 from pipelines.bench.records import Figures
 from tasks.images.tensors import tensor_of, to_levels, to_pixels
+
+CHANGED = 0.15
+"""The oracle mask holds the pixels at which the raw edit differs from the reconstruction by more than this: the mean of
+the absolute differences over the channels, images in [-1,1]."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Outcome:
 
     raw_NHWC: np.ndarray  # uint8; output of the editor, with the inversion error
     output_NHWC: np.ndarray  # uint8; composited onto the source by the mask, as a user gets it
+    labels_NHW: np.ndarray | None  # int64 segments of the output; None for a segmenter without the domain's SEGMENTS
     mask_NHW: np.ndarray  # uint8 levels
     identity: float
     direction: float
@@ -70,14 +77,25 @@ def outcome_of(raw: Edit, cases: Cases, prompt: Prompt, models: Models, speed: f
     """Composite and score an edit of all cases."""
     final = composite(raw, cases.inversion, "source")
     scores = score(final, cases.inversion, [prompt] * len(cases.scenes), models)
+    output_NHWC = to_pixels(final.image_BCHW)
     return Outcome(
         raw_NHWC=to_pixels(raw.image_BCHW),
-        output_NHWC=to_pixels(final.image_BCHW),
+        output_NHWC=output_NHWC,
+        labels_NHW=segments_of(output_NHWC, models),
         mask_NHW=to_levels(final.mask_B1HW),
         identity=scores.identity_B.mean().item(),
         direction=scores.direction_B.mean().item(),
         images_per_second=speed,
     )
+
+
+@torch.no_grad()
+def segments_of(pixels_NHWC: np.ndarray, models: Models) -> np.ndarray | None:
+    """The segments that the bundle finds in images, int64 [N,H,W]; None if they are not the domain's SEGMENTS."""
+    if tuple(models.segmenter.segments) != SEGMENTS:
+        return None
+    parts = tensor_of(list(pixels_NHWC)).split(BATCH)
+    return torch.cat([models.segmenter(part.to(models.device)).argmax(1) for part in parts]).cpu().numpy()
 
 
 def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: float | None) -> Figures:
@@ -87,14 +105,24 @@ def figures_of(outcome: Outcome, cases: Cases, judges: Judges, fit_seconds: floa
     output_NCHW = tensor_of(list(outcome.output_NHWC)).to(cases.inversion.image_BCHW.device)
     reads = judges.first.read(output_NCHW)
     mask = agreement(outcome.mask_NHW > 127, cases.regions_NHW)
+    raw_change_NHW = np.abs(outcome.raw_NHWC.astype(np.int16) - recon_NHWC).mean(3) / 127.5
+    oracle_mask = agreement(raw_change_NHW > CHANGED, cases.regions_NHW)
+    right_N = None if outcome.labels_NHW is None else right_shares(outcome.output_NHWC, outcome.labels_NHW, cases)
     second = None if judges.second is None else success_rate(judges.second.read(output_NCHW), cases.wants)
     return {
         "success": success_rate(reads, cases.wants),
         "success_second": second,
+        "right": None if right_N is None else right_rate(right_N),
+        "right_share": None if right_N is None else float(right_N.mean()),
+        "ghost": float(ghost_shares(outcome.output_NHWC, cases).mean()),
         "unchanged": unchanged_rate(reads, cases.scenes, cases.wants),
         "mask_precision": mask.precision,
         "mask_recall": mask.recall,
         "mask_iou": mask.iou,
+        "mask_claimed": claimed(outcome.mask_NHW > 127, cases.regions_NHW),
+        "oracle_mask_precision": oracle_mask.precision,
+        "oracle_mask_recall": oracle_mask.recall,
+        "oracle_mask_iou": oracle_mask.iou,
         "keep_recon": outside_psnr(outcome.raw_NHWC, recon_NHWC, cases.regions_NHW),
         "keep_source": outside_psnr(outcome.output_NHWC, photos_NHWC, cases.regions_NHW),
         "answer_psnr": psnr(outcome.output_NHWC, cases.answers_NHWC),

@@ -10,10 +10,17 @@ Figures = dict[str, float | None]
 FIGURES = (
     "success",
     "success_second",
+    "right",
+    "right_share",
+    "ghost",
     "unchanged",
     "mask_precision",
     "mask_recall",
     "mask_iou",
+    "mask_claimed",
+    "oracle_mask_precision",
+    "oracle_mask_recall",
+    "oracle_mask_iou",
     "keep_recon",
     "keep_source",
     "answer_psnr",
@@ -22,7 +29,7 @@ FIGURES = (
     "fit_seconds",
     "images_per_second",
 )
-"""The figures of a record, in the order of the table, which also has n, the number of scenes."""
+"""The figures of a record. table.HEADINGS names those that tables show."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipelines.bench.records import FIGURES, Record
+from pipelines.bench.records import Record
 
 HEADINGS: Mapping[str, str] = {
     "success": "success",
     "success_second": "2nd judge",
+    "right": "right",
+    "right_share": "right share",
+    "ghost": "ghost",
     "unchanged": "unchanged",
     "mask_precision": "mask prec.",
     "mask_recall": "mask rec.",
     "mask_iou": "mask IoU",
+    "mask_claimed": "claimed/true",
+    "oracle_mask_iou": "oracle mask IoU",
     "keep_recon": "keep recon [dB]",
     "keep_source": "keep source [dB]",
     "answer_psnr": "answer [dB]",
@@ -21,6 +26,7 @@ HEADINGS: Mapping[str, str] = {
     "fit_seconds": "fit [s]",
     "images_per_second": "images/s",
 }
+"""The figures in a table, which also has n, the number of scenes."""
 
 
 def page(title: str, notes: str, records: Sequence[Record], pictures: Mapping[str, str]) -> str:
@@ -40,9 +46,9 @@ def _names(records: Sequence[Record]) -> list[str]:
 def table(records: Sequence[Record], prompt: str) -> str:
     """A Markdown table with one row per method."""
     rows = [record for record in records if record.prompt == prompt]
-    lines = [_line(["method", *HEADINGS.values(), "n"]), _line(["---", *["---:"] * (len(FIGURES) + 1)])]
+    lines = [_line(["method", *HEADINGS.values(), "n"]), _line(["---", *["---:"] * (len(HEADINGS) + 1)])]
     return "\n".join(
-        [*lines, *(_line([row.method, *(cell(row.figures[name]) for name in FIGURES), str(row.n)]) for row in rows)]
+        [*lines, *(_line([row.method, *(cell(row.figures[name]) for name in HEADINGS), str(row.n)]) for row in rows)]
     )
 
 

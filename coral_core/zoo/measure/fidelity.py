@@ -40,6 +40,11 @@ def agreement(mask_NHW: np.ndarray, region_NHW: np.ndarray) -> MaskAgreement:
     )
 
 
+def claimed(mask_NHW: np.ndarray, region_NHW: np.ndarray) -> float:
+    """Mean over the scenes of the area of the mask, relative to the area of the true region. Regions are not empty."""
+    return float(np.mean(_count(mask_NHW) / _count(region_NHW)))
+
+
 def dilated(mask_NHW: np.ndarray) -> np.ndarray:
     """The mask, dilated by one pixel in all eight directions."""
     padded = np.pad(mask_NHW, ((0, 0), (1, 1), (1, 1)))

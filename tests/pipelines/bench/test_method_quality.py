@@ -12,6 +12,7 @@ import pytest
 
 from coral_core.editors import EDITORS
 from coral_core.fit import FitConfig
+from pipelines.bench import oracles
 from pipelines.bench.bench_report import write_report
 from pipelines.bench.cases import SceneSelection
 from pipelines.bench.method_quality import QualityConfig, check_methods, measure_quality, open_bench
@@ -30,6 +31,7 @@ PROMPTS = (
 def make_config(tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     tiny = FitConfig(steps=2, batch_size=2, source_samples=4)
     monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
+    monkeypatch.setattr(oracles, "PAIRS", 3)
 
     def make(bundle: Path = judged_bundle, **selection: Any) -> QualityConfig:
         return QualityConfig(
@@ -52,7 +54,8 @@ def measure(config: QualityConfig, labels: list[str] | None = None) -> dict[tupl
 def test_every_method_and_baseline_has_its_records(make_config: Callable[..., Any]) -> None:
     config = make_config()
     found = measure(config)
-    methods = ("inversion", METHOD, "answer")
+    methods = ("inversion", METHOD, "oracle-direction", "oracle-affine", "oracle", "answer")
+    assert tuple(dict.fromkeys(method for method, _ in found)) == methods
     assert set(found) == {(m, p) for m in methods for p in ("wall", "shades", "kind:recolour", "kind:add", "mean")}
     for (method, _), record in found.items():
         flat = record.to_json()
@@ -61,10 +64,13 @@ def test_every_method_and_baseline_has_its_records(make_config: Callable[..., An
         assert 0 < record.n <= 8
         assert (record.figures["fit_seconds"] is not None) == (method == METHOD)
         assert record.figures["success_second"] is not None
+        assert record.figures["right"] is None and record.figures["right_share"] is None  # the segments are others
     mean = found[METHOD, "mean"]
     assert mean.n == found[METHOD, "wall"].n + found[METHOD, "shades"].n
     path = write_report(config, "tiny", (METHOD,), list(found.values()))
     page = path.read_text()
+    assert "other segments" in page
+    assert page.index("| oracle-direction |") < page.index("| oracle-affine |") < page.index("| oracle |")
     assert page.index("## mean") < page.index("## kind:add") < page.index("## wall")
     assert "![shades](shades.png)" in page and (path.parent / "shades.png").stat().st_size > 0
 
@@ -72,8 +78,9 @@ def test_every_method_and_baseline_has_its_records(make_config: Callable[..., An
 def test_the_baselines_mark_both_ends(make_config: Callable[..., Any]) -> None:
     found = measure(make_config())
     answer, nothing = found["answer", "mean"].figures, found["inversion", "mean"].figures
-    for name in ("mask_precision", "mask_recall", "mask_iou"):
+    for name in ("mask_precision", "mask_recall", "mask_iou", "mask_claimed"):
         assert answer[name] == 1.0
+    assert answer["ghost"] == 0.0
     assert answer["keep_recon"] == answer["keep_source"] == nothing["keep_recon"] == 60.0
     assert nothing["mask_recall"] == 1.0
     assert (answer["answer_psnr"] or 0) > 35 > (nothing["answer_psnr"] or 99)
@@ -105,7 +112,7 @@ def test_a_stopped_benchmark_goes_on(make_config: Callable[..., Any], tmp_path: 
         measure_quality(make_config(), (METHOD,), PROMPTS, 1, stop)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()}
     labels: list[str] = []
-    assert len(measure(make_config(), labels)) == 15
+    assert len(measure(make_config(), labels)) == 30
     assert not any(label.startswith("fit") for label in labels)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 

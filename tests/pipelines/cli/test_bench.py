@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from coral_core.editors import EDITORS
 from coral_core.fit import FitConfig
 from pipelines.bench import network_quality as bench_models
+from pipelines.bench import oracles
 from pipelines.bench.method_quality import open_bench
 from pipelines.cli.bench import bench_app
 
@@ -22,6 +23,7 @@ def test_quality_prints_a_table_and_writes_every_record(
 ) -> None:
     tiny = FitConfig(steps=1, batch_size=2, source_samples=2)
     monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
+    monkeypatch.setattr(oracles, "PAIRS", 2)
     (prompts := tmp_path / "mine.yaml").write_text(PROMPTS)
     paths = ["--bundle", str(judged_bundle), "--folder", str(tmp_path / "runs"), "--json", str(tmp_path / "q.json")]
     options = ["--methods", METHOD, "--prompts", str(prompts), "--scenes", "3", "--workers", "1", *paths]

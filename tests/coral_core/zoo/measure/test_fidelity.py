@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from coral_core.zoo.measure.fidelity import MAX_PSNR, agreement, dilated, outside_psnr, psnr
+from coral_core.zoo.measure.fidelity import MAX_PSNR, agreement, claimed, dilated, outside_psnr, psnr
 from coral_core.zoo.measure.ground_truth import answer_of, is_case, true_region
 from coral_core.zoo.portraits.domain import SPLITS, sample
 
@@ -48,6 +48,14 @@ def test_far_apart_regions_do_not_agree() -> None:
     mask, region = np.zeros((2, 1, 9, 9), bool)
     mask[0, 1, 1] = region[0, 7, 7] = True
     assert agreement(mask, region).iou == 0.0
+
+
+def test_the_claimed_area_is_relative_to_the_true_one() -> None:
+    assert claimed(REGIONS, REGIONS) == 1.0
+    mask, region = np.zeros((2, 2, 4, 4), bool)
+    region[:, 0] = True
+    mask[0], mask[1, 0, :2] = True, True
+    assert claimed(mask, region) == pytest.approx((4 + 0.5) / 2)
 
 
 def test_psnr_of_equal_pixels_is_capped() -> None:
