@@ -52,6 +52,15 @@ def generator_samples(models: Models, count: int, seed: int, truncation: float =
     return concat_inversions(batches)
 
 
+def no_samples(models: Models) -> Inversion:
+    """An inversion of no images, for fits that draw their samples themselves."""
+    size, generator = models.image_size, models.generator
+    image_BCHW = torch.zeros(0, 3, size, size, device=models.device)
+    ws_BLD = torch.zeros(0, generator.num_ws, generator.w_dim, device=models.device)
+    labels_BHW = torch.zeros(0, size, size, dtype=torch.int64, device=models.device)
+    return Inversion((), image_BCHW, ws_BLD, image_BCHW, labels_BHW)
+
+
 def take(inversion: Inversion, index: Tensor | slice) -> Inversion:
     """The samples of a batch at `index`, in that order; taps are dropped."""
     positions = torch.arange(len(inversion.keys))[index.cpu() if isinstance(index, Tensor) else index].tolist()

@@ -8,6 +8,7 @@ from functools import partial
 from coral_core.editors.base import Editor, FitScope
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
 from coral_core.editors.coral.coral_inverter import CoralInverter
 from coral_core.editors.coral.prompt_editor import RegionConfig
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
@@ -18,6 +19,8 @@ from coral_core.editors.regions.segments import ClusterSelection, SegmentSelecti
 from coral_core.editors.spec import EditorSpec
 from coral_core.editors.styleclip.directions import DirectionsConfig, StyleDirections
 from coral_core.editors.styleclip.optimization import LatentOptimization, OptimizationConfig
+from coral_core.editors.transport.transport import Transport, TransportConfig
+from coral_core.editors.wishes import wishes_of
 from coral_core.fit import FitConfig
 from coral_core.stages import ParameterGroup, Stage
 
@@ -87,6 +90,29 @@ ROWS = (
         make=StyleDirections.assemble,
         edit_options=("alpha", "beta", "templates", "to_rgb"),
         more_texts=lambda config, prompt: [*config.sentences(prompt.target), *config.sentences(prompt.source)],
+    ),
+    EditorSpec(
+        name="transport",
+        scope=FitScope.DOMAIN,
+        config=TransportConfig(),
+        fit=FitConfig(steps=6000, batch_size=4096, source_samples=2**17, settle=0.0, precision="float32"),
+        fit_reads=("generator", "encoder", "clip"),
+        edit_reads=("generator", "clip"),
+        make=Transport.assemble,
+        edit_options=("directions", "extent"),
+        more_texts=lambda config, prompt: wishes_of(prompt),
+        sourceless=True,
+    ),
+    EditorSpec(
+        name="coral-transport-difference",
+        scope=FitScope.BASE,
+        config=DifferenceConfig(),
+        fit=FitConfig(),
+        fit_reads=(),
+        edit_reads=("generator", "clip"),
+        make=CoralDifference.assemble,
+        more_texts=lambda config, prompt: wishes_of(prompt),
+        base="transport",
     ),
     EditorSpec(
         name="clipinverter",

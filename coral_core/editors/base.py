@@ -25,6 +25,7 @@ class FitScope(enum.Enum):
     """What one fitted artifact is used for. This alone decides how many fits a run needs."""
 
     IMAGE = "image"  # no artifact: edit() itself optimises
+    BASE = "base"  # no artifact of its own: it uses that of the method it builds upon
     PROMPT = "prompt"  # one artifact per (spec, prompt, models)
     DOMAIN = "domain"  # one artifact per (spec, models), for any prompt
 

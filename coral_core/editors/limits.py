@@ -1,4 +1,4 @@
-"""The user's limits of an edit: a threshold, layers, and a mask per sample, applied to the masks of the editor.
+"""The user's limits of an edit: a threshold, layers, a mask per sample, and the smallest clear change.
 
     m'_l = [l in layers] * [m_l >= threshold] * m_l * u_l
 with m_l the editor's own mask of convolution l (ones where it has no regions), and u_l the sample's user mask, averaged
@@ -9,6 +9,7 @@ Choices and why:
 - The threshold applies to the editor's masks only. Grey values of a user mask are kept as they are.
 - Layers are coarser than the image, so the layer masks extend a little across the border of a user mask. The mask of
   the image is therefore limited to the user mask: pixels outside keep the source's values.
+- `difference` acts on the image after the blended render: where the edit changes it by less, the reconstruction stays.
 - With coarse layers only, the finest of them gives the mask of the image. Otherwise that mask would be empty, and an
   edit that is composited onto its source would not be visible.
 """
@@ -16,7 +17,7 @@ Choices and why:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from coral_core import losses
+from coral_core.editors.regions.difference import difference_mask, keep_outside
 from coral_core.editors.regions.region import image_mask
 from coral_core.types import Edit, Inversion, Masks, Styles
 
@@ -37,8 +39,11 @@ class Limits:
 
     threshold: float = 0.0  # values of an editor's mask below it become 0; the others are unchanged
     layers: tuple[int, ...] = ()  # convolutions of the generator that may be edited, 0 is the coarsest; empty: all
+    difference: float = 0.0  # the edit acts where it changes the image by more than this, 0 to 2; 0: everywhere
 
     def __post_init__(self) -> None:
+        if not 0 <= self.difference < 2:
+            raise ValueError(f"difference is {self.difference}; give a number from 0, which is no limit, up to below 2")
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold is {self.threshold}; give a number from 0, which cuts nothing, up to below 1")
         object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))  # equal limits have equal ids
@@ -62,13 +67,27 @@ def blend(edited: Styles, masks: Masks | None, limits: Limits, inversion: Invers
     """
     allowed = limited(masks, limits, inversion, generator.conv_sizes)
     if allowed is None:
-        return _whole_image_edit(generator.render(edited).clamp(-1, 1), len(generator.conv_sizes))
+        image_BCHW = generator.render(edited).clamp(-1, 1)
+        return _where_different(_whole_image_edit(image_BCHW, len(generator.conv_sizes)), limits, inversion)
     image_BCHW = generator.render(generator.styles(inversion.ws_BLD), edited, allowed).clamp(-1, 1)
     layer_masks = tuple(allowed[layer] for layer in limits.layers) or allowed
     mask_B1HW = image_mask(layer_masks, generator.image_size)
     if inversion.user_mask_B1HW is not None:
         mask_B1HW = torch.minimum(mask_B1HW, inversion.user_mask_B1HW)
-    return Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed)
+    return _where_different(Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed), limits, inversion)
+
+
+def _where_different(edit: Edit, limits: Limits, inversion: Inversion) -> Edit:
+    """The edit, limited to where it changes the reconstruction clearly; unchanged without limits.difference."""
+    if not limits.difference:
+        return edit
+    recon_BCHW = inversion.recon_BCHW
+    mask_B1HW = torch.minimum(
+        edit.mask_B1HW, difference_mask(edit.image_BCHW, recon_BCHW, limits.difference).to(edit.mask_B1HW)
+    )
+    image_BCHW = keep_outside(edit.image_BCHW, recon_BCHW, mask_B1HW)
+    areas_BL = torch.minimum(edit.layer_areas_BL, mask_B1HW.mean((1, 2, 3))[:, None])
+    return replace(edit, image_BCHW=image_BCHW, mask_B1HW=mask_B1HW, layer_areas_BL=areas_BL)
 
 
 def limited(masks: Masks | None, limits: Limits, inversion: Inversion, sizes: Sequence[int]) -> Masks | None:

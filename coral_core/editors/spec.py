@@ -41,9 +41,15 @@ class EditorSpec:
     make: Callable[..., Editor]  # (config, prompt, models[, base editor]) -> an editor that is not fitted
     edit_options: tuple[str, ...] = ()  # options that only edits read: another value needs no other fit
     captioned: bool = False  # learns from captioned images instead of samples of the generator
+    sourceless: bool = False  # draws its samples itself, more than fit in memory as images
     takes_reference: bool = False  # can edit towards a reference image in place of a text
     base: str = ""  # method whose fitted editor, with its default options, this one uses
     more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the method has an artifact of its own."""
+        return self.scope in (FitScope.PROMPT, FitScope.DOMAIN)
 
     def resolve(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """The options, completed with the defaults, as plain JSON values: their hash identifies the fit.
@@ -56,7 +62,7 @@ class EditorSpec:
         if not isinstance(fit, Mapping):
             raise ValueError(f"{self.name}: fit is {fit!r}; give a mapping such as {{steps: 200}}")
         config = override(self.config, changes, self.name, also=("fit",))
-        if self.scope is FitScope.IMAGE:
+        if not self.is_fitted:
             if fit:
                 raise ValueError(f"{self.name}: fit is {dict(fit)}; nothing is fitted ahead of the edits, leave it out")
             return {**_plain(config), "fit": {}}

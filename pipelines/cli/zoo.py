@@ -31,8 +31,10 @@ def train(
 
 @zoo_app.command()
 def fit(
-    method: Annotated[str, typer.Argument(help="A method that learns from captions.")],
-    captions: Annotated[list[str], typer.Option(help="Tars of images, each with its captions in <key>.txt.")],
+    method: Annotated[str, typer.Argument(help="A method whose artifact ships with bundles.")],
+    captions: Annotated[
+        list[str] | None, typer.Option(help="Tars of images, each with its captions in <key>.txt, if it needs them.")
+    ] = None,
     bundle: Annotated[str, typer.Option(help="A name of the catalogue or a folder.")] = "portraits",
     option: Annotated[
         list[str] | None, typer.Option(help="Option of this training: steps=500, perceptual=0.3.")
@@ -40,14 +42,15 @@ def fit(
     warm_start: Annotated[bool, typer.Option(help="Continue from the artifact in the bundle.")] = True,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
-    """Fit an editor on captioned images and write it into the bundle."""
+    """Fit an editor and write it into the bundle."""
     from pipelines.cli.method_options import parse_options
     from pipelines.cli.tables import training_line
     from pipelines.jobfile.s3_environment import s3_options
     from tasks.artifacts.train_bundled import train_bundled
 
     changes = parse_options(option or (), method)
-    path, report = train_bundled(bundle, method, captions, changes, device, warm_start, training_line, s3_options({}))
+    given, s3 = captions or (), s3_options({})
+    path, report = train_bundled(bundle, method, given, changes, device, warm_start, training_line, s3)
     print(f"{path}: {report.steps} steps in {report.seconds:.0f} s")
 
 

@@ -148,6 +148,7 @@ class RegionsSection(Section):
         Annotated[int, Field(ge=0, lt=2**31)]
     ] = []  # convolutions of the generator, the coarsest is 0; empty: all
     mask: str | None = None  # the samples' members <key>.<mask> are white where the edit may act
+    difference: float = 0.0  # the edit acts where it changes the image by more than this; 0: no limit
 
     @field_validator("mask")
     @classmethod
@@ -168,7 +169,7 @@ class RegionsSection(Section):
 
     def limits(self) -> Limits:
         """The limits that are the same for every sample."""
-        return Limits(threshold=self.threshold, layers=tuple(self.layers))
+        return Limits(threshold=self.threshold, layers=tuple(self.layers), difference=self.difference)
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -19,18 +19,22 @@ def fits_of(
     bundle: Bundle,
     captions: tuple[Shard, ...] = (),
 ) -> tuple[FitRequest, ...]:
-    """The fits that edits by a method with these resolved options need; the last one is the method's own.
+    """The fits that edits by a method with these resolved options need; the last one is the method's own, if any.
+
+    A fit whose artifact ships with the bundle names it.
 
     Errors: ValueError for a method that learns from captions, if there are none and the bundle ships no such artifact.
     """
-    if method.scope is FitScope.IMAGE:
-        return ()
     base = spec(method.base) if method.base else None
     before = () if base is None else fits_of(base, base.resolve({}), prompt, bundle, captions)
+    if not method.is_fitted:
+        return before
     own = fit_request(method, options, prompt, bundle, captions, before[-1].id if before else "")
-    if not method.captioned or captions:
+    if not (method.captioned or method.sourceless) or captions:
         return (*before, own)
     digest = shipped(bundle.path, own)
+    if not digest and method.sourceless:
+        return (*before, own)
     if not digest:
         raise ValueError(
             f"{method.name} learns from captioned images, and bundle {bundle.name} ships none for these options: "

@@ -68,6 +68,8 @@ class Editors:
         if not edit.fit_id:
             return method.build(edit.options, prompt, self.models).eval(), ""
         artifact = _required_artifact(self.store, edit.fit_id, f"edit {edit.slug!r} needs")
+        if not method.is_fitted:
+            return method.build(edit.options, prompt, self.models, self.base(edit.method, edit.fit_id)), artifact.sha256
         base = self.base(edit.method, str(artifact.request.get("base", "")))
         editor = method.build(edit.options, prompt, self.models, base).eval()
         _load_parameters(self.store, artifact, editor)

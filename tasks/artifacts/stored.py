@@ -74,7 +74,10 @@ def encode_artifact(
 
     Errors: ValueError for a value that overflows in `dtype`.
     """
-    state = {name: stored_as(dtype, name, value) for name, value in editor.state_dict().items()}
+    state = {
+        name: stored_as(dtype if value.is_floating_point() else value.dtype, name, value)
+        for name, value in editor.state_dict().items()
+    }
     notes = {"request": request.content, "steps": report.steps, "losses": dict(report.losses)}
     history = {"trainings": list(trainings)} if trainings else {}
     # one metadata entry, because safetensors writes several in a random order

@@ -16,6 +16,7 @@ from coral_core.bundle.models import load_models
 from coral_core.bundle.weights import load_strict
 from coral_core.editors import spec
 from coral_core.fit import FitReport, Progress
+from coral_core.inversion import no_samples
 from coral_core.types import Prompt
 from manifests.stores.s3_options import AMBIENT, S3Options
 from tasks.artifacts.bundled import SHIPPED
@@ -36,15 +37,20 @@ def train_bundled(
     progress: Progress,
     s3: S3Options = AMBIENT,
 ) -> tuple[Path, FitReport]:
-    """Fit a method on captioned images and write the artifact into the bundle, replacing an existing one.
+    """Fit a method and write the artifact into the bundle, replacing an existing one.
+
+    A method that learns from captions needs `captions`, the addresses of captioned tars; others must get none.
 
     The artifact is for the method's default options; `changes` are options, named as in a job, of this training alone.
     A warm start continues from the bundle's artifact, if there is one.
-    Errors: ValueError for a method that does not learn from captions, an unknown option, or no captioned image.
+    Errors: ValueError for a method that a run fits itself, an unknown option, captions without need, or no captioned
+    image.
     """
     method, bundle, models = spec(method_name), read_bundle(bundle_name), load_models(bundle_name, device)
-    if not method.captioned:
-        raise ValueError(f"{method_name} does not learn from captions; a run fits it itself")
+    if not (method.captioned or method.sourceless):
+        raise ValueError(f"{method_name} is fitted by each run itself; a bundle ships no artifact of it")
+    if captions and not method.captioned:
+        raise ValueError(f"{method_name} does not learn from captions; leave them out")
     options = method.resolve(changes)
     path = bundle.path / SHIPPED / f"{method_name}.safetensors"
     continued = warm_start and path.exists()
@@ -55,9 +61,10 @@ def train_bundled(
         load_strict(editor, {key: value.float() for key, value in safetensors.torch.load(stored).items()}, str(path))
         trainings = read_notes(stored).get("trainings", [])
     path.parent.mkdir(exist_ok=True)  # first, so that a training of hours cannot fail at its end
-    source = captioned(models, find_shards(captions, {}, s3), ignore)
+    source = captioned(models, find_shards(captions, {}, s3), ignore) if method.captioned else no_samples(models)
     report = editor.fit(source, method.fit_config(options), progress)
-    training = {"images": len(source.keys), "options": dict(changes), "steps": report.steps, "warm_start": continued}
+    images = len(source.keys) or method.fit_config(options).source_samples
+    training = {"images": images, "options": dict(changes), "steps": report.steps, "warm_start": continued}
     request = fit_request(method, method.resolve({}), Prompt(""), bundle)
     partial = path.with_suffix(".partial")
     partial.write_bytes(encode_artifact(request, editor, report, torch.float16, [*trainings, training]))

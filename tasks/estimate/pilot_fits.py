@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from coral_core.editors import spec
 from tasks.spec.requests import FitRequest, canonical_json
 
 FEW_STEPS, MORE_STEPS = 2, 10
@@ -28,7 +27,7 @@ class PilotFits:
     @classmethod
     def of(cls, fit: FitRequest) -> PilotFits:
         """Short versions of a fit."""
-        if spec(fit.method).captioned and not fit.captions:
+        if fit.shipped:
             return cls(fit, fit, fit, fit)  # the bundle contains this fit
         if fit.captions:  # every fit reads all captions; only its steps can be reduced
             baseline = _changed(fit, steps=FEW_STEPS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from coral_core.bundle.catalog import Bundle
 from coral_core.bundle.weights import read_header
 from coral_core.clip import check_length
-from coral_core.editors import EDITORS, EditorSpec, FitScope, spec
+from coral_core.editors import EDITORS, EditorSpec, spec
 from coral_core.editors.base import check_prompts
 from coral_core.scoring import SCORE_READS
 from coral_core.types import Prompt
@@ -92,11 +92,12 @@ def _check_output(job: JobSpec, entry: EditEntry) -> None:
 def _fit_options(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Mapping[str, object]:
     """The job's fit settings, overridden by the edit's own.
 
-    The job's settings are about generator samples, so that they do not apply to a method that learns from captions.
+    The job's settings are about generator samples in memory, so that they do not apply to a method that learns from
+    captions or draws its samples itself.
     If the edit's `fit` is no mapping, it is returned as it is; the method reports the error.
     """
     own = entry.options.get("fit", {})
-    if method.scope is FitScope.IMAGE or method.captioned:
+    if not method.is_fitted or method.captioned or method.sourceless:
         return own  # type: ignore[return-value]
     common = {"source_samples": job.fit_samples, "source_seed": job.seed, "seed": job.seed}
     return {**common, **own} if isinstance(own, Mapping) else own  # type: ignore[return-value]

@@ -152,6 +152,8 @@ class EditSpec:
         """
         content = {"version": EDIT_VERSION, **asdict(self)}
         regions = {name: content.pop(name) for name in ("limits", "mask")}
+        if not self.limits.difference:
+            del regions["limits"]["difference"]
         del content["reference"]
         if self.mask or self.limits != UNLIMITED:
             content["regions"] = regions

@@ -7,7 +7,7 @@ from functools import partial
 
 from coral_core.bundle.models import Models
 from coral_core.editors import FitScope, spec
-from coral_core.inversion import generator_samples
+from coral_core.inversion import generator_samples, no_samples
 from coral_core.types import Prompt
 from manifests.stores.store import Store
 from tasks.artifacts.bundled import adopt_shipped
@@ -28,7 +28,9 @@ def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse
     config = method.fit_config(request.options)
     prompt = Prompt(request.target, request.source) if method.scope is FitScope.PROMPT else None
     editor = method.build(request.options, prompt, models, Editors(store, models).base(request.method, request.base))
-    if request.captions:
+    if method.sourceless:
+        source = no_samples(models)
+    elif request.captions:
         source = captioned(models, request.captions, partial(_pulse_of_captions, pulse))
     else:
         source = generator_samples(models, config.source_samples, config.source_seed, config.source_truncation)
