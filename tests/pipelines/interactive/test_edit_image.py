@@ -40,7 +40,7 @@ def wanted(photo: Path, bundle: Path) -> Callable[..., OneEdit]:
     """A short edit of the image; keywords replace its fields."""
 
     def make(**changes: Any) -> OneEdit:
-        fields = {"image": photo, "text": "red hair", "bundle": str(bundle), "method": "styleclip-mapper"}
+        fields = {"image": photo, "texts": ("red hair",), "bundle": str(bundle), "method": "styleclip-mapper"}
         return OneEdit(**{**fields, "options": OPTIONS, **changes})
 
     return make
@@ -154,7 +154,9 @@ def test_what_a_run_has_fitted_is_used(
     run_job(make_job())
     said: list[str] = []
     options = {"fit": {"steps": 2, "batch_size": 4, "source_samples": 8}}
-    edit_image(wanted(text="a smile", source="a person", options=options, editors=str(tmp_path / "out")), said.append)
+    edit_image(
+        wanted(texts=("a smile",), source="a person", options=options, editors=str(tmp_path / "out")), said.append
+    )
     assert said == []
 
 
