@@ -121,10 +121,12 @@ def test_a_folder_is_no_image(wanted: Callable[..., OneEdit], tmp_path: Path) ->
     ("changes", "says"),
     [
         ({"method": "styleclip"}, "edit 'edit': unknown method 'styleclip'; known: .*styleclip-mapper"),
-        ({"text": "a photo"}, "target and source say the same"),
+        ({"texts": ("a photo",)}, "target and source say the same"),
         ({"options": {"clp": 1.0}}, "unknown option 'clp'; did you mean 'clip'"),
         ({"bundle": "portrait"}, "no bundle 'portrait'"),
         ({"method": BASE, "options": {}}, f"{BASE} learns from captioned images, and bundle .* ships none"),
+        ({"texts": ("red hair", "a hat")}, "cannot combine the wishes of all_of; transport, .* can"),
+        ({"texts": ("red hair", "Red hair")}, r"coral edit: edits\[0\].all_of: the wishes .* say the same"),
         ({"reference": "look.png"}, f"styleclip-mapper cannot follow a reference image; {BASE} can"),
     ],
 )
