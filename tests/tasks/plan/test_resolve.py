@@ -14,10 +14,10 @@ from coral_core.editors import Limits
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import JobSpec
 from tasks.spec.requests import EDIT_VERSION, FIT_VERSION, EditSpec, content_id
-from tests.inverters import BASE, own_fit
+from tests.inverters import BASE, COMBINING, own_fit
 from tests.tars import image_bytes
 
-LEARNED, COMBINING = "styleclip-mapper", "transport"
+LEARNED = "styleclip-mapper"
 
 
 @pytest.fixture
