@@ -101,6 +101,7 @@ ROWS = (
         make=Transport.assemble,
         edit_options=("directions", "extent"),
         more_texts=lambda config, prompt: wishes_of(prompt),
+        combines_wishes=True,
         sourceless=True,
     ),
     EditorSpec(
@@ -112,6 +113,7 @@ ROWS = (
         edit_reads=("generator", "clip"),
         make=CoralDifference.assemble,
         more_texts=lambda config, prompt: wishes_of(prompt),
+        combines_wishes=True,
         base="transport",
     ),
     EditorSpec(

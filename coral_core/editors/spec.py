@@ -43,6 +43,7 @@ class EditorSpec:
     captioned: bool = False  # learns from captioned images instead of samples of the generator
     sourceless: bool = False  # draws its samples itself, more than fit in memory as images
     takes_reference: bool = False  # can edit towards a reference image in place of a text
+    combines_wishes: bool = False  # edits by each wish of a prompt (wishes.py), not by its target as one text
     base: str = ""  # method whose fitted editor, with its default options, this one uses
     more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
 

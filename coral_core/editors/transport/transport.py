@@ -148,9 +148,10 @@ class Transport(Editor):
         return loss
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        super().check(prompts)
+        check_prompts(prompts, len(prompts), combines_wishes=True)
         for prompt in prompts:
-            self.text_map(prompt.target)
+            for wish in wishes_of(prompt):
+                self.text_map(wish)
 
     @torch.no_grad()
     def edit(
@@ -164,7 +165,7 @@ class Transport(Editor):
         progress: EditProgress | None = None,
     ) -> Edit:
         """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
-        check_prompts(prompts, len(inversion.keys))
+        check_prompts(prompts, len(inversion.keys), combines_wishes=True)
         return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
     @torch.no_grad()
@@ -177,7 +178,7 @@ class Transport(Editor):
     def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
         """The change of w for each sample, the same for all layers. [B,D]
 
-        The wishes of a sentence (wishes.py) are applied one after the other, in alphabetical order.
+        The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
         """
         w_BD = inversion.ws_BLD.float().mean(1)
         e_BE = self.models.clip.image(inversion.image_BCHW).float()
