@@ -63,7 +63,7 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
             "batch_size": 4,
             "fit_source": {"samples": 8},
             "edits": [
-                {"id": "red", "target": "red hair", "options": options},
+                {"id": "red", "target": "red hair", "method": "coral-mapper-attention", "options": options},
                 {"id": "smile", "target": "a smile", "method": "coral-mapper-attention", "options": options},
             ],
         }

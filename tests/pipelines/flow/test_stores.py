@@ -157,7 +157,13 @@ def finished(request: pytest.FixtureRequest, run_twice: Callable[[str], Finished
 
 
 def edit(name: str, **more: Any) -> dict[str, Any]:
-    return {"id": name, "target": name, "options": {"fit": {"steps": 2, "batch_size": 4}}, **more}
+    return {
+        "id": name,
+        "target": name,
+        "method": "coral-mapper-attention",
+        "options": {"fit": {"steps": 2, "batch_size": 4}},
+        **more,
+    }
 
 
 JOB = {

@@ -45,6 +45,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: C
                 "id": "hostile",
                 "target": HOSTILE,
                 "source": f"no {HOSTILE}",
+                "method": "coral-mapper-attention",
                 "options": {"fit": {"steps": 2, "batch_size": 4}},
             },
             {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": {"fit": {"steps": 2}}},
