@@ -137,18 +137,22 @@ class PromptEditor(Editor):
         """The edited styles of the whole image, and delta_BLD of RenderedEdit."""
         raise NotImplementedError
 
+    def edited_in_fit(self, batch: Inversion) -> tuple[Styles, Tensor]:
+        """The same at strength 1 for samples of a fit, of which a subclass may keep what does not change."""
+        return self.edited(batch)
+
     def _render_edit(self, batch: Inversion) -> RenderedEdit:
         """I* and Ibar*, rendered one after the other: in one batch, Ibar* would have two branches as well."""
         generator = self.models.generator
         masks = self.region(batch, generator)
-        edited, delta_BLD = self.edited(batch)
+        edited, delta_BLD = self.edited_in_fit(batch)
         images = [generator.render(edited).clamp(-1, 1)]
         if masks is not None:
             images.insert(0, generator.render(generator.styles(batch.ws_BLD), edited, masks).clamp(-1, 1))
         return RenderedEdit(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
 
     def clear_cache(self) -> None:
-        """Drop the embeddings of unedited images: samples of another source may have the same keys."""
+        """Drop what was computed for single samples: those of another source may have the same keys."""
         self.unedited_clip = SourceCache.of_images(self.models.clip.image)
         self.unedited_identity = SourceCache.of_images(self.models.identity)
 

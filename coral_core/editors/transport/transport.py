@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
+from coral_core.editors.base import EditProgress, FitScope, StyleEditor, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.transport.bank import StoredRows, draw_samples
 from coral_core.editors.transport.gaussian import FLOOR, AffineMap, Gaussian, collapse_map, monge_map
@@ -75,7 +75,7 @@ class TextMap:
     share: float  # of the bank that has what the text names
 
 
-class Transport(Editor):
+class Transport(StyleEditor):
     """The bank and the decoder of one bundle; edits any image to any text."""
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN
