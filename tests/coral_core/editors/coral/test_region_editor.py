@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from coral_core.bundle.models import Models
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
-from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.coral.prompt_editor import RegionConfig
+from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.regions.attention import ConvAttention
 from coral_core.editors.regions.region import Region
 from coral_core.fit import FitConfig
