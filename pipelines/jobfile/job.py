@@ -40,7 +40,7 @@ class EditSection(Section):
     target: Annotated[str, Field(min_length=1)]  # what the edited image should show
     source: Annotated[str, Field(min_length=1)] = "a photo"  # neutral text where the direction starts
     reference: Address | None = None  # an image to resemble, for methods that can; scores are still those of the target
-    method: str = "coral-mapper-attention"
+    method: str = "coral-transport-difference"
     options: dict[str, Any] = Field(default_factory=dict)  # the method's own; `fit` in it holds those of its fit
     strength: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0
     composite: Literal["source", "reconstruction"] = "source"
