@@ -37,8 +37,11 @@ def _coral_spec(
         config=config,
         fit=FitConfig(),
         fit_reads=("generator", "encoder", "clip", "identity", *reads),
-        edit_reads=("generator", *reads),
+        edit_reads=("generator", "clip", *reads),
         make=partial(CoralEditor.assemble, latent, region),
+        more_texts=lambda config, prompt: wishes_of(prompt) if config.start == "transport" else (),
+        base="transport",
+        uses_base=lambda config: config.start == "transport",
     )
 
 

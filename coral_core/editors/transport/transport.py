@@ -179,13 +179,14 @@ class Transport(StyleEditor):
 
         The wishes of a sentence (wishes.py) are applied one after the other, in alphabetical order.
         """
-        w_BD = inversion.ws_BLD.float().mean(1)
-        e_BE = self.models.clip.image(inversion.image_BCHW).float()
-        moved_BD = w_BD.clone()
-        for prompt in dict.fromkeys(prompts):
-            rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-            moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
-        return moved_BD - w_BD
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
+            w_BD = inversion.ws_BLD.float().mean(1)
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            moved_BD = w_BD.clone()
+            for prompt in dict.fromkeys(prompts):
+                rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
+                moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
+            return moved_BD - w_BD
 
     def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> Tensor:
         """The latents after every text in turn. [B,D]"""
