@@ -9,7 +9,7 @@ from coral_core.editors.base import Editor, FitScope
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
-from coral_core.editors.coral.prompt_editor import RegionConfig
+from coral_core.editors.coral.prompt_editor import NeededRegionConfig, RegionConfig
 from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
@@ -45,7 +45,7 @@ def _coral_spec(
     )
 
 
-def _transport_spec(name: str, region: type[Region], config: RegionConfig, *reads: str) -> EditorSpec:
+def _transport_spec(name: str, region: type[Region], config: NeededRegionConfig, *reads: str) -> EditorSpec:
     """The row for a region around transport. `reads`: as above."""
     return EditorSpec(
         name=name,
@@ -121,8 +121,10 @@ ROWS = (
         more_texts=lambda config, prompt: wishes_of(prompt),
         sourceless=True,
     ),
-    _transport_spec("coral-transport-attention", ConvAttention, RegionConfig()),
-    _transport_spec("coral-transport-segments", SegmentSelection, RegionConfig(region_rate=SEGMENT_RATE), "segmenter"),
+    _transport_spec("coral-transport-attention", ConvAttention, NeededRegionConfig()),
+    _transport_spec(
+        "coral-transport-segments", SegmentSelection, NeededRegionConfig(region_rate=SEGMENT_RATE), "segmenter"
+    ),
     EditorSpec(
         name="coral-transport-difference",
         scope=FitScope.BASE,

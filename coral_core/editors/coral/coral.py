@@ -3,7 +3,7 @@
 Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * S^(1/2) delta) and layer masks m,
 the image I* is the blended render of (s, s', m) and Ibar* the plain render of s'. Fitted per prompt on
     L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id
-        + area * L_area + total_variation * L_tv + keep * L_keep,
+        + area * L_area + unneeded * L_unneeded + total_variation * L_tv + keep * L_keep,
 L_clip and L_dir are averaged over I* and Ibar*. Without the second image, weak masks and a weak edit could together be
 a minimum. With WholeImage there is one image and no mask term, which is the mapper of StyleCLIP (arXiv 2103.17249).
 
@@ -21,6 +21,7 @@ Deviations and why:
   embeddings (text_regression.py), at the length that is best for the CLIP terms on a few samples. Or `none`.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers have effects beyond their masks; this term
   limits an edit to its mask.
+- L_unneeded (prompt_editor.py) is not in the paper: masks claimed far more pixels than the edit changes.
 - Weights, learning rates and steps of the paper are not public; the defaults are our own.
 """
 
@@ -35,9 +36,9 @@ from torch import Tensor
 
 from coral_core.editors.base import Editor
 from coral_core.editors.coral.prompt_editor import (
+    NeededRegionConfig,
     PromptConfig,
     PromptEditor,
-    RegionConfig,
     RenderedEdit,
     clip_term,
     directional_term,
@@ -92,7 +93,7 @@ class EditConfig(LatentConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoralConfig(RegionConfig, EditConfig):
+class CoralConfig(NeededRegionConfig, EditConfig):
     """Options of a latent edit with learned regions."""
 
 

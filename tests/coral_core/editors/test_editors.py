@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -14,50 +13,15 @@ from coral_core.bundle.models import Models
 from coral_core.editors import EDITORS, FitScope, spec
 from coral_core.editors.base import Editor
 from coral_core.fit import FitConfig
-from coral_core.inversion import no_samples, take
+from coral_core.inversion import take
 from coral_core.types import Edit, Inversion, Prompt
+from tests.coral_core.editors.small_editors import RED, build, resolved
 
-RED = Prompt("red")
-DRAWN: dict[Any, dict[str, torch.Tensor]] = {}
-"""What bases that draw their samples themselves learned, by the sizes of the generator."""
 every_method = pytest.mark.parametrize("method", EDITORS)
 
 
 def of_scope(*scopes: FitScope) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if row.scope in scopes])
-
-
-def resolved(method: str, **fit: Any) -> dict[str, Any]:
-    """Default options, with a small fit, or a short search for a method that is not fitted."""
-    if spec(method).scope is FitScope.IMAGE:
-        return spec(method).resolve({"steps": 6, "guess_samples": 64})
-    if not spec(method).is_fitted:
-        return spec(method).resolve({"difference": 0.001})
-    if spec(method).sourceless:
-        return spec(method).resolve({"bank": 64, "fit": {**fit, "steps": 3, "source_samples": 64}})
-    return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
-
-
-def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
-    """An editor that is not fitted; its base editor, if it has one, is fitted on `source`, if given.
-
-    A base that draws its samples itself is fitted in any case, once for all tests with the same networks.
-    """
-    prompt = RED if spec(method).scope is FitScope.PROMPT else None
-    base = None
-    if below := spec(method).base_of(resolved(method)):
-        base = build(below, models, **fit)
-        config = spec(below).fit_config(resolved(below, **fit))
-        if spec(below).sourceless:
-            sizes = models.generator.config
-            if sizes not in DRAWN:
-                base.fit(no_samples(models), config)
-                DRAWN[sizes] = base.state_dict()
-            base.load_state_dict(DRAWN[sizes])
-        elif source is not None:
-            base.fit(source, config)
-        base.requires_grad_(False)
-    return spec(method).build(resolved(method, **fit), prompt, models, base)
 
 
 def fitted(method: str, models: Models, inversion: Inversion) -> Editor:

@@ -93,7 +93,9 @@ def test_a_level_that_is_off_stays_unchanged_although_layers_are_correlated(
     torch.nn.init.ones_(latent.direction_LD)
     editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(start="none", levels=("medium",)))
     editor.prepare(inversion)
-    moved_BLD = editor._edited_ws(inversion.ws_BLD, editor._start(inversion), latent(inversion.ws_BLD)) - inversion.ws_BLD
+    moved_BLD = (
+        editor._edited_ws(inversion.ws_BLD, editor._start(inversion), latent(inversion.ws_BLD)) - inversion.ws_BLD
+    )
     assert not moved_BLD[:, :4].any()
     assert moved_BLD[:, 4:8].any()
 
@@ -131,7 +133,7 @@ def missing(distance_B: torch.Tensor, enough: float) -> torch.Tensor:
 def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
     config = CoralConfig(
         start="none", clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0, keep=17.0,
-        clip_enough=0.9, directional_enough=0.95,
+        unneeded=19.0, clip_enough=0.9, directional_enough=0.95,
     )  # fmt: skip
     editor = moved(models, ConvAttention.of(models), config)
     with torch.no_grad():
@@ -141,6 +143,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
         whole = moved(models, WholeImage()).edit(inversion, [RED] * 4).image_BCHW
         e_blended, e_whole, e_source = (models.clip.image(x) for x in (blended, whole, inversion.recon_BCHW))
         text, towards = models.clip.text(["red"]), models.clip.direction([RED])
+        change_B1HW = (whole - inversion.recon_BCHW).abs().mean(1, keepdim=True)
         expected = {
             "clip": 2 * (missing(losses.clip_distance(e_blended, text), 0.9)
                          + missing(losses.clip_distance(e_whole, text), 0.9)) / 2,
@@ -149,6 +152,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
             "l2": 5 * editor.latent.direction_LD.square().mean(),
             "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
             "area": 11 * losses.area(masks or ()),
+            "unneeded": 19 * (image_mask(masks or (), 32) * (1 - change_B1HW / 0.15).clamp_min(0)).mean((1, 2, 3)),
             "total_variation": 13 * losses.total_variation(masks or ()),
             "keep": 17 * ((1 - image_mask(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
         }  # fmt: skip
@@ -159,7 +163,8 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
 
 def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
     editor = moved(models, ConvAttention.of(models), CoralConfig(start="none", identity=0.0, directional=0.0))
-    assert set(editor.losses(inversion, editor.stages()[0])) == {"clip", "l2", "area", "total_variation", "keep"}
+    terms = editor.losses(inversion, editor.stages()[0])
+    assert set(terms) == {"clip", "l2", "area", "unneeded", "total_variation", "keep"}
 
 
 def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
@@ -201,7 +206,7 @@ def test_a_prompt_whose_target_is_its_source_is_refused(models: Models) -> None:
         ({"area": -1.0}, "area = -1.0"),
         ({"region_rate": -1.0}, "region = -1.0"),
         (
-            dict.fromkeys(("clip", "directional", "l2", "identity", "area", "total_variation", "keep"), 0.0),
+            dict.fromkeys(CoralConfig().weights(), 0.0),
             "all weights are",
         ),
     ],
