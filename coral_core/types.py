@@ -29,6 +29,7 @@ class Prompt:
     target: str
     source: str = "a photo"
     look: tuple[float, ...] = field(default=(), repr=False)  # CLIP embedding [E] of a reference image; empty: none
+    wishes: tuple[str, ...] = ()  # what `target` asks for, one change per sentence; empty: not said (editors/wishes.py)
 
 
 @dataclass(frozen=True)

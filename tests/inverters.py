@@ -27,6 +27,8 @@ from tasks.spec.requests import FitRequest
 
 BASE, ABOVE = "clipinverter", "coral-inverter-attention"
 """One that learns from captions, and one that builds upon it."""
+COMBINING = "transport"
+"""One that draws its own samples and combines wishes."""
 SEARCH = "styleclip-optimization"
 TINY = FitConfig(steps=6, batch_size=2, source_samples=4)
 Ship = Callable[..., tuple[Path, FitReport]]

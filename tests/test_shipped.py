@@ -115,6 +115,6 @@ def test_its_edits_are_seen_by_both_judges(
 def test_an_image_is_edited_with_nothing_but_a_sentence(cases: Cases, tmp_path: Path) -> None:
     (photo := tmp_path / "photo.png").write_bytes(encode(cases.scenes[0].image(64), "png"))
     said: list[str] = []
-    found = edit_image(OneEdit(image=photo, text=SUNGLASSES.target, source=SUNGLASSES.source), said.append)
+    found = edit_image(OneEdit(image=photo, texts=(SUNGLASSES.target,), source=SUNGLASSES.source), said.append)
     assert said == [] and found.row["status"] == "ok"
     assert found.row["clip_edit"] > found.row["clip_source"]

@@ -119,6 +119,7 @@ ROWS = (
         make=Transport.assemble,
         edit_options=("directions", "extent"),
         more_texts=lambda config, prompt: wishes_of(prompt),
+        combines_wishes=True,
         sourceless=True,
     ),
     _transport_spec("coral-transport-attention", ConvAttention, NeededRegionConfig()),
@@ -134,6 +135,7 @@ ROWS = (
         edit_reads=("generator", "clip"),
         make=CoralDifference.assemble,
         more_texts=lambda config, prompt: wishes_of(prompt),
+        combines_wishes=True,
         base="transport",
     ),
     EditorSpec(

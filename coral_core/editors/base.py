@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from coral_core.editors.limits import UNLIMITED, Limits
+from coral_core.editors.wishes import as_read, check_wishes
 from coral_core.fit import FitConfig, FitReport, Progress, fit
 from coral_core.stages import Stage
 from coral_core.types import Edit, Inversion, Prompt, Styles
@@ -96,20 +97,24 @@ class StyleEditor(Editor):
         raise NotImplementedError
 
 
-def check_prompts(prompts: Sequence[Prompt], count: int, takes_reference: bool = False) -> None:
-    """ValueError unless there is one prompt per sample and its target differs from its source.
+def check_prompts(
+    prompts: Sequence[Prompt], count: int, takes_reference: bool = False, combines_wishes: bool = False
+) -> None:
+    """ValueError unless there is one prompt per sample, and its target and each of its wishes differ from its source.
 
-    Also ValueError for a prompt with a reference image (`look`) unless `takes_reference`.
+    Also ValueError for a prompt with a reference image (`look`) unless `takes_reference`, and for one that says its
+    wishes unless `combines_wishes`, or if check_wishes() refuses them.
     """
     if len(prompts) != count:
         raise ValueError(f"{len(prompts)} prompts for {count} samples; give one prompt per sample")
     for prompt in dict.fromkeys(prompts):
-        if _as_read(prompt.target) == _as_read(prompt.source):
+        if as_read(prompt.target) == as_read(prompt.source):
             raise ValueError(f"{prompt}: target and source say the same, so there is nothing to edit; change one")
         if prompt.look and not takes_reference:
             raise ValueError(f"{prompt.target!r}: this method edits towards texts and cannot follow a reference image")
-
-
-def _as_read(text: str) -> str:
-    """CLIP's tokenizer knows no capital letters and takes any white space for one space."""
-    return " ".join(text.lower().split())
+        if prompt.wishes and not combines_wishes:
+            raise ValueError(f"{prompt.target!r}: this method edits towards one text and cannot combine wishes")
+        check_wishes(prompt.wishes)
+        for wish in prompt.wishes:
+            if as_read(wish) == as_read(prompt.source):
+                raise ValueError(f"the wish {wish!r} and the source say the same, so it asks for no edit; leave it out")

@@ -47,6 +47,7 @@ class EditorSpec:
     captioned: bool = False  # learns from captioned images instead of samples of the generator
     sourceless: bool = False  # draws its samples itself, more than fit in memory as images
     takes_reference: bool = False  # can edit towards a reference image in place of a text
+    combines_wishes: bool = False  # edits by each wish of a prompt (wishes.py), not by its target as one text
     base: str = ""  # method whose fitted editor, with its default options, this one uses
     uses_base: Callable[[Any], bool] = _always  # (config) -> whether these options need the base
     more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt

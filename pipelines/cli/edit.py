@@ -11,7 +11,9 @@ import typer
 
 def edit(
     image: Annotated[Path, typer.Argument(help="An image file.")],
-    text: Annotated[str, typer.Option(help="What the edited image should show.")],
+    text: Annotated[
+        list[str], typer.Option(help="What the edited image should show. Several: one per change, as all_of in a job.")
+    ],
     source: Annotated[str, typer.Option(help="Neutral text where the direction starts.")] = "a photo",
     method: Annotated[str, typer.Option(help="Method; an unknown name prints the list.")] = "clipinverter",
     option: Annotated[list[str] | None, typer.Option(help="Option of the method or its fit, as name=value.")] = None,
@@ -30,7 +32,7 @@ def edit(
 
     request = OneEdit(
         image=image,
-        text=text,
+        texts=tuple(text),
         source=source,
         method=method,
         options=parse_options(option or (), method),

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from pipelines.cli.console import cut, grid
+from pipelines.cli.console import cut, grid, one_line
 from pipelines.cli.tables import WORK_COLUMNS, work_cells
+from pipelines.report.wishes import combined_wishes
 from tasks.estimate.forecast import ActorTimes, Forecast
 from tasks.estimate.workload import Estimate, Load, SampleCounts
 from tasks.plan.plan import Plan
@@ -21,6 +22,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 def plan_tables(plan: Plan, status: WorkStatus, estimate: Estimate) -> Iterator[RenderableType]:
     """The tables for a plan: its edits, and the work that a run would do."""
     yield planned_edits(plan)
+    yield from wishes_lines(plan)
     loads = {"shards inverted": estimate.invert, "edits of shards": estimate.edit}
     shards = f"{len(plan.shards)} ({size_text(sum(shard.size for shard in plan.shards))})"
     rows: list[tuple[str, ...]] = [("shards", shards), ("samples", str(estimate.samples))]
@@ -39,6 +41,13 @@ def planned_edits(plan: Plan) -> RenderableType:
         for edit in plan.edits
     ]
     return grid(f"edits of the job {plan.job['name']}", ("edit", "method", "strength", "gates", "prompt"), rows)
+
+
+def wishes_lines(plan: Plan) -> Iterator[Text]:
+    """One line per edit that combines several wishes, so that a sentence that was divided wrongly is noticed."""
+    for edit in plan.edits:
+        if wishes := combined_wishes(edit):
+            yield Text(one_line(f"{edit.edit_id} combines: {'; '.join(wishes)}"), style="dim")
 
 
 def gates_text(gates: Gates) -> str:

@@ -1,4 +1,4 @@
-"""`coral edit`: edits one image with one text. It is a run with a single sample, to try prompts and methods."""
+"""`coral edit`: edits one image. It is a run with a single sample, to try prompts and methods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OneEdit:
     """An image, and how to edit it."""
 
     image: Path
-    text: str
+    texts: tuple[str, ...]  # one says what the result should show; of several, each says one change
     source: str = "a photo"
     method: str = "clipinverter"
     options: Mapping[str, object] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def _job(wanted: OneEdit, folder: Path) -> Job:
     write_shard(folder / "image.tar", [{"__key__": "image", suffix: data}])
     edit = {
         "id": "edit",
-        "target": wanted.text,
+        **({"target": wanted.texts[0]} if len(wanted.texts) == 1 else {"all_of": list(wanted.texts)}),
         "source": wanted.source,
         "method": wanted.method,
         "options": dict(wanted.options),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    field_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 
+from coral_core.editors.wishes import check_wishes, join_wishes
 from pipelines.jobfile.s3_environment import s3_options
 from pipelines.jobfile.sections import (
     Address,
@@ -37,7 +35,9 @@ class EditSection(Section):
     """One edit."""
 
     id: str  # short name, part of the edit's id in every row
-    target: Annotated[str, Field(min_length=1)]  # what the edited image should show
+    all_of: list[str] = Field(default_factory=list)  # one sentence per change, for methods that combine several
+    # what the edited image should show, which scores are measured with; None only before _join_target
+    target: str = Field(default=None, min_length=1)  # type: ignore[assignment]
     source: Annotated[str, Field(min_length=1)] = "a photo"  # neutral text where the direction starts
     reference: Address | None = None  # an image to resemble, for methods that can; scores are still those of the target
     method: str = "coral-transport-difference"
@@ -50,6 +50,24 @@ class EditSection(Section):
     labels: dict[str, Any] = Field(
         default_factory=dict
     )  # what the edit changes in the source's labels; keys may be dotted paths
+
+    @field_validator("all_of")
+    @classmethod
+    def _check_all_of(cls, given: list[str]) -> list[str]:
+        check_wishes(given)
+        return given
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _join_target(cls, given: object, info: ValidationInfo) -> object:
+        """A target that is left out is all_of as one sentence."""
+        if given is not None:
+            return given
+        if "all_of" not in info.data:
+            return "unknown"  # the error of all_of is reported, and this value is not used
+        if info.data["all_of"]:
+            return join_wishes(info.data["all_of"])
+        raise ValueError("is missing")
 
     @field_validator("labels")
     @classmethod
@@ -140,6 +158,7 @@ def _entry(edit: EditSection, gates: GatesSection) -> EditEntry:
         limits=edit.regions.limits(),
         mask=edit.regions.mask or "",
         reference=edit.reference or "",
+        all_of=tuple(edit.all_of),
         rules=PublishRules(gates=_gates(edit, gates), labels=edit.labels),
     )
 

@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.report.wishes import combined_wishes
 from tasks.images.thumbnails import Tile
 
 TEMPLATES = "templates"
@@ -55,7 +56,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
-FILTERS: Mapping[str, Any] = {"data_uri": data_uri, "count": count, "duration": duration}
+FILTERS: Mapping[str, Any] = {"data_uri": data_uri, "count": count, "duration": duration, "wishes": combined_wishes}
 
 
 @cache

@@ -41,6 +41,7 @@ def _edit(plan: Plan, edit: EditSpec) -> dict[str, Any]:
         "id": edit.slug,
         "target": edit.target,
         "source": edit.source,
+        "all_of": list(edit.all_of),
         "reference": None if edit.reference is None else edit.reference.uri,
         "method": edit.method,
         "options": _plain(edit.options),

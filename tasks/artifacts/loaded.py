@@ -64,7 +64,7 @@ class Editors:
     def _load(self, edit: EditSpec) -> tuple[Editor, str]:
         """Build the editor of an edit and load its fitted parameters; with the digest of its artifact."""
         method = spec(edit.method)
-        prompt = Prompt(edit.target, edit.source) if method.scope is FitScope.PROMPT else None
+        prompt = edit.prompt if method.scope is FitScope.PROMPT else None
         if not edit.fit_id:
             return method.build(edit.options, prompt, self.models).eval(), ""
         artifact = _required_artifact(self.store, edit.fit_id, f"edit {edit.slug!r} needs")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from coral_core.bundle.models import Models
@@ -21,7 +23,7 @@ def prompt_of(edit: EditSpec, models: Models) -> Prompt:
     Errors: ValueError for an image that cannot be used, or that has changed since the run was planned.
     """
     if edit.reference is None:
-        return Prompt(edit.target, edit.source)
+        return edit.prompt
     with local_copy(edit.reference) as path:
         data = path.read_bytes()
     try:
@@ -29,4 +31,4 @@ def prompt_of(edit: EditSpec, models: Models) -> Prompt:
     except UnusableError as unusable:
         raise ValueError(f"reference {edit.reference.uri}: {unusable.reason}") from None
     embedding_1E = models.clip.image(tensor_of([picture.pixels_HWC]).to(models.device))
-    return Prompt(edit.target, edit.source, tuple(embedding_1E[0].tolist()))
+    return replace(edit.prompt, look=tuple(embedding_1E[0].tolist()))

@@ -43,8 +43,8 @@ def train_bundled(
 
     The artifact is for the method's default options; `changes` are options, named as in a job, of this training alone.
     A warm start continues from the bundle's artifact, if there is one.
-    Errors: ValueError for a method that a run fits itself, an unknown option, captions without need, or no captioned
-    image.
+    Errors: ValueError for a method that a run fits itself, an unknown option, an option that changes the sizes of the
+    artifact, captions without need, or no captioned image.
     """
     method, bundle, models = spec(method_name), read_bundle(bundle_name), load_models(bundle_name, device)
     if not (method.captioned or method.sourceless):
@@ -55,6 +55,8 @@ def train_bundled(
     path = bundle.path / SHIPPED / f"{method_name}.safetensors"
     continued = warm_start and path.exists()
     editor = method.build(options, None, models)
+    usual = method.build(method.resolve({}), None, models)
+    load_strict(usual, editor.state_dict(), f"{method_name} with the options {dict(changes)}")  # before hours are spent
     trainings = []
     if continued:
         stored = path.read_bytes()

@@ -33,9 +33,9 @@ from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest
 
 LIMITED = "-limit.json"
 """End of the names of the plans with a sample limit."""
-FORMAT = 4
+FORMAT = 5
 """Version of the plan file's format; increase it when the fields change."""
-READABLE = (3, FORMAT)
+READABLE = (3, 4, FORMAT)
 """Formats that can be read; fields that older formats lack have their defaults."""
 INVERT_READS = ("generator", "encoder")
 """Bundle parts that inverting reads."""
@@ -208,4 +208,5 @@ def _fit(fields: dict[str, Any], s3: S3Options) -> FitRequest:
 
 def _edit(fields: dict[str, Any], s3: S3Options) -> EditSpec:
     reference = None if fields.get("reference") is None else Shard(**fields["reference"], s3=s3)
-    return EditSpec(**{**fields, "limits": Limits(**fields["limits"]), "reference": reference})
+    parsed = {"limits": Limits(**fields["limits"]), "reference": reference, "all_of": tuple(fields.get("all_of", ()))}
+    return EditSpec(**{**fields, **parsed})

@@ -33,8 +33,9 @@ def resolve_edit(
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method)})
         _check_output(job, entry)
-        prompt = Prompt(entry.target, entry.source)
-        check_prompts([prompt], 1)
+        _check_combines(entry, method)
+        prompt = Prompt(entry.target, entry.source, wishes=tuple(sorted(entry.all_of)))
+        check_prompts([prompt], 1, combines_wishes=True)
         check_length(method.texts(options, prompt), read_header(bundle.path / "clip.safetensors").config)
         entry.limits.check(bundle.conv_sizes)
         fits = fits_of(method, options, prompt, bundle, captions)
@@ -58,6 +59,7 @@ def resolve_edit(
         limits=entry.limits,
         mask=entry.mask,
         reference=_reference(job, entry, method),
+        all_of=prompt.wishes,
     )
     return fits, edit
 
@@ -79,6 +81,12 @@ def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | No
     if found[0].uri.rpartition(".")[2].lower() not in IMAGE_SUFFIXES or found[0].size > MAX_IMAGE_BYTES:
         raise ValueError(f"{where} is no image of at most {MAX_IMAGE_BYTES >> 20} MiB by its name and size")
     return found[0]
+
+
+def _check_combines(entry: EditEntry, method: EditorSpec) -> None:
+    if entry.all_of and not method.combines_wishes:
+        able = ", ".join(name for name, each in EDITORS.items() if each.combines_wishes)
+        raise ValueError(f"{method.name} cannot combine the wishes of all_of; {able} can")
 
 
 def _check_output(job: JobSpec, entry: EditEntry) -> None:

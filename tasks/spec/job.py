@@ -27,6 +27,7 @@ class EditEntry:
     limits: Limits = UNLIMITED
     mask: str = ""  # suffix of the user masks that limit it; empty: none
     reference: str = ""  # address of the reference image
+    all_of: tuple[str, ...] = ()  # the wishes of the target, for methods that combine wishes; empty: not said
     rules: PublishRules = field(
         default_factory=PublishRules
     )  # part of no id: a change needs no new edit, only another publish

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Literal
 
 from coral_core.editors.limits import UNLIMITED, Limits
+from coral_core.types import Prompt
 from manifests.stores.s3_options import AMBIENT, S3Options
 from tasks.spec.geometry import Geometry, OutputSize
 
@@ -143,28 +144,37 @@ class EditSpec:
     limits: Limits = UNLIMITED  # the user's restriction of the method's regions
     mask: str = ""  # suffix of the samples' members that are user masks; empty: no user mask
     reference: Shard | None = None  # the reference image, identified by its content as a tar is
+    all_of: tuple[str, ...] = ()  # the wishes of the target, sorted, because their order changes nothing
 
     @cached_property
     def digest(self) -> str:
         """One digest of all fields and the version of the computation.
 
-        Limits, mask and reference are left out if they are not used, so that edits without them keep their old digest.
+        Limits, mask, reference and all_of are left out if they are not used, so that edits without them keep their old
+        digest.
         """
         content = {"version": EDIT_VERSION, **asdict(self)}
         regions = {name: content.pop(name) for name in ("limits", "mask")}
         if not self.limits.difference:
             del regions["limits"]["difference"]
-        del content["reference"]
+        del content["reference"], content["all_of"]
         if self.mask or self.limits != UNLIMITED:
             content["regions"] = regions
         if self.reference is not None:
             content["reference"] = self.reference.content
+        if self.all_of:
+            content["all_of"] = sorted(self.all_of)
         return content_id(content)
 
     @property
     def edit_id(self) -> str:
         """The edit's name in rows and object keys."""
         return f"{self.slug}-{self.digest[:8]}"
+
+    @property
+    def prompt(self) -> Prompt:
+        """The texts, without the embedding of the reference image."""
+        return Prompt(self.target, self.source, wishes=self.all_of)
 
     @cached_property
     def models_digest(self) -> str:

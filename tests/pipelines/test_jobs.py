@@ -15,7 +15,7 @@ from manifests.query import query
 from manifests.stores.open import open_store
 from pipelines.interactive.preview import shortened
 from pipelines.jobfile.load import load_job
-from tests.inverters import shorten_fits, shorten_search
+from tests.inverters import ABOVE, BASE, COMBINING, shorten_fits, shorten_search
 from tests.tars import write_shards
 
 JOBS = sorted((Path(__file__).parents[2] / "pipelines" / "jobs").glob("*.yaml"))
@@ -40,7 +40,7 @@ def test_shipped_jobs_run(
 ) -> None:
     """On a small random bundle, a few images and steps a fit. It ships no artifact: the images have captions."""
     write_shards(tmp_path, 1, 3)
-    shorten_fits(monkeypatch)
+    shorten_fits(monkeypatch, BASE, ABOVE, COMBINING)
     shorten_search(monkeypatch)
     asked, small = load_job(path).spec(), make_job(fit_captions=(str(tmp_path / "in-*.tar"),))
     kept = ("inputs", "output", "bundle", "fit_samples", "fit_captions")

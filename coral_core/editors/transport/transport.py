@@ -148,9 +148,10 @@ class Transport(StyleEditor):
         return loss
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        super().check(prompts)
+        check_prompts(prompts, len(prompts), combines_wishes=True)
         for prompt in prompts:
-            self.text_map(prompt.target)
+            for wish in wishes_of(prompt):
+                self.text_map(wish)
 
     @torch.no_grad()
     def edit(
@@ -164,7 +165,7 @@ class Transport(StyleEditor):
         progress: EditProgress | None = None,
     ) -> Edit:
         """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
-        check_prompts(prompts, len(inversion.keys))
+        check_prompts(prompts, len(inversion.keys), combines_wishes=True)
         return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
     @torch.no_grad()
@@ -177,7 +178,7 @@ class Transport(StyleEditor):
     def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
         """The change of w for each sample, the same for all layers. [B,D]
 
-        The wishes of a sentence (wishes.py) are applied one after the other, in alphabetical order.
+        The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
         """
         with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
             w_BD = inversion.ws_BLD.float().mean(1)

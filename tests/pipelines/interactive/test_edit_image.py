@@ -19,7 +19,7 @@ from tasks.artifacts.stored import fitted_ids
 from tasks.images.decode import decode, pixels_of
 from tasks.images.tensors import tensor_of, to_pixels
 from tasks.spec.geometry import Geometry
-from tests.inverters import BASE, shipping_copy, shorten_fits
+from tests.inverters import BASE, COMBINING, shipping_copy, shorten_fits
 from tests.pictures import BLUE, encoded, plain
 from tests.tars import image_bytes, write_shards
 
@@ -40,7 +40,7 @@ def wanted(photo: Path, bundle: Path) -> Callable[..., OneEdit]:
     """A short edit of the image; keywords replace its fields."""
 
     def make(**changes: Any) -> OneEdit:
-        fields = {"image": photo, "text": "red hair", "bundle": str(bundle), "method": "styleclip-mapper"}
+        fields = {"image": photo, "texts": ("red hair",), "bundle": str(bundle), "method": "styleclip-mapper"}
         return OneEdit(**{**fields, "options": OPTIONS, **changes})
 
     return make
@@ -121,16 +121,30 @@ def test_a_folder_is_no_image(wanted: Callable[..., OneEdit], tmp_path: Path) ->
     ("changes", "says"),
     [
         ({"method": "styleclip"}, "edit 'edit': unknown method 'styleclip'; known: .*styleclip-mapper"),
-        ({"text": "a photo"}, "target and source say the same"),
+        ({"texts": ("a photo",)}, "target and source say the same"),
         ({"options": {"clp": 1.0}}, "unknown option 'clp'; did you mean 'clip'"),
         ({"bundle": "portrait"}, "no bundle 'portrait'"),
         ({"method": BASE, "options": {}}, f"{BASE} learns from captioned images, and bundle .* ships none"),
+        ({"texts": ("red hair", "a hat")}, "cannot combine the wishes of all_of; transport, .* can"),
+        ({"texts": ("red hair", "Red hair")}, r"coral edit: edits\[0\].all_of: the wishes .* say the same"),
         ({"reference": "look.png"}, f"styleclip-mapper cannot follow a reference image; {BASE} can"),
     ],
 )
 def test_what_a_job_would_refuse_is_refused(changes: dict[str, Any], says: str, wanted: Callable[..., OneEdit]) -> None:
     with pytest.raises(ValueError, match=says):
         edit_image(wanted(**changes), unheard)
+
+
+def test_several_texts_are_wishes_that_are_combined_in_any_order(
+    wanted: Callable[..., OneEdit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_fits(monkeypatch, COMBINING)
+    texts = ("a person with red hair", "a person who is smiling")
+    said = (wanted(texts=each, method=COMBINING, options={}) for each in (texts, texts[::-1], texts[:1]))
+    both, turned, one = (edit_image(each, unheard) for each in said)
+    assert both.image == turned.image != one.image
+    assert both.row["edit"] == turned.row["edit"] != one.row["edit"]
+    assert both.row["prompt"] == "a person with red hair who is smiling"
 
 
 def test_editors_are_kept_where_the_user_says_and_are_not_fitted_again(
@@ -154,7 +168,8 @@ def test_what_a_run_has_fitted_is_used(
     run_job(make_job())
     said: list[str] = []
     options = {"fit": {"steps": 2, "batch_size": 4, "source_samples": 8}}
-    edit_image(wanted(text="a smile", source="a person", options=options, editors=str(tmp_path / "out")), said.append)
+    smile = wanted(texts=("a smile",), source="a person", options=options, editors=str(tmp_path / "out"))
+    edit_image(smile, said.append)
     assert said == []
 
 

@@ -40,3 +40,13 @@ def test_gates_that_contradict_each_other_across_job_and_edit_are_refused(tmp_pa
     job = load_job(write(tmp_path, GOOD + "    gates: {min_area: 0.5}\ngates: {max_area: 0.1}\n"))
     with pytest.raises(ValueError, match=r"edit 'red', its gates over the job's: min_area 0\.5 is above"):
         job.spec()
+
+
+def test_an_edit_may_say_its_wishes_in_any_order_instead_of_a_target(tmp_path: Path) -> None:
+    wishes = ["a person with red hair", "a person who is smiling"]
+    orders = (f"all_of: [{', '.join(order)}]" for order in (wishes, wishes[::-1]))
+    one, other = (load_job(write(tmp_path, GOOD.replace("target: red hair", each))).spec().edits[0] for each in orders)
+    assert one.target == other.target == "a person with red hair who is smiling"
+    assert set(one.all_of) == set(other.all_of) == set(wishes)
+    (given,) = load_job(write(tmp_path, f"{GOOD}    all_of: [{', '.join(wishes)}]\n")).spec().edits
+    assert (given.target, given.all_of) == ("red hair", tuple(wishes))

@@ -44,6 +44,13 @@ def test_an_unknown_key_names_the_nearest_at_every_level(tmp_path: Path, change:
             "deadlines.stall_minutes: Input should be greater",
         ),
         (("target: red hair", "target: red hair\n  - {id: red, target: x}"), "['red'] occur more than once"),
+        (("target: red hair", ""), "edits[0].target: is missing"),
+        (("target: red hair", "all_of: []"), "edits[0].target: is missing"),
+        (("target: red hair", "target: ''\n    all_of: [a hat]"), "edits[0].target: String should have at least 1"),
+        (("target: red hair", "all_of: a hat"), "edits[0].all_of: Input should be a valid list; given 'a hat'"),
+        (("target: red hair", "all_of: [a hat, '']"), "edits[0].all_of: the wish '' says nothing"),
+        (("target: red hair", "all_of: [a hat, A  hat]"), "edits[0].all_of: the wishes 'a hat' and 'A  hat' say the"),
+        (("target: red hair", "all_of: ['1', '2', '3', '4', '5', '6', '7', '8', '9']"), "all_of: 9 wishes; give at"),
     ],
 )
 def test_errors_name_the_place(tmp_path: Path, change: tuple[str, str], says: str) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from coral_core.bundle.catalog import read_bundle
+from coral_core.editors import spec
+from coral_core.types import Prompt
+from tasks.artifacts.fit_requests import fits_of
 from tasks.artifacts.stored import read_notes
 from tasks.artifacts.train_bundled import train_bundled
 from tests.inverters import ABOVE, BASE, Ship, equal, tensors_of
-from tests.tars import image_bytes, write_shards, write_tar
+from tests.tars import image_bytes, write_tar
 
 STILL = {"adapter_rate": 0.0, "remapper_rate": 0.0}
 """Options of a training that learns nothing but statistics."""
@@ -86,15 +90,34 @@ def test_a_training_that_fails_does_not_change_the_artifact(train: Ship, folder:
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
 
 
-@pytest.mark.parametrize("method", [ABOVE, "styleclip-mapper", "styleclip-optimization"])
-def test_a_method_that_does_not_learn_from_captions_cannot_be_trained(
-    method: str, folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("method", "captions", "message"),
+    [
+        (ABOVE, [], "is fitted by each run itself"),
+        ("styleclip-mapper", [], "is fitted by each run itself"),
+        ("styleclip-optimization", [], "is fitted by each run itself"),
+        ("transport", ["in.tar"], "does not learn from captions; leave them out"),
+    ],
+)
+def test_a_method_whose_artifact_does_not_ship_or_needs_no_captions_is_refused(
+    method: str, captions: list[str], message: str, folder: Path
 ) -> None:
-    write_shards(tmp_path, 1, 1)
-    with pytest.raises(ValueError, match=f"{method} does not learn from captions"):
-        train_bundled(
-            str(folder), method, [str(tmp_path / "in-*.tar")], {}, "cpu", True, lambda step, steps, losses: None
-        )
+    with pytest.raises(ValueError, match=f"{method} {message}"):
+        train_bundled(str(folder), method, captions, {}, "cpu", True, lambda step, steps, losses: None)
+    assert not (folder / "editors").exists()
+
+
+def test_a_method_that_draws_its_samples_ships_what_its_default_options_ask_for(folder: Path) -> None:
+    few = {"fit": {"steps": 5, "batch_size": 8, "source_samples": 40}}
+    path, report = train_bundled(str(folder), "transport", [], few, "cpu", False, lambda step, steps, losses: None)
+    wanted = fits_of(spec("transport"), spec("transport").resolve({}), Prompt("red"), read_bundle(str(folder)))
+    assert report.steps == 5 and wanted[0].shipped
+    assert read_notes(path.read_bytes())["trainings"][0]["images"] == 40
+
+
+def test_an_option_that_changes_the_sizes_of_the_artifact_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="does not fit Transport"):
+        train_bundled(str(folder), "transport", [], {"bank": 8}, "cpu", False, lambda step, steps, losses: None)
     assert not (folder / "editors").exists()
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from coral_core.editors import Limits
-from tasks.plan.plan import make_plan
+from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import JobSpec
 from tasks.spec.requests import EDIT_VERSION, FIT_VERSION, EditSpec, content_id
-from tests.inverters import BASE, own_fit
+from tests.inverters import BASE, COMBINING, own_fit
 from tests.tars import image_bytes
 
 LEARNED = "styleclip-mapper"
@@ -76,8 +76,9 @@ def test_an_edit_without_reference_has_the_id_it_had_before_there_were_any(
 ) -> None:
     edit = only_edit(edit_job(LEARNED, **change))
     fields = asdict(edit)
-    assert fields.pop("reference") is None
+    assert (fields.pop("reference"), fields.pop("all_of")) == (None, ())
     regions = {name: fields.pop(name) for name in ("limits", "mask")}
+    assert regions["limits"].pop("difference") == 0
     assert edit.digest == content_id({"version": EDIT_VERSION, **fields, **({"regions": regions} if change else {})})
 
 
@@ -99,6 +100,47 @@ def test_a_reference_is_one_image_that_is_there(
         make_plan(edit_job(BASE, bundle=shipping, reference=str(tmp_path / "none.png")))
 
 
+WISHES = ("a person with red hair", "a person who is smiling")
+
+
+def test_the_order_of_wishes_changes_no_edit(edit_job: Callable[..., JobSpec]) -> None:
+    plain, one, other = (
+        only_edit(edit_job(COMBINING, all_of=wishes)) for wishes in ((), WISHES, tuple(reversed(WISHES)))
+    )
+    assert one == other and one.edit_id == other.edit_id != plain.edit_id
+    assert one.prompt.wishes == tuple(sorted(WISHES)) and one.fit_id == plain.fit_id
+
+
+def test_wishes_survive_the_file_of_a_plan(edit_job: Callable[..., JobSpec]) -> None:
+    plan = make_plan(edit_job(COMBINING, all_of=WISHES))
+    assert Plan.from_json(plan.to_json()).edits == plan.edits
+
+
+@pytest.mark.parametrize("method", [LEARNED, BASE])
+def test_a_method_that_cannot_combine_wishes_names_those_that_can(
+    edit_job: Callable[..., JobSpec], method: str
+) -> None:
+    says = rf"edit 'red': {method} cannot combine the wishes of all_of; transport, coral-transport-difference can$"
+    with pytest.raises(ValueError, match=says):
+        make_plan(edit_job(method, all_of=WISHES, captions="captions.tar"))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [
+        (("a hat", ""), "the wish '' says nothing"),
+        (("a hat", "A hat"), "say the same; leave one out"),
+        (tuple(map(str, range(9))), "9 wishes; give at most 8"),
+        (("a hat", "a person"), "the wish 'a person' and the source say the same"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused(
+    edit_job: Callable[..., JobSpec], wishes: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^edit 'red': .*{says}"):
+        make_plan(edit_job(COMBINING, all_of=wishes))
+
+
 LONG = "red hair and " * 12  # twice this is more than CLIP reads
 
 
@@ -109,6 +151,7 @@ LONG = "red hair and " * 12  # twice this is more than CLIP reads
         {"source": LONG * 2},
         {"method": "styleclip-directions", "target": LONG.strip(), "options": {"templates": ["{}", f"{LONG}{{}}"]}},
         {"method": BASE, "options": {"neutral": LONG * 2}},
+        {"method": COMBINING, "all_of": ("a hat", LONG * 2)},
     ],
 )
 def test_a_text_that_is_too_long_for_clip_is_refused(edit_job: Callable[..., JobSpec], change: dict[str, Any]) -> None:

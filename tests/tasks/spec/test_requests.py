@@ -71,6 +71,8 @@ def test_every_part_of_an_edit_changes_its_id() -> None:
         {"limits": Limits(threshold=0.5)},
         {"limits": Limits(layers=(3,))},
         {"mask": "mask.png"},
+        {"all_of": ("red",)},
+        {"all_of": ("red", "round")},
     ]
     ids = {replace(REQUEST, spec=replace(EDIT, **change)).id for change in changes}
     assert len(ids | {REQUEST.id}) == len(changes) + 1
@@ -79,6 +81,11 @@ def test_every_part_of_an_edit_changes_its_id() -> None:
 def test_an_edit_without_limits_has_the_id_it_had_before_there_were_any() -> None:
     assert replace(EDIT, limits=Limits(threshold=0.0, layers=()), mask="").digest == EDIT.digest
     assert EDIT.digest == "3786a566348d09ac92ea5edce0af9f5cd0c806518db5b4c238ced8704c2852dd"
+
+
+def test_the_order_of_wishes_is_no_part_of_an_id_nor_are_no_wishes() -> None:
+    assert replace(EDIT, all_of=("b", "a")).digest == replace(EDIT, all_of=("a", "b")).digest
+    assert replace(EDIT, all_of=()).digest == EDIT.digest
 
 
 def test_an_edit_changes_with_the_inversion_it_starts_from() -> None:

@@ -50,7 +50,7 @@ def test_equal_sets_are_not_moved() -> None:
 
 
 def grouped(seed: int, groups: list[float]) -> Tensor:
-    """Points whose first coordinate is one of `groups` (a property with several values) and whose others vary freely."""
+    """Points whose first coordinate is one of `groups` (a property with several values) while the others vary."""
     draw = torch.Generator().manual_seed(seed)
     x_ND = torch.randn(COUNT, WIDTH, generator=draw)
     chosen = torch.tensor(groups)[torch.randint(len(groups), (COUNT,), generator=draw)]
