@@ -24,7 +24,7 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
     if not spec(method).is_fitted:
         return spec(method).resolve({"difference": 0.001})
     if spec(method).sourceless:
-        return spec(method).resolve({"bank": 64, "fit": {**fit, "steps": 3, "source_samples": 64}})
+        return spec(method).resolve({"bank": 64, "fit": {"batch_size": 64, **fit, "steps": 3, "source_samples": 64}})
     return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
 
 
@@ -42,7 +42,7 @@ def build(method: str, models: Models, source: Inversion | None = None, **fit: A
             sizes = models.generator.config
             if sizes not in DRAWN:
                 base.fit(no_samples(models), config)
-                DRAWN[sizes] = base.state_dict()
+                DRAWN[sizes] = {name: value.clone() for name, value in base.state_dict().items()}
             base.load_state_dict(DRAWN[sizes])
         elif source is not None:
             base.fit(source, config)

@@ -51,6 +51,7 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
     bundle = write_random_bundle(folder / "bundle", image_size=128, w_dim=20, z_dim=12, width=12)
     write_shards(folder, SHARDS, SAMPLES)
     options = {"fit": {"steps": 3, "batch_size": 2}}
+    mapped = {"start": "regression", **options}
 
     def make(name: str, output: str = "", s3: S3Options = AMBIENT) -> Place:
         place = Place(folder / f"{name}.yaml", output or str(folder / name), s3)
@@ -64,7 +65,7 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
             "fit_source": {"samples": 8},
             "edits": [
                 {"id": "red", "target": "red hair", "options": options},
-                {"id": "smile", "target": "a smile", "method": "coral-mapper-attention", "options": options},
+                {"id": "smile", "target": "a smile", "method": "coral-mapper-attention", "options": mapped},
             ],
         }
         place.job.write_text(yaml.safe_dump(job))

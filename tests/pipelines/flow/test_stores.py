@@ -156,15 +156,21 @@ def finished(request: pytest.FixtureRequest, run_twice: Callable[[str], Finished
     return run_twice(request.param)
 
 
+FIT = {"steps": 2, "batch_size": 4}
+
+
 def edit(name: str, **more: Any) -> dict[str, Any]:
-    return {"id": name, "target": name, "options": {"fit": {"steps": 2, "batch_size": 4}}, **more}
+    return {"id": name, "target": name, "options": {"fit": FIT}, **more}
 
 
 JOB = {
     "name": "stores",
     "batch_size": 4,
     "fit_source": {"samples": 8},
-    "edits": [edit("red-hair"), edit("smile", method="styleclip-mapper")],
+    "edits": [
+        edit("red-hair"),
+        edit("smile", method="styleclip-mapper", options={"start": "none", "fit": FIT}),
+    ],
     "resources": {"actors": 1},
 }
 

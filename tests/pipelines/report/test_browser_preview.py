@@ -25,7 +25,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> str:
     write_tar(folder / "in.tar", members)
     edits = [
         {"id": "hostile", "target": HOSTILE, "gates": {"max_outside": 0.0}},
-        {"id": "tame", "target": "a smile", "method": "styleclip-mapper"},
+        {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": {"start": "regression"}},
     ]
     options = {"input": str(folder / "in.tar"), "output": str(folder / "out"), "bundle": str(bundle), "batch_size": 4}
     job = Job.model_validate({"name": HOSTILE, "edits": edits, "fit_source": {"samples": 8}, **options})

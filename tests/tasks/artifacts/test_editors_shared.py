@@ -21,6 +21,8 @@ from tests.pictures import encoded, plain
 from tests.tars import write_shards
 
 MAPPER, SEARCH = "styleclip-mapper", "styleclip-optimization"
+ALONE: dict[str, Any] = {"options": {"start": "none"}}
+"""A mapper that builds upon no other method."""
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_edits_of_prompts_that_are_fitted_each_share_nothing(prepare: Callable[.
 
 
 def test_edits_of_one_prompt_that_differ_in_strength_share(prepare: Callable[..., Any], models: Any) -> None:
-    plan, store = prepare({"method": MAPPER}, {"method": MAPPER, "strength": 0.5})
+    plan, store = prepare({"method": MAPPER, **ALONE}, {"method": MAPPER, "strength": 0.5, **ALONE})
     editors = Editors(store, models)
     one, other = (editors[edit] for edit in plan.edits)
     assert plan.edits[0].edit_id != plan.edits[1].edit_id
