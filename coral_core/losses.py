@@ -19,6 +19,8 @@ from torch import Tensor
 
 from coral_core.types import Masks
 
+CLEAR_CHANGE = 0.15
+"""Change of a pixel (mean over channels, images in [-1,1]) from which on it counts as edited."""
 SOFT_NORM = 0.1
 """Length of an embedding change at which 71 % of its cosine counts; a clear edit changes an embedding by 0.3 to 1."""
 
@@ -63,6 +65,15 @@ def layer_areas(masks: Masks) -> Tensor:
 def area(masks: Masks) -> Tensor:
     """Masked fraction, averaged over layers. [B], 0 to 1."""
     return layer_areas(masks).mean(1)
+
+
+def unneeded_area(mask_B1HW: Tensor, edited_BCHW: Tensor, source_BCHW: Tensor) -> Tensor:
+    """Masked fraction in which the edit changes nothing: mean over pixels of mask * max(0, 1 - change / CLEAR_CHANGE).
+
+    `change` is |edited - source|, averaged over channels, images in [-1,1]; no gradient flows into it. [B], 0 to 1.
+    """
+    change_B1HW = (edited_BCHW.detach().float() - source_BCHW.float()).abs().mean(1, keepdim=True)
+    return (mask_B1HW.float() * F.relu(1 - change_B1HW / CLEAR_CHANGE)).mean((1, 2, 3))
 
 
 def total_variation(masks: Masks) -> Tensor:

@@ -9,8 +9,8 @@ from coral_core.editors.base import Editor, FitScope
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
-from coral_core.editors.coral.coral_inverter import CoralInverter
-from coral_core.editors.coral.prompt_editor import RegionConfig
+from coral_core.editors.coral.prompt_editor import NeededRegionConfig, RegionConfig
+from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.editors.regions.attention import ConvAttention
@@ -37,8 +37,26 @@ def _coral_spec(
         config=config,
         fit=FitConfig(),
         fit_reads=("generator", "encoder", "clip", "identity", *reads),
-        edit_reads=("generator", *reads),
+        edit_reads=("generator", "clip", *reads),
         make=partial(CoralEditor.assemble, latent, region),
+        more_texts=lambda config, prompt: wishes_of(prompt) if config.start == "transport" else (),
+        base="transport",
+        uses_base=lambda config: config.start == "transport",
+    )
+
+
+def _transport_spec(name: str, region: type[Region], config: NeededRegionConfig, *reads: str) -> EditorSpec:
+    """The row for a region around transport. `reads`: as above."""
+    return EditorSpec(
+        name=name,
+        scope=FitScope.PROMPT,
+        config=config,
+        fit=FitConfig(),
+        fit_reads=("generator", "encoder", "clip", "identity", *reads),
+        edit_reads=("generator", "clip", *reads),
+        make=partial(RegionEditor.assemble, region),
+        more_texts=lambda config, prompt: wishes_of(prompt),
+        base="transport",
     )
 
 
@@ -104,6 +122,10 @@ ROWS = (
         combines_wishes=True,
         sourceless=True,
     ),
+    _transport_spec("coral-transport-attention", ConvAttention, NeededRegionConfig()),
+    _transport_spec(
+        "coral-transport-segments", SegmentSelection, NeededRegionConfig(region_rate=SEGMENT_RATE), "segmenter"
+    ),
     EditorSpec(
         name="coral-transport-difference",
         scope=FitScope.BASE,
@@ -136,7 +158,7 @@ ROWS = (
         fit=FitConfig(),
         fit_reads=("generator", "encoder", "clip", "identity"),
         edit_reads=("generator", "encoder", "clip"),
-        make=partial(CoralInverter.assemble, ConvAttention),
+        make=partial(RegionEditor.assemble, ConvAttention),
         base="clipinverter",
     ),
 )

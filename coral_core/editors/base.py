@@ -12,7 +12,7 @@ from coral_core.editors.limits import UNLIMITED, Limits
 from coral_core.editors.wishes import as_read, check_wishes
 from coral_core.fit import FitConfig, FitReport, Progress, fit
 from coral_core.stages import Stage
-from coral_core.types import Edit, Inversion, Prompt
+from coral_core.types import Edit, Inversion, Prompt, Styles
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
@@ -86,6 +86,14 @@ class Editor(nn.Module):
         Errors: ValueError unless there is one prompt per sample, this artifact was fitted for each of them, and the
         generator has the layers of `limits`.
         """
+        raise NotImplementedError
+
+
+class StyleEditor(Editor):
+    """An editor for any prompt whose edits are edited styles of the whole image. Other editors can build upon it."""
+
+    def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:
+        """The edited styles of each sample for its prompt; at strength 0 those of the inversion."""
         raise NotImplementedError
 
 

@@ -28,6 +28,10 @@ def _none(config: Any, prompt: Prompt) -> Iterable[str]:
     return ()
 
 
+def _always(config: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class EditorSpec:
     """One row of EDITORS."""
@@ -45,6 +49,7 @@ class EditorSpec:
     takes_reference: bool = False  # can edit towards a reference image in place of a text
     combines_wishes: bool = False  # edits by each wish of a prompt (wishes.py), not by its target as one text
     base: str = ""  # method whose fitted editor, with its default options, this one uses
+    uses_base: Callable[[Any], bool] = _always  # (config) -> whether these options need the base
     more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
 
     @property
@@ -79,6 +84,10 @@ class EditorSpec:
         assert isinstance(fit, Mapping), "resolved options come from resolve()"
         return override(self.fit, fit, f"{self.name}: fit")
 
+    def base_of(self, resolved: Mapping[str, JsonValue]) -> str:
+        """The method whose fitted editor this one uses with these resolved options; empty if it uses none."""
+        return self.base if self.base and self.uses_base(self._configured(resolved)) else ""
+
     def texts(self, resolved: Mapping[str, JsonValue], prompt: Prompt) -> Iterable[str]:
         """What CLIP reads for edits with these resolved options, their scores and their fit."""
         return (prompt.target, prompt.source, *self.more_texts(self._configured(resolved), prompt))
@@ -89,10 +98,15 @@ class EditorSpec:
         """An editor on the models' device that is not fitted; its initial parameters depend on the fit's seed only.
 
         `prompt` is the prompt of the fit; None for a method whose scope is not PROMPT. `base` is the fitted editor of
-        the method named by the field `base`. Errors: ValueError for a missing prompt.
+        the method base_of(resolved). Errors: ValueError for a missing prompt, and for a missing or a needless base.
         """
         if self.scope is FitScope.PROMPT and prompt is None:
             raise ValueError(f"{self.name} is fitted per prompt; give the prompt")
+        below = self.base_of(resolved)
+        if below and base is None:
+            raise ValueError(f"{self.name} builds upon a fitted {below}; give it as the base")
+        if base is not None and not below:
+            raise ValueError(f"{self.name} builds upon no other method with these options; leave the base out")
         config = self._configured(resolved)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.fit_config(resolved).seed)

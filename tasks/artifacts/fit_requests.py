@@ -25,7 +25,8 @@ def fits_of(
 
     Errors: ValueError for a method that learns from captions, if there are none and the bundle ships no such artifact.
     """
-    base = spec(method.base) if method.base else None
+    below = method.base_of(options)
+    base = spec(below) if below else None
     before = () if base is None else fits_of(base, base.resolve({}), prompt, bundle, captions)
     if not method.is_fitted:
         return before

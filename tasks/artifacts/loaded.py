@@ -47,11 +47,11 @@ class Editors:
         return self._loaded[edit.edit_id]
 
     def base(self, method: str, fit_id: str) -> Editor | None:
-        """The fitted editor that a method builds upon, loaded once per fit; None for a method without a base.
+        """The fitted editor of this fit, which a method builds upon, loaded once; None for an empty id.
 
         Errors: ValueError if it was not fitted.
         """
-        if not spec(method).base:
+        if not fit_id:
             return None
         if fit_id not in self._bases:
             artifact = _required_artifact(self.store, fit_id, f"{method} builds upon")

@@ -64,3 +64,17 @@ def test_losses_stay_float32_on_bfloat16_inputs() -> None:
         losses.total_variation(masks),
     ]
     assert all(value.dtype == torch.float32 and value.shape == (2,) for value in values)
+
+
+def test_a_mask_costs_where_the_edit_changes_nothing() -> None:
+    source_BCHW = torch.zeros(1, 3, 2, 2)
+    edited_BCHW = source_BCHW.clone()
+    edited_BCHW[..., 0, 0] = 0.3  # a clear change
+    edited_BCHW[..., 0, 1] = -0.5 * losses.CLEAR_CHANGE  # half of one
+    edited_BCHW.requires_grad_()
+    mask_B1HW = torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]], requires_grad=True)
+    cost_B = losses.unneeded_area(mask_B1HW, edited_BCHW, source_BCHW)
+    assert cost_B.tolist() == pytest.approx([(0 + 0.5 + 1 + 0) / 4])
+    cost_B.sum().backward()
+    assert mask_B1HW.grad is not None and mask_B1HW.grad.flatten().tolist() == pytest.approx([0, 0.125, 0.25, 0.25])
+    assert edited_BCHW.grad is None

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
+from coral_core.editors.base import EditProgress, FitScope, StyleEditor, check_prompts
 from coral_core.editors.clipinverter.captions import Captions
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
@@ -109,7 +109,7 @@ class TapCache:
         return self._normalised
 
 
-class ClipInverter(Editor):
+class ClipInverter(StyleEditor):
     """Adapter and remapper for one bundle; edits any image to any text."""
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN

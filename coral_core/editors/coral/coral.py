@@ -3,7 +3,7 @@
 Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * S^(1/2) delta) and layer masks m,
 the image I* is the blended render of (s, s', m) and Ibar* the plain render of s'. Fitted per prompt on
     L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id
-        + area * L_area + total_variation * L_tv + keep * L_keep,
+        + area * L_area + unneeded * L_unneeded + total_variation * L_tv + keep * L_keep,
 L_clip and L_dir are averaged over I* and Ibar*. Without the second image, weak masks and a weak edit could together be
 a minimum. With WholeImage there is one image and no mask term, which is the mapper of StyleCLIP (arXiv 2103.17249).
 
@@ -14,26 +14,31 @@ Deviations and why:
 - Both CLIP terms are hinges: they are zero from the options `clip_enough` and `directional_enough` on, which are the
   similarities of real images with texts that are true of them. A higher similarity fits the network but makes no
   better image; from the bound on, the other terms make the edit small.
-- delta starts at an estimate by the regression of w on CLIP embeddings (text_regression.py), at the length that is best
-  for the CLIP terms on a few samples, and |delta|^2 counts from there. Far from the edit, CLIP's gradient leads to
-  patterns instead.
+- The fit starts near the edit, and |delta|^2 counts from there: s' = styles(w + strength * (start + S^(1/2) delta)).
+  Far from the edit, CLIP's gradient leads to patterns instead. `start` is `transport`: the change of each sample's w by
+  the fitted method of this name (../transport/), whose edits are right more often than those of fits from elsewhere; a
+  mapper's first output is then zero. Or `regression`: one direction for all samples, by the regression of w on CLIP
+  embeddings (text_regression.py), at the length that is best for the CLIP terms on a few samples. Or `none`.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers have effects beyond their masks; this term
   limits an edit to its mask.
+- L_unneeded (prompt_editor.py) is not in the paper: masks claimed far more pixels than the edit changes.
 - Weights, learning rates and steps of the paper are not public; the defaults are our own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from coral_core.editors.base import Editor
 from coral_core.editors.coral.prompt_editor import (
+    NeededRegionConfig,
     PromptConfig,
     PromptEditor,
-    RegionConfig,
     RenderedEdit,
     clip_term,
     directional_term,
@@ -42,6 +47,8 @@ from coral_core.editors.latent.slots import LEVELS, GlobalDirection, LevelMapper
 from coral_core.editors.latent.text_regression import STEP_LENGTHS, TextRegression
 from coral_core.editors.latent.whitening import Whitening
 from coral_core.editors.regions.region import Region
+from coral_core.editors.source_cache import SourceCache
+from coral_core.editors.transport.transport import Transport
 from coral_core.inversion import take
 from coral_core.types import Inversion, Prompt, Styles
 
@@ -49,12 +56,15 @@ if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
 
+STARTS = ("transport", "regression", "none")
+"""Where the fit of a latent edit can start."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class EditConfig(PromptConfig):
+class LatentConfig(PromptConfig):
     """Options of a latent edit of the whole image: loss weights, levels and learning rate."""
 
     l2: float = 1.0  # mean square of the edit, in standard deviations of w
-    guess: bool = True  # start at the direction of the texts by a regression over the source (text_regression.py)
     levels: tuple[str, ...] = tuple(LEVELS)  # levels of W+ that may change: coarse, medium, fine
     latent_rate: float = 0.08  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
 
@@ -71,7 +81,19 @@ class EditConfig(PromptConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoralConfig(RegionConfig, EditConfig):
+class EditConfig(LatentConfig):
+    """Options of a latent edit of the whole image that is fitted for one prompt."""
+
+    start: str = STARTS[0]  # transport: at its edit of each sample; regression: at one direction for all; none: at w
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in STARTS:
+            raise ValueError(f"start is {self.start!r}; give one of {', '.join(STARTS)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoralConfig(NeededRegionConfig, EditConfig):
     """Options of a latent edit with learned regions."""
 
 
@@ -93,11 +115,17 @@ class CoralEditor(PromptEditor):
         latent: GlobalDirection | LevelMapper,
         region: Region,
         config: EditConfig,
+        base: Transport | None = None,
     ) -> None:
+        """`base`: the fitted transport, with which `start: transport` begins; not used otherwise."""
         super().__init__(models, prompt, region, config)
+        assert (base is not None) == (config.start == "transport"), "only a start at transport reads it"
+        self._base = (base,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
         self.latent = latent
         self.spread = Whitening(models.generator.num_ws, models.generator.w_dim)
-        self.register_buffer("start_D", torch.zeros(models.generator.w_dim))
+        self.register_buffer("start_D", torch.zeros(models.generator.w_dim), persistent=config.start == "regression")
+        if base is not None:
+            latent.start_at_zero()
         self.register_buffer("open_L1", open_rows(models.generator.num_ws, config.levels), persistent=False)
 
     @classmethod
@@ -108,26 +136,52 @@ class CoralEditor(PromptEditor):
         config: EditConfig,
         prompt: Prompt,
         models: Models,
+        base: Editor | None = None,
     ) -> CoralEditor:
         """An editor that is not fitted, with slots of the sizes of the bundle's generator."""
+        assert base is None or isinstance(base, Transport), "the table says what this builds upon"
         generator = models.generator
         slot = latent(generator.num_ws, generator.w_dim, config.levels)
-        return cls(models, prompt, slot, region.of(models), config)
+        return cls(models, prompt, slot, region.of(models), config, base)
 
     def prepare(self, source: Inversion) -> None:
         """Measure the covariance of w, the region's statistics and the start. ValueError for fewer than two samples."""
         self.spread.measure(source.ws_BLD)
         super().prepare(source)
-        if self.config.guess:
+        if self.config.start == "regression":
             self.start_D.copy_(self._start_direction(source))
 
-    def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
-        delta_BLD = self.latent(batch.ws_BLD)
-        return self.models.generator.styles(self._edited_ws(batch.ws_BLD, delta_BLD, strength)), delta_BLD
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        super().check(prompts)
+        (base,) = self._base
+        if base is not None:
+            base.check(prompts)
 
-    def _edited_ws(self, ws_BLD: Tensor, delta_BLD: Tensor, strength: float = 1.0) -> Tensor:
+    def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
+        return self._edited_from(self._start(batch), batch, strength)
+
+    def edited_in_fit(self, batch: Inversion) -> tuple[Styles, Tensor]:
+        return self._edited_from(self._fit_start(batch), batch)
+
+    def clear_cache(self) -> None:
+        super().clear_cache()
+        self._fit_start = SourceCache(self._start)
+
+    def _start(self, batch: Inversion) -> Tensor:
+        """The change of w at which the fit of each sample starts, the same for all layers. [B,D]"""
+        (base,) = self._base
+        if base is None:
+            return self.start_D.expand(len(batch.keys), -1)
+        return base.config.extent * base.displacement(batch, [self.prompt] * len(batch.keys))
+
+    def _edited_from(self, start_BD: Tensor, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
+        delta_BLD = self.latent(batch.ws_BLD)
+        ws_BLD = self._edited_ws(batch.ws_BLD, start_BD, delta_BLD, strength)
+        return self.models.generator.styles(ws_BLD), delta_BLD
+
+    def _edited_ws(self, ws_BLD: Tensor, start_BD: Tensor, delta_BLD: Tensor, strength: float = 1.0) -> Tensor:
         """Latents plus strength * (start + S^(1/2) delta); rows of levels that are off are unchanged."""
-        return ws_BLD + strength * self.open_L1 * (self.start_D + self.spread(delta_BLD))
+        return ws_BLD + strength * self.open_L1 * (start_BD[:, None] + self.spread(delta_BLD))
 
     @torch.no_grad()
     def _start_direction(self, source: Inversion) -> Tensor:

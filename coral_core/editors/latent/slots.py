@@ -33,6 +33,9 @@ class GlobalDirection(nn.Module):
         self.direction_LD = nn.Parameter(torch.zeros(num_ws, w_dim))
         self.register_buffer("open_L1", open_rows(num_ws, levels), persistent=False)
 
+    def start_at_zero(self) -> None:
+        """Make the first output zero, which it is."""
+
     def forward(self, ws_BLD: Tensor) -> Tensor:
         return (self.direction_LD * self.open_L1).expand_as(ws_BLD)
 
@@ -40,13 +43,24 @@ class GlobalDirection(nn.Module):
 class LevelMapper(nn.Module):
     """delta = 0.1 M(w), one block M per level; delta is zero in rows of levels that are switched off.
 
-    Weights start random as published, so a mapper that is not fitted already changes images a little.
+    Weights start random as published, so a mapper that is not fitted already changes images a little, unless
+    start_at_zero() was called.
     """
 
     def __init__(self, num_ws: int, w_dim: int, levels: Collection[str] = tuple(LEVELS)) -> None:
         super().__init__()
         self.rows = level_rows(num_ws, levels)
         self.blocks = nn.ModuleDict({name: MapperBlock(w_dim) for name in self.rows})
+
+    @torch.no_grad()
+    def start_at_zero(self) -> None:
+        """Make the first output zero: the weights of every block's last layer are zero and learn from there."""
+        for block in self.blocks.values():
+            assert isinstance(block, MapperBlock)
+            last = block[-1]
+            assert isinstance(last, EqualLinear)
+            last.weight.zero_()
+            last.bias.zero_()
 
     def forward(self, ws_BLD: Tensor) -> Tensor:
         delta_BLD = torch.zeros_like(ws_BLD)

@@ -1,4 +1,4 @@
-"""The latent direction of a text, by a ridge regression of w on CLIP embeddings (the option `guess` of methods).
+"""The latent direction of a text, by a ridge regression of w on CLIP embeddings (`start: regression`, or `guess`).
 
 With samples w_i = f(z_i), their images' embeddings e_i and the slopes B of the ridge regression of w on e (both
 centred, w in standard deviations), the estimated latent direction of a direction d between two texts is d @ B. No

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from coral_core import losses
 from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
-from coral_core.editors.coral.coral import EditConfig
+from coral_core.editors.coral.coral import LatentConfig
 from coral_core.editors.latent.slots import open_rows
 from coral_core.editors.latent.text_regression import STEP_LENGTHS, TextRegression
 from coral_core.editors.limits import UNLIMITED, Limits, blend
@@ -56,7 +56,7 @@ LOSS_DECAY = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizationConfig(EditConfig):
+class OptimizationConfig(LatentConfig):
     """Weights and levels of every latent edit, the length of the search, and the random views of CLIP."""
 
     clip: float = 0.5  # hinge of cos(edited image, target text) below clip_enough
@@ -65,6 +65,7 @@ class OptimizationConfig(EditConfig):
     directional_enough: float = 1.0
     l2: float = 0.1  # mean square of the edit, in standard deviations of w, from the inversion
     latent_rate: float = 0.05  # Adam's learning rate, in standard deviations of w
+    guess: bool = True  # start at the direction of the texts by a regression over samples (text_regression.py)
     steps: int = 40  # at most, for each image
     settled: float = 0.01  # the search of an image ends when its loss falls by less within 8 steps; 0: never early
     guess_samples: int = 1024  # generator samples for the regression and for the standard deviation of w

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
+from coral_core.editors.base import EditProgress, FitScope, StyleEditor, check_prompts
 from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.transport.bank import StoredRows, draw_samples
 from coral_core.editors.transport.gaussian import FLOOR, AffineMap, Gaussian, collapse_map, monge_map
@@ -75,7 +75,7 @@ class TextMap:
     share: float  # of the bank that has what the text names
 
 
-class Transport(Editor):
+class Transport(StyleEditor):
     """The bank and the decoder of one bundle; edits any image to any text."""
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN
@@ -180,13 +180,14 @@ class Transport(Editor):
 
         The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
         """
-        w_BD = inversion.ws_BLD.float().mean(1)
-        e_BE = self.models.clip.image(inversion.image_BCHW).float()
-        moved_BD = w_BD.clone()
-        for prompt in dict.fromkeys(prompts):
-            rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-            moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
-        return moved_BD - w_BD
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
+            w_BD = inversion.ws_BLD.float().mean(1)
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            moved_BD = w_BD.clone()
+            for prompt in dict.fromkeys(prompts):
+                rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
+                moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
+            return moved_BD - w_BD
 
     def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> Tensor:
         """The latents after every text in turn. [B,D]"""

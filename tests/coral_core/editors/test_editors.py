@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -16,8 +15,8 @@ from coral_core.editors.base import Editor
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.types import Edit, Inversion, Prompt
+from tests.coral_core.editors.small_editors import RED, build, resolved
 
-RED = Prompt("red")
 every_method = pytest.mark.parametrize("method", EDITORS)
 
 
@@ -25,31 +24,9 @@ def of_scope(*scopes: FitScope) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if row.scope in scopes])
 
 
-def resolved(method: str, **fit: Any) -> dict[str, Any]:
-    """Default options, with a small fit, or a short search for a method that is not fitted."""
-    if spec(method).scope is FitScope.IMAGE:
-        return spec(method).resolve({"steps": 6, "guess_samples": 64})
-    if not spec(method).is_fitted:
-        return spec(method).resolve({"difference": 0.001})
-    bank = {"bank": 512} if spec(method).sourceless else {}
-    return spec(method).resolve({**bank, "fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
-
-
-def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
-    """An editor that is not fitted; its base editor, if it has one, is fitted on `source`, if given."""
-    prompt = RED if spec(method).scope is FitScope.PROMPT else None
-    base = None
-    if below := spec(method).base:
-        base = build(below, models, **fit)
-        if source is not None:
-            base.fit(source, spec(below).fit_config(resolved(below, **fit)))
-        base.requires_grad_(False)
-    return spec(method).build(resolved(method, **fit), prompt, models, base)
-
-
 def fitted(method: str, models: Models, inversion: Inversion) -> Editor:
     """An editor after a short fit, with noise on all parameters, so that each of them has an effect."""
-    editor = build(method, models, inversion if spec(method).scope is FitScope.BASE else None)
+    editor = build(method, models)
     if spec(method).is_fitted:
         editor.fit(inversion, spec(method).fit_config(resolved(method)))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -139,14 +116,21 @@ def test_state_dict_holds_only_what_was_fitted(method: str, models: Models, inve
 @every_method
 def test_a_stored_artifact_gives_the_same_edit(method: str, models: Models, inversion: Inversion) -> None:
     editor = fitted(method, models, inversion)
-    again = build(method, models, inversion if spec(method).scope is FitScope.BASE else None)
+    again = build(method, models)
     again.load_state_dict(load(save(editor.state_dict())), strict=True)
     for part in ("image_BCHW", "mask_B1HW", "layer_areas_BL"):
         assert torch.equal(getattr(red(editor, inversion), part), getattr(red(again, inversion), part))
 
 
-FITTED = [name for name, row in EDITORS.items() if row.is_fitted and not row.sourceless]
-"""Methods that are fitted on given samples by gradients of CLIP, or measured with CLIP on them."""
+FITTED = [
+    name
+    for name, row in EDITORS.items()
+    if row.is_fitted and not row.sourceless and not name.startswith("coral-transport-")
+]
+"""Methods that are fitted on given samples by gradients of CLIP, or measured with CLIP on them.
+
+Without the regions around transport: the tiny bundle has no groups of samples, so the edit that they limit is small.
+"""
 
 
 @pytest.mark.parametrize(

@@ -37,9 +37,10 @@ def test_a_real_fit_is_timed_without_its_evaluations(
     tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = FitConfig(steps=20, batch_size=2, source_samples=4)
-    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
-    config = QualityConfig(bundle=str(judged_bundle), folder=tmp_path, selection=SceneSelection(scenes=3))
-    (cost,) = measure_fits(config, [METHOD], [WALL], 1, lambda done: None)
+    config = replace(EDITORS[METHOD].config, start="regression")
+    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny, config=config))  # type: ignore[arg-type]
+    quality = QualityConfig(bundle=str(judged_bundle), folder=tmp_path, selection=SceneSelection(scenes=3))
+    (cost,) = measure_fits(quality, [METHOD], [WALL], 1, lambda done: None)
     open_bench.cache_clear()
     assert 0 < cost.step_seconds < cost.fit_seconds
     assert 0 <= cost.success <= 1

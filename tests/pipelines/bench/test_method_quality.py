@@ -30,7 +30,8 @@ PROMPTS = (
 @pytest.fixture
 def make_config(tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     tiny = FitConfig(steps=2, batch_size=2, source_samples=4)
-    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
+    config = replace(EDITORS[METHOD].config, start="regression")
+    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny, config=config))  # type: ignore[arg-type]
     monkeypatch.setattr(oracles, "PAIRS", 3)
 
     def make(bundle: Path = judged_bundle, **selection: Any) -> QualityConfig:

@@ -22,7 +22,8 @@ def test_quality_prints_a_table_and_writes_every_record(
     tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = FitConfig(steps=1, batch_size=2, source_samples=2)
-    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny))  # type: ignore[arg-type]
+    config = replace(EDITORS[METHOD].config, start="regression")
+    monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny, config=config))  # type: ignore[arg-type]
     monkeypatch.setattr(oracles, "PAIRS", 2)
     (prompts := tmp_path / "mine.yaml").write_text(PROMPTS)
     paths = ["--bundle", str(judged_bundle), "--folder", str(tmp_path / "runs"), "--json", str(tmp_path / "q.json")]

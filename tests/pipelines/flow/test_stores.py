@@ -156,12 +156,15 @@ def finished(request: pytest.FixtureRequest, run_twice: Callable[[str], Finished
     return run_twice(request.param)
 
 
+FIT = {"steps": 2, "batch_size": 4}
+
+
 def edit(name: str, **more: Any) -> dict[str, Any]:
     return {
         "id": name,
         "target": name,
         "method": "coral-mapper-attention",
-        "options": {"fit": {"steps": 2, "batch_size": 4}},
+        "options": {"start": "regression", "fit": FIT},
         **more,
     }
 
@@ -170,7 +173,10 @@ JOB = {
     "name": "stores",
     "batch_size": 4,
     "fit_source": {"samples": 8},
-    "edits": [edit("red-hair"), edit("smile", method="styleclip-mapper")],
+    "edits": [
+        edit("red-hair"),
+        edit("smile", method="styleclip-mapper", options={"start": "none", "fit": FIT}),
+    ],
     "resources": {"actors": 1},
 }
 

@@ -21,6 +21,8 @@ from tests.pictures import encoded, plain
 from tests.tars import write_shards
 
 MAPPER, SEARCH = "styleclip-mapper", "styleclip-optimization"
+ALONE: dict[str, Any] = {"options": {"start": "none"}}
+"""A mapper that builds upon no other method."""
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def test_edits_of_one_artifact_for_any_prompt_share_it_and_not_their_prompts(
 
 def test_edits_of_prompts_that_are_fitted_each_share_nothing(prepare: Callable[..., Any], models: Any) -> None:
     for method in (MAPPER, ABOVE):
-        plan, store = prepare({"method": method, "target": "red hair"}, {"method": method, "target": "a smile"})
+        same = {"method": method, **(ALONE if method == MAPPER else {})}
+        plan, store = prepare({**same, "target": "red hair"}, {**same, "target": "a smile"})
         editors = Editors(store, models)
         one, other = (editors[edit] for edit in plan.edits)
         assert one.editor is not other.editor and one.digest != other.digest
@@ -67,7 +70,7 @@ def test_edits_of_prompts_that_are_fitted_each_share_nothing(prepare: Callable[.
 
 
 def test_edits_of_one_prompt_that_differ_in_strength_share(prepare: Callable[..., Any], models: Any) -> None:
-    plan, store = prepare({"method": MAPPER}, {"method": MAPPER, "strength": 0.5})
+    plan, store = prepare({"method": MAPPER, **ALONE}, {"method": MAPPER, "strength": 0.5, **ALONE})
     editors = Editors(store, models)
     one, other = (editors[edit] for edit in plan.edits)
     assert plan.edits[0].edit_id != plan.edits[1].edit_id

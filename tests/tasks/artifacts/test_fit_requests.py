@@ -72,3 +72,10 @@ def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselv
     base, own = make_plan(replace(above, edits=(*above.edits, direct))).fits
     assert base.options == EDITORS[BASE].fit_options(EDITORS[BASE].resolve({}))
     assert own.options["area"] == 0.5
+
+
+def test_a_fit_has_a_base_only_if_its_options_start_there(edit_job: Callable[..., JobSpec]) -> None:
+    base, own = make_plan(edit_job("coral-mapper-attention")).fits
+    assert (base.method, own.base, base.target) == ("transport", base.id, "")
+    (alone,) = make_plan(edit_job("coral-mapper-attention", options={"start": "none"})).fits
+    assert alone.base == "" and alone.id != own.id

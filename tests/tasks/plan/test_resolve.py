@@ -32,11 +32,11 @@ def only_edit(job: JobSpec) -> EditSpec:
     return edit
 
 
-@pytest.mark.parametrize("method", [LEARNED, "styleclip-directions"])
+@pytest.mark.parametrize(("method", "options"), [(LEARNED, {"start": "none"}), ("styleclip-directions", {})])
 def test_a_fit_without_captions_and_base_has_the_id_it_had_before_there_were_any(
-    edit_job: Callable[..., JobSpec], method: str
+    edit_job: Callable[..., JobSpec], method: str, options: dict[str, Any]
 ) -> None:
-    fit = own_fit(edit_job(method, captions="captions.tar"))
+    fit = own_fit(edit_job(method, captions="captions.tar", options=options))
     told = {name: getattr(fit, name) for name in ("method", "options", "target", "source", "digests")}
     assert (fit.captions, fit.base) == ((), "")
     assert fit.id == content_id({"kind": "fit", "version": FIT_VERSION, **told})

@@ -42,7 +42,7 @@ def moved(models: Models, region: Region, config: EditConfig | None = None) -> C
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         torch.nn.init.normal_(latent.direction_LD, std=0.5)
-    return CoralEditor(models, RED, latent, region, config or CoralConfig())
+    return CoralEditor(models, RED, latent, region, config or CoralConfig(start="none"))
 
 
 def test_masks_of_ones_give_the_plain_edited_render(models: Models, inversion: Inversion) -> None:
@@ -91,23 +91,25 @@ def test_a_level_that_is_off_stays_unchanged_although_layers_are_correlated(
 ) -> None:
     latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)
     torch.nn.init.ones_(latent.direction_LD)
-    editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(levels=("medium",)))
+    editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(start="none", levels=("medium",)))
     editor.prepare(inversion)
-    moved_BLD = editor._edited_ws(inversion.ws_BLD, latent(inversion.ws_BLD)) - inversion.ws_BLD
+    moved_BLD = (
+        editor._edited_ws(inversion.ws_BLD, editor._start(inversion), latent(inversion.ws_BLD)) - inversion.ws_BLD
+    )
     assert not moved_BLD[:, :4].any()
     assert moved_BLD[:, 4:8].any()
 
 
 def test_a_fit_starts_along_the_direction_of_the_text(models: Models, make_inversion: Callable[..., Inversion]) -> None:
     source = make_inversion(models, 40)
-    for guess in (True, False):
+    for start in ("regression", "none"):
         latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)  # zeros: the start alone moves
-        editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(guess=guess, clip_enough=1.0))
+        editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(start=start, clip_enough=1.0))
         editor.prepare(source)
         toward_red = models.clip.text(["red"])
         moved_B = models.clip.image(editor.edit(source, [RED] * 40).image_BCHW) @ toward_red[0]
         gain = (moved_B - models.clip.image(source.recon_BCHW) @ toward_red[0]).mean()
-        assert gain > 0.1 if guess else gain == 0
+        assert gain > 0.1 if start == "regression" else gain == 0
 
 
 def test_a_network_computes_an_unedited_sample_once(inversion: Inversion) -> None:
@@ -130,8 +132,8 @@ def missing(distance_B: torch.Tensor, enough: float) -> torch.Tensor:
 
 def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
     config = CoralConfig(
-        clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0, keep=17.0,
-        clip_enough=0.9, directional_enough=0.95,
+        start="none", clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0, keep=17.0,
+        unneeded=19.0, clip_enough=0.9, directional_enough=0.95,
     )  # fmt: skip
     editor = moved(models, ConvAttention.of(models), config)
     with torch.no_grad():
@@ -141,6 +143,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
         whole = moved(models, WholeImage()).edit(inversion, [RED] * 4).image_BCHW
         e_blended, e_whole, e_source = (models.clip.image(x) for x in (blended, whole, inversion.recon_BCHW))
         text, towards = models.clip.text(["red"]), models.clip.direction([RED])
+        change_B1HW = (whole - inversion.recon_BCHW).abs().mean(1, keepdim=True)
         expected = {
             "clip": 2 * (missing(losses.clip_distance(e_blended, text), 0.9)
                          + missing(losses.clip_distance(e_whole, text), 0.9)) / 2,
@@ -149,6 +152,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
             "l2": 5 * editor.latent.direction_LD.square().mean(),
             "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
             "area": 11 * losses.area(masks or ()),
+            "unneeded": 19 * (image_mask(masks or (), 32) * (1 - change_B1HW / 0.15).clamp_min(0)).mean((1, 2, 3)),
             "total_variation": 13 * losses.total_variation(masks or ()),
             "keep": 17 * ((1 - image_mask(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
         }  # fmt: skip
@@ -158,15 +162,16 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
 
 
 def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
-    editor = moved(models, ConvAttention.of(models), CoralConfig(identity=0.0, directional=0.0))
-    assert set(editor.losses(inversion, editor.stages()[0])) == {"clip", "l2", "area", "total_variation", "keep"}
+    editor = moved(models, ConvAttention.of(models), CoralConfig(start="none", identity=0.0, directional=0.0))
+    terms = editor.losses(inversion, editor.stages()[0])
+    assert set(terms) == {"clip", "l2", "area", "unneeded", "total_variation", "keep"}
 
 
 def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
     areas = []
     for weight in (0.02, 3.0):
         torch.manual_seed(0)
-        editor = moved(models, ConvAttention.of(models), CoralConfig(area=weight, region_rate=0.03))
+        editor = moved(models, ConvAttention.of(models), CoralConfig(start="none", area=weight, region_rate=0.03))
         editor.fit(inversion, FitConfig(steps=40, batch_size=4))
         areas.append(editor.edit(inversion, [RED] * 4).layer_areas_BL.mean())
     assert areas[1] < 0.2 < areas[0]
@@ -188,19 +193,20 @@ def test_a_source_without_spread_is_refused(models: Models, inversion: Inversion
 def test_a_prompt_whose_target_is_its_source_is_refused(models: Models) -> None:
     latent = LevelMapper(models.generator.num_ws, models.generator.w_dim)
     with pytest.raises(ValueError, match="nothing to edit"):
-        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), EditConfig())
+        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), EditConfig(start="none"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"clip_enough": 1.5}, "clip_enough = 1.5"),
+        ({"start": "guess"}, "start is 'guess'; give one of transport, regression, none"),
         ({"levels": ("fin",)}, "coarse, medium, fine"),
         ({"levels": ()}, "coarse, medium, fine"),
         ({"area": -1.0}, "area = -1.0"),
         ({"region_rate": -1.0}, "region = -1.0"),
         (
-            dict.fromkeys(("clip", "directional", "l2", "identity", "area", "total_variation", "keep"), 0.0),
+            dict.fromkeys(CoralConfig().weights(), 0.0),
             "all weights are",
         ),
     ],

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from coral_core.bundle.models import Models
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
-from coral_core.editors.coral.coral_inverter import CoralInverter
 from coral_core.editors.coral.prompt_editor import RegionConfig
+from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.regions.attention import ConvAttention
 from coral_core.editors.regions.region import Region
 from coral_core.fit import FitConfig
@@ -44,11 +44,11 @@ def base(models: Models, source: Inversion) -> ClipInverter:
     return inverter
 
 
-def around(inverter: ClipInverter, region: Region | None = None, prompt: Prompt = RED) -> CoralInverter:
+def around(inverter: ClipInverter, region: Region | None = None, prompt: Prompt = RED) -> RegionEditor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         chosen = region or ConvAttention.of(inverter.models)
-    return CoralInverter(inverter.models, prompt, chosen, RegionConfig(), inverter)
+    return RegionEditor(inverter.models, prompt, chosen, RegionConfig(), inverter)
 
 
 def kept(network: nn.Module) -> dict[str, Tensor]:
