@@ -83,7 +83,7 @@ def write_job(folder: Path, output: Path, fit_steps: int) -> Path:
     """The demo job over the tars in folder/data."""
     job = yaml.safe_load(JOB.read_text()) | {"input": str(folder / "data" / "*.tar"), "output": str(output)}
     for edit in job["edits"]:
-        edit["options"]["fit"]["steps"] = fit_steps
+        edit |= {"method": "coral-mapper-attention", "options": {"fit": {"steps": fit_steps}}}
     path = output.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(job))
     return path

@@ -37,7 +37,14 @@ def test_a_job_is_published_again_without_workers(
         "bundle": str(bundle),
         "batch_size": 4,
         "fit_source": {"samples": 8},
-        "edits": [{"id": "red", "target": "red hair", "options": {"fit": {"steps": 2, "batch_size": 4}}}],
+        "edits": [
+            {
+                "id": "red",
+                "target": "red hair",
+                "method": "coral-mapper-attention",
+                "options": {"start": "regression", "fit": {"steps": 2, "batch_size": 4}},
+            }
+        ],
     }
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job))

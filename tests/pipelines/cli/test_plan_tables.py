@@ -28,7 +28,14 @@ def write_job(folder: Path, bundle: Path, **changes: Any) -> Path:
         "bundle": str(bundle),
         "batch_size": 4,
         "fit_source": {"samples": 8},
-        "edits": [{"id": "red", "target": "red hair", "options": {"fit": {"steps": 3, "batch_size": 2}}}],
+        "edits": [
+            {
+                "id": "red",
+                "target": "red hair",
+                "method": "coral-mapper-attention",
+                "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+            }
+        ],
         "resources": {"actors": 1, "price_per_actor_hour": 36000, "currency": "EUR"},
         **changes,
     }

@@ -93,7 +93,14 @@ def make_job_file(tmp_path: Path, bundle: Path) -> Callable[[str], Path]:
             "bundle": str(bundle),
             "batch_size": 2,
             "fit_source": {"samples": 8},
-            "edits": [{"id": "red", "target": "red hair", "options": {"fit": {"steps": 3, "batch_size": 2}}}],
+            "edits": [
+                {
+                    "id": "red",
+                    "target": "red hair",
+                    "method": "coral-mapper-attention",
+                    "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+                }
+            ],
         }
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(job))

@@ -23,7 +23,14 @@ def test_a_hostile_data_set_ends_with_exit_code_2_and_every_sample_accounted_for
         "batch_size": 4,
         "fit_source": {"samples": 2},
         "max_failure_rate": 1.0,
-        "edits": [{"id": "red", "target": "red hair", "options": {"fit": {"steps": 1, "batch_size": 2}}}],
+        "edits": [
+            {
+                "id": "red",
+                "target": "red hair",
+                "method": "coral-mapper-attention",
+                "options": {"start": "regression", "fit": {"steps": 1, "batch_size": 2}},
+            }
+        ],
     }
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job))

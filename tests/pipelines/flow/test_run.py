@@ -50,8 +50,7 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
     folder = tmp_path_factory.mktemp("job")
     bundle = write_random_bundle(folder / "bundle", image_size=128, w_dim=20, z_dim=12, width=12)
     write_shards(folder, SHARDS, SAMPLES)
-    options = {"fit": {"steps": 3, "batch_size": 2}}
-    mapped = {"start": "regression", **options}
+    options = {"start": "regression", "fit": {"steps": 3, "batch_size": 2}}
 
     def make(name: str, output: str = "", s3: S3Options = AMBIENT) -> Place:
         place = Place(folder / f"{name}.yaml", output or str(folder / name), s3)
@@ -64,8 +63,8 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
             "batch_size": 4,
             "fit_source": {"samples": 8},
             "edits": [
-                {"id": "red", "target": "red hair", "options": options},
-                {"id": "smile", "target": "a smile", "method": "coral-mapper-attention", "options": mapped},
+                {"id": "red", "target": "red hair", "method": "coral-mapper-attention", "options": options},
+                {"id": "smile", "target": "a smile", "method": "coral-mapper-attention", "options": options},
             ],
         }
         place.job.write_text(yaml.safe_dump(job))

@@ -160,7 +160,13 @@ FIT = {"steps": 2, "batch_size": 4}
 
 
 def edit(name: str, **more: Any) -> dict[str, Any]:
-    return {"id": name, "target": name, "options": {"fit": FIT}, **more}
+    return {
+        "id": name,
+        "target": name,
+        "method": "coral-mapper-attention",
+        "options": {"start": "regression", "fit": FIT},
+        **more,
+    }
 
 
 JOB = {

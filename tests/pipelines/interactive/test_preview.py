@@ -32,7 +32,13 @@ def job(tmp_path: Path, bundle: Path) -> Job:
             "batch_size": 4,
             "gates": {"max_outside": 0.0},
             "edits": [
-                {"id": "one", "target": HOSTILE, "strength": 2, "options": {"fit": {"steps": 3, "batch_size": 2}}},
+                {
+                    "id": "one",
+                    "target": HOSTILE,
+                    "strength": 2,
+                    "method": "coral-mapper-attention",
+                    "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+                },
                 {"id": "two", "target": "a smile", "method": "styleclip-mapper", "options": mapped},
             ],
             "fit_source": {"samples": 8},

@@ -12,7 +12,7 @@ def test_a_short_job_has_defaults_for_the_rest(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD))
     assert (job.input, job.bundle, job.max_failure_rate) == (["in-*.tar"], "portraits", 0.5)
     spec = job.spec()
-    assert (spec.edits[0].method, spec.edits[0].source) == ("coral-mapper-attention", "a photo")
+    assert (spec.edits[0].method, spec.edits[0].source) == ("coral-transport-difference", "a photo")
     assert job.worker_resources().actors is None
 
 

@@ -49,7 +49,7 @@ NUMBERS = [
     *((name, "resources") for name in ("actors", "num_cpus", "num_gpus", "memory", "price_per_actor_hour")),
     *((name, "deadlines") for name in DeadlinesSection.model_fields),
     *((name, "gates") for name in GatesSection.model_fields),
-    *((name, "regions") for name in ("threshold", "layers")),
+    *((name, "regions") for name in ("threshold", "layers", "difference")),
     ("samples", "fit_source"),
     ("strength", "edits"),
 ]

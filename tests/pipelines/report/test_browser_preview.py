@@ -24,7 +24,13 @@ def address(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> str:
     members = [member for index in range(SAMPLES) for member in members_of(index, f"{index:03d}-O'Neil<b>")]
     write_tar(folder / "in.tar", members)
     edits = [
-        {"id": "hostile", "target": HOSTILE, "gates": {"max_outside": 0.0}},
+        {
+            "id": "hostile",
+            "target": HOSTILE,
+            "method": "coral-mapper-attention",
+            "options": {"start": "regression"},
+            "gates": {"max_outside": 0.0},
+        },
         {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": {"start": "regression"}},
     ]
     options = {"input": str(folder / "in.tar"), "output": str(folder / "out"), "bundle": str(bundle), "batch_size": 4}
