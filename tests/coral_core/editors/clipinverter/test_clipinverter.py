@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from coral_core.bundle.models import Models
-from coral_core.editors import EDITORS, FitScope, spec
+from coral_core.editors import EDITORS, spec
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.nets.stylegan2 import StyledConv, ToRGB
 from coral_core.types import Inversion, Prompt, Styles
+from tests.coral_core.editors import small_editors
 
 RED, BLUE = Prompt("red"), Prompt("blue")
 
@@ -175,9 +176,8 @@ def test_a_reference_embedding_of_another_width_is_refused(models: Models, inver
 
 @pytest.mark.parametrize("method", [name for name, row in EDITORS.items() if not row.takes_reference])
 def test_methods_without_reference_images_refuse_them(method: str, models: Models, inversion: Inversion) -> None:
-    row, look = spec(method), Prompt("red", look=(1.0,) + (0.0,) * 7)
-    prompt, base = (RED if row.scope is FitScope.PROMPT else None), (build(models) if row.base else None)
-    editor = row.build(row.resolve({}), prompt, models, base)
+    look = Prompt("red", look=(1.0,) + (0.0,) * 7)
+    editor = small_editors.build(method, models)
     for ask in (lambda: editor.check([look]), lambda: editor.edit(inversion, [look] * 4)):
         with pytest.raises(ValueError, match="'red': this method edits towards texts and cannot follow a reference"):
             ask()
