@@ -76,6 +76,17 @@ def unneeded_area(mask_B1HW: Tensor, edited_BCHW: Tensor, source_BCHW: Tensor) -
     return (mask_B1HW.float() * F.relu(1 - change_B1HW / CLEAR_CHANGE)).mean((1, 2, 3))
 
 
+def missing_change(blended_BCHW: Tensor, edited_BCHW: Tensor, source_BCHW: Tensor) -> Tensor:
+    """What a blended image lacks of the whole edit, where the edit is clear.
+
+    Mean over pixels of min(1, change / CLEAR_CHANGE) * |blended - edited|, images in [-1,1]; `change` is |edited -
+    source|, averaged over channels. No gradient flows into the whole edit. [B], 0 to 2.
+    """
+    edited_BCHW = edited_BCHW.detach().float()
+    clear_BHW = ((edited_BCHW - source_BCHW.float()).abs().mean(1) / CLEAR_CHANGE).clamp(max=1)
+    return (clear_BHW * (blended_BCHW.float() - edited_BCHW).abs().mean(1)).mean((1, 2))
+
+
 def total_variation(masks: Masks) -> Tensor:
     """Mean squared difference of vertical plus of horizontal neighbours, averaged over layers. [B], 0 to 2."""
     return torch.stack([_variation(mask_B1HW.float()) for mask_B1HW in masks], dim=1).mean(1)

@@ -3,7 +3,7 @@
 Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * S^(1/2) delta) and layer masks m,
 the image I* is the blended render of (s, s', m) and Ibar* the plain render of s'. Fitted per prompt on
     L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id
-        + area * L_area + unneeded * L_unneeded + total_variation * L_tv + keep * L_keep,
+        + area * L_area + unneeded * L_unneeded + complete * L_complete + total_variation * L_tv + keep * L_keep,
 L_clip and L_dir are averaged over I* and Ibar*. Without the second image, weak masks and a weak edit could together be
 a minimum. With WholeImage there is one image and no mask term, which is the mapper of StyleCLIP (arXiv 2103.17249).
 
@@ -21,7 +21,8 @@ Deviations and why:
   embeddings (text_regression.py), at the length that is best for the CLIP terms on a few samples. Or `none`.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers have effects beyond their masks; this term
   limits an edit to its mask.
-- L_unneeded (prompt_editor.py) is not in the paper: masks claimed far more pixels than the edit changes.
+- L_unneeded and L_complete (prompt_editor.py) are not in the paper: masks claimed far more pixels than the edit
+  changes, and fits gave parts of an edit up for a smaller area.
 - Weights, learning rates and steps of the paper are not public; the defaults are our own.
 """
 

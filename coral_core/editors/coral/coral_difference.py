@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class DifferenceConfig:
     """Options of a difference region."""
 
-    difference: float = 0.17  # change of the image from which on a pixel belongs to the region, images in [-1,1]
+    difference: float = 0.18  # change of the image from which on a pixel belongs to the region, images in [-1,1]
 
     def __post_init__(self) -> None:
         Limits(difference=self.difference)

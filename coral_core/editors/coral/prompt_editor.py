@@ -8,6 +8,9 @@ Our own, not in the papers: L_unneeded = mean of mask * max(0, 1 - |Ibar* - G(w)
 in which even the whole edit changes nothing. Such pixels cost little elsewhere: I* is nearly the same with and without
 them. Learned masks therefore claimed far too much (IoU with the true regions 0.61). A weight of 1 cuts away parts of
 reshaped regions (long hair of the dev prompts: IoU 0.42, and 0.54 with weight 0), so the default is smaller.
+L_complete = mean of min(1, |Ibar* - G(w)| / 0.15) * |I* - Ibar*|, the counterpart of L_keep: without it a fit that
+starts at a complete edit gives parts of it up for a smaller area, as soon as CLIP is content (red hair of the dev
+prompts: right 0.27, and 1.00 with it).
 """
 
 from __future__ import annotations
@@ -83,9 +86,11 @@ class NeededRegionConfig(RegionConfig):
     """Loss weights of learned regions that should leave out what the edit does not change."""
 
     unneeded: float = 0.3  # masked fraction in which the whole edit changes nothing (losses.unneeded_area)
+    complete: float = 4.0  # what the blended image lacks of the whole edit where that is clear (losses.missing_change)
+    area: float = 0.3
 
     def weights(self) -> dict[str, float]:
-        return {**super().weights(), "unneeded": self.unneeded}
+        return {**super().weights(), "unneeded": self.unneeded, "complete": self.complete}
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,10 @@ def _area(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
     return losses.area(rendered.masks)
 
 
+def _complete(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    return losses.missing_change(rendered.images[0], rendered.images[-1], rendered.batch.recon_BCHW)
+
+
 def _unneeded(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
     mask_B1HW = image_mask(rendered.masks, editor.models.image_size)
     return losses.unneeded_area(mask_B1HW, rendered.images[-1], rendered.batch.recon_BCHW)
@@ -218,6 +227,7 @@ TERMS: Mapping[str, Callable[[PromptEditor, RenderedEdit], Tensor]] = {
     "identity": _identity,
     "area": _area,
     "unneeded": _unneeded,
+    "complete": _complete,
     "total_variation": _total_variation,
     "keep": _keep,
 }

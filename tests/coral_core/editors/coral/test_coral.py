@@ -133,7 +133,7 @@ def missing(distance_B: torch.Tensor, enough: float) -> torch.Tensor:
 def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) -> None:
     config = CoralConfig(
         start="none", clip=2.0, directional=3.0, l2=5.0, identity=7.0, area=11.0, total_variation=13.0, keep=17.0,
-        unneeded=19.0, clip_enough=0.9, directional_enough=0.95,
+        unneeded=19.0, complete=23.0, clip_enough=0.9, directional_enough=0.95,
     )  # fmt: skip
     editor = moved(models, ConvAttention.of(models), config)
     with torch.no_grad():
@@ -153,6 +153,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
             "identity": 7 * (1 - (models.identity(blended) * models.identity(inversion.recon_BCHW)).sum(1)),
             "area": 11 * losses.area(masks or ()),
             "unneeded": 19 * (image_mask(masks or (), 32) * (1 - change_B1HW / 0.15).clamp_min(0)).mean((1, 2, 3)),
+            "complete": 23 * ((change_B1HW / 0.15).clamp(max=1) * (blended - whole).abs()).mean((1, 2, 3)),
             "total_variation": 13 * losses.total_variation(masks or ()),
             "keep": 17 * ((1 - image_mask(masks or (), 32)) * (blended - inversion.recon_BCHW).abs()).mean((1, 2, 3)),
         }  # fmt: skip
@@ -164,7 +165,7 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
 def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
     editor = moved(models, ConvAttention.of(models), CoralConfig(start="none", identity=0.0, directional=0.0))
     terms = editor.losses(inversion, editor.stages()[0])
-    assert set(terms) == {"clip", "l2", "area", "unneeded", "total_variation", "keep"}
+    assert set(terms) == {"clip", "l2", "area", "unneeded", "complete", "total_variation", "keep"}
 
 
 def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:

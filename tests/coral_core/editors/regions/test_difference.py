@@ -25,8 +25,15 @@ def test_a_clear_change_is_covered_and_the_border_is_soft() -> None:
 
 
 def test_a_faint_change_is_no_region() -> None:
-    edited, plain = square(64, 0.1)
+    edited, plain = square(64, 0.05)
     assert difference_mask(edited, plain, 0.15).max() == 0
+
+
+def test_an_edit_that_is_weak_everywhere_has_a_region_and_the_same_change_beside_a_strong_one_has_none() -> None:
+    edited, plain = square(64, 0.12)
+    assert difference_mask(edited, plain, 0.15)[0, 0, 32, 32] == 1
+    edited[:, :, 2, 2:12] = 1.5
+    assert difference_mask(edited, plain, 0.15)[0, 0, 32, 32] == 0
 
 
 def test_the_region_covers_the_same_share_at_other_sizes() -> None:
