@@ -57,8 +57,8 @@ class EditCost:
 
 
 def check_method(name: str) -> str:
-    """Return the name of a method whose one artifact serves all prompts. ValueError for other methods."""
-    able = [row.name for row in EDITORS.values() if row.scope is FitScope.DOMAIN]
+    """The name of a method whose one artifact, or that of its base, serves all prompts. ValueError for other methods."""
+    able = [row.name for row in EDITORS.values() if row.scope in (FitScope.DOMAIN, FitScope.BASE)]
     if spec(name).name not in able:
         raise ValueError(f"{name} is fitted per prompt or image; choose one of {', '.join(able)}")
     return name
