@@ -67,27 +67,35 @@ def blend(edited: Styles, masks: Masks | None, limits: Limits, inversion: Invers
     """
     allowed = limited(masks, limits, inversion, generator.conv_sizes)
     if allowed is None:
-        image_BCHW = generator.render(edited).clamp(-1, 1)
-        return _where_different(_whole_image_edit(image_BCHW, len(generator.conv_sizes)), limits, inversion)
+        whole = _whole_image_edit(generator.render(edited).clamp(-1, 1), len(generator.conv_sizes))
+        return _where_different(whole, limits, inversion, generator.conv_sizes)
     image_BCHW = generator.render(generator.styles(inversion.ws_BLD), edited, allowed).clamp(-1, 1)
     layer_masks = tuple(allowed[layer] for layer in limits.layers) or allowed
     mask_B1HW = image_mask(layer_masks, generator.image_size)
     if inversion.user_mask_B1HW is not None:
         mask_B1HW = torch.minimum(mask_B1HW, inversion.user_mask_B1HW)
-    return _where_different(Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed), limits, inversion)
+    edit = Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed)
+    return _where_different(edit, limits, inversion, generator.conv_sizes)
 
 
-def _where_different(edit: Edit, limits: Limits, inversion: Inversion) -> Edit:
-    """The edit, limited to where it changes the reconstruction clearly; unchanged without limits.difference."""
+def _where_different(edit: Edit, limits: Limits, inversion: Inversion, sizes: Sequence[int]) -> Edit:
+    """The edit, limited to where it changes the reconstruction clearly; unchanged without limits.difference.
+
+    The masks of its layers are limited to the same region, at the size of the layer.
+    """
     if not limits.difference:
         return edit
     recon_BCHW = inversion.recon_BCHW
-    mask_B1HW = torch.minimum(
-        edit.mask_B1HW, difference_mask(edit.image_BCHW, recon_BCHW, limits.difference).to(edit.mask_B1HW)
+    different_B1HW = difference_mask(edit.image_BCHW, recon_BCHW, limits.difference).to(edit.mask_B1HW)
+    mask_B1HW = torch.minimum(edit.mask_B1HW, different_B1HW)
+    masks = tuple(
+        torch.minimum(own_B1HW, F.interpolate(different_B1HW, own_B1HW.shape[-2:], mode="area"))
+        for own_B1HW in edit.masks or _ones(inversion, sizes)
     )
     image_BCHW = keep_outside(edit.image_BCHW, recon_BCHW, mask_B1HW)
-    areas_BL = torch.minimum(edit.layer_areas_BL, mask_B1HW.mean((1, 2, 3))[:, None])
-    return replace(edit, image_BCHW=image_BCHW, mask_B1HW=mask_B1HW, layer_areas_BL=areas_BL)
+    return replace(
+        edit, image_BCHW=image_BCHW, mask_B1HW=mask_B1HW, layer_areas_BL=losses.layer_areas(masks), masks=masks
+    )
 
 
 def limited(masks: Masks | None, limits: Limits, inversion: Inversion, sizes: Sequence[int]) -> Masks | None:

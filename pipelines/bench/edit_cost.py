@@ -57,7 +57,7 @@ class EditCost:
 
 
 def check_method(name: str) -> str:
-    """The name of a method whose one artifact, or that of its base, serves all prompts. ValueError for other methods."""
+    """The name of a method whose artifact, or that of its base, serves all prompts. ValueError for other methods."""
     able = [row.name for row in EDITORS.values() if row.scope in (FitScope.DOMAIN, FitScope.BASE)]
     if spec(name).name not in able:
         raise ValueError(f"{name} is fitted per prompt or image; choose one of {', '.join(able)}")

@@ -121,3 +121,11 @@ def test_difference_keeps_the_source_and_shows_where_it_edits(shipped: Transport
     core = (edit.mask_B1HW == 1).expand_as(edit.image_BCHW)
     assert torch.equal(edit.image_BCHW[core], whole.image_BCHW[core])
     assert 0.02 < edit.mask_B1HW.mean() < 0.3
+
+
+def test_the_layers_of_a_difference_region_have_its_masks(shipped: Transport, samples: Inversion) -> None:
+    method = spec("coral-transport-difference")
+    edit = method.build(method.resolve({}), None, shipped.models, shipped).edit(samples, [RED] * 24)
+    assert [mask.shape[-1] for mask in edit.masks] == list(shipped.models.generator.conv_sizes)
+    area_B1 = edit.mask_B1HW.mean((1, 2, 3))[:, None]
+    assert torch.allclose(edit.layer_areas_BL, area_B1.expand_as(edit.layer_areas_BL), atol=1e-4)
