@@ -37,7 +37,7 @@ Ship = Callable[..., tuple[Path, FitReport]]
 
 def shorten_fits(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
     """Give methods, of those here unless they are named, default fits of a few steps, for the rest of the test."""
-    for name in methods or (BASE, ABOVE):
+    for name in methods or (BASE, ABOVE, COMBINING):
         monkeypatch.setitem(EDITORS, name, replace(EDITORS[name], fit=TINY))
 
 

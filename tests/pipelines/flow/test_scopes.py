@@ -51,7 +51,9 @@ def test_a_job_of_all_of_them_runs_end_to_end(
     assert len(plan.fits) == len({fit.method for fit in plan.fits}), "one fit serves both prompts"
     rows = query(open_store(plan.output), "SELECT edit, status, area, direction FROM manifest").to_pylist()
     assert len(rows) == 3 * len(edits)
-    assert {(row["status"], row["area"]) for row in rows} == {("ok", 1.0)}
+    assert {row["status"] for row in rows} == {"ok"}
+    regions = [name for name in SERVE_ALL if EDITORS[name].scope is FitScope.BASE]
+    assert all(row["area"] == 1 for row in rows if not row["edit"].startswith(tuple(regions)))
     assert all(row["direction"] is not None for row in rows)
 
 
