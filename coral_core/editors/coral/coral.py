@@ -85,7 +85,7 @@ class LatentConfig(PromptConfig):
 class EditConfig(LatentConfig):
     """Options of a latent edit of the whole image that is fitted for one prompt."""
 
-    start: str = STARTS[0]  # transport: at its edit of each sample; regression: at one direction for all; none: at w
+    start: str = "regression"  # transport: at its edit of each sample; regression: at one direction for all; none: at w
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,7 +95,14 @@ class EditConfig(LatentConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class CoralConfig(NeededRegionConfig, EditConfig):
-    """Options of a latent edit with learned regions."""
+    """Options of a latent edit with learned regions.
+
+    The terms that keep a fit near transport's edit are off: with them a mapper changed whole images.
+    """
+
+    area: float = 1.2
+    unneeded: float = 0.0
+    complete: float = 0.0
 
 
 EMBED_BATCH = 32

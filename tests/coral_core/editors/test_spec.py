@@ -7,7 +7,7 @@ import pytest
 from coral_core.bundle.models import Models
 from coral_core.editors import EDITORS, spec
 from coral_core.types import Prompt
-from tests.coral_core.editors.small_editors import RED, build, resolved
+from tests.coral_core.editors.small_editors import RED, build
 
 STARTED = [name for name, row in EDITORS.items() if hasattr(row.config, "start")]
 """Methods whose fit can start at transport."""
@@ -18,7 +18,7 @@ def test_a_method_has_a_base_where_its_fit_starts_at_one(method: str) -> None:
     row = spec(method)
     bases = {start: row.base_of(row.resolve({"start": start})) for start in ("transport", "regression", "none")}
     assert bases == {"transport": "transport", "regression": "", "none": ""}
-    assert row.base_of(row.resolve({})) == "transport"
+    assert row.base_of(row.resolve({})) == ""
 
 
 def test_all_fitted_latent_edits_of_a_prompt_can_start_at_transport() -> None:
@@ -34,7 +34,7 @@ def test_other_methods_have_the_base_of_their_row(method: str) -> None:
 def test_a_base_that_is_missing_or_not_needed_is_refused(models: Models) -> None:
     row, transport = spec("styleclip-mapper"), build("transport", models)
     with pytest.raises(ValueError, match="styleclip-mapper builds upon a fitted transport; give it"):
-        row.build(resolved("styleclip-mapper"), RED, models)
+        row.build(row.resolve({"start": "transport"}), RED, models)
     with pytest.raises(ValueError, match="styleclip-mapper builds upon no other method with these options"):
         row.build(row.resolve({"start": "none"}), RED, models, transport)
 
@@ -43,5 +43,5 @@ def test_a_base_that_is_missing_or_not_needed_is_refused(models: Models) -> None
 def test_clip_reads_the_wishes_that_transport_reads(method: str) -> None:
     several = Prompt("a person with red hair and a hat", "a person")
     row, wish = spec(method), "a person with a hat"
-    assert wish in row.texts(row.resolve({}), several)
+    assert wish in row.texts(row.resolve({"start": "transport"}), several)
     assert wish not in row.texts(row.resolve({"start": "regression"}), several)

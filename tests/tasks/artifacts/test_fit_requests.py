@@ -75,7 +75,7 @@ def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselv
 
 
 def test_a_fit_has_a_base_only_if_its_options_start_there(edit_job: Callable[..., JobSpec]) -> None:
-    base, own = make_plan(edit_job("coral-mapper-attention")).fits
+    base, own = make_plan(edit_job("coral-mapper-attention", options={"start": "transport"})).fits
     assert (base.method, own.base, base.target) == ("transport", base.id, "")
     (alone,) = make_plan(edit_job("coral-mapper-attention", options={"start": "none"})).fits
     assert alone.base == "" and alone.id != own.id

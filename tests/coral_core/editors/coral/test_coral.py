@@ -163,9 +163,11 @@ def test_losses_are_the_weighted_formulas(models: Models, inversion: Inversion) 
 
 
 def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversion) -> None:
-    editor = moved(models, ConvAttention.of(models), CoralConfig(start="none", identity=0.0, directional=0.0))
+    editor = moved(
+        models, ConvAttention.of(models), CoralConfig(start="none", identity=0.0, directional=0.0, complete=1.0)
+    )
     terms = editor.losses(inversion, editor.stages()[0])
-    assert set(terms) == {"clip", "l2", "area", "unneeded", "complete", "total_variation", "keep"}
+    assert set(terms) == {"clip", "l2", "area", "complete", "total_variation", "keep"}
 
 
 def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:

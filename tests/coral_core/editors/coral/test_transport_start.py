@@ -34,7 +34,7 @@ def started(
     transport: Transport, slot: type[GlobalDirection | LevelMapper], source: Inversion, *levels: str
 ) -> CoralEditor:
     """An editor of the whole image before the first step of its fit."""
-    config = EditConfig(levels=levels) if levels else EditConfig()
+    config = EditConfig(start="transport", levels=levels) if levels else EditConfig(start="transport")
     editor = CoralEditor.assemble(slot, WholeImage, config, RED, transport.models, transport)
     editor.prepare(source)
     return editor
@@ -91,7 +91,7 @@ def test_a_fit_asks_transport_once_for_each_sample(
     editor = (
         RegionEditor.assemble(ConvAttention, NeededRegionConfig(), RED, models, transport)
         if region
-        else CoralEditor.assemble(LevelMapper, WholeImage, EditConfig(), RED, models, transport)
+        else CoralEditor.assemble(LevelMapper, WholeImage, EditConfig(start="transport"), RED, models, transport)
     )
     editor.fit(inversion, FitConfig(steps=6, batch_size=2))
     assert sorted(asked) == sorted(inversion.keys)
