@@ -15,10 +15,10 @@ Deviations and why:
   similarities of real images with texts that are true of them. A higher similarity fits the network but makes no
   better image; from the bound on, the other terms make the edit small.
 - The fit starts near the edit, and |delta|^2 counts from there: s' = styles(w + strength * (start + S^(1/2) delta)).
-  Far from the edit, CLIP's gradient leads to patterns instead. `start` is `transport`: the change of each sample's w by
-  the fitted method of this name (../transport/), whose edits are right more often than those of fits from elsewhere; a
-  mapper's first output is then zero. Or `regression`: one direction for all samples, by the regression of w on CLIP
-  embeddings (text_regression.py), at the length that is best for the CLIP terms on a few samples. Or `none`.
+  Far from the edit, CLIP's gradient leads to patterns instead. `start` is `regression`: one direction for all samples,
+  by the regression of w on CLIP embeddings (text_regression.py), at the length that is best for the CLIP terms on a few
+  samples. Or `transport`: the change of each sample's w by the fitted method of this name (../transport/); a mapper's
+  first output is then zero. It is not the default, because such a mapper changed whole images. Or `none`.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers have effects beyond their masks; this term
   limits an edit to its mask.
 - L_unneeded and L_complete (prompt_editor.py) are not in the paper: masks claimed far more pixels than the edit
