@@ -6,9 +6,10 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from coral_core.editors.limits import UNLIMITED, Limits
+from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.wishes import as_read, check_wishes
 from coral_core.fit import FitConfig, FitReport, Progress, fit
 from coral_core.stages import Stage
@@ -92,9 +93,30 @@ class Editor(nn.Module):
 class StyleEditor(Editor):
     """An editor for any prompt whose edits are edited styles of the whole image. Other editors can build upon it."""
 
+    takes_reference: ClassVar[bool] = False
+    combines_wishes: ClassVar[bool] = False
+
     def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:
         """The edited styles of each sample for its prompt; at strength 0 those of the inversion."""
         raise NotImplementedError
+
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        check_prompts(prompts, len(prompts), self.takes_reference, self.combines_wishes)
+
+    @torch.no_grad()
+    def edit(
+        self,
+        inversion: Inversion,
+        prompts: Sequence[Prompt],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        limits: Limits = UNLIMITED,
+        progress: EditProgress | None = None,
+    ) -> Edit:
+        """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
+        check_prompts(prompts, len(inversion.keys), self.takes_reference, self.combines_wishes)
+        return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
 
 def check_prompts(

@@ -26,7 +26,7 @@ def write_report(config: QualityConfig, name: str, methods: Sequence[str], recor
     notes += [
         f"A case is right if {ENOUGH:.0%} of the pixels that the exact answer changes have its segment and about its "
         "colour; ghost is the share of these pixels that are mixtures of source and answer. The oracle mask is where "
-        "the raw edit differs from the inversion. The rows oracle know the exact answers: the latent of each answer, "
+        "the raw edit differs from the inversion. The rows oracle use the exact answers: the latent of each answer, "
         "an affine function of w, and one direction; all within the true region."
     ]
     if all(record.figures["right"] is None for record in records):

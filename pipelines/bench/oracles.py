@@ -1,4 +1,4 @@
-"""What edits of latents can reach at best: edits that know the exact answers, for comparison with the methods.
+"""What edits of latents can reach at best: edits that use the exact answers, for comparison with the methods.
 
 - `oracle` renders the encoder's latent of each exact answer: what encoder and generator can show of it.
 - `oracle-affine` adds a delta that is an affine function of w, the mean of the latent over the layers. It is fitted by
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from coral_core.bundle.models import Models
+from coral_core.editors.latent.regression import ridge
 from coral_core.losses import layer_areas
 from coral_core.types import Edit
 from coral_core.zoo.measure.ground_truth import Values, answer_of, is_case
@@ -30,8 +31,8 @@ from tasks.images.tensors import tensor_of
 
 PAIRS = 160
 """Pairs of scene and exact answer for a prompt."""
-RIDGE = 0.03
-"""Penalty of the regression, relative to the mean squared length of the centred w. Chosen on the dev prompts."""
+RIDGE = 0.036
+"""Weight of the ridge, relative to the mean variance of a coordinate of w. Chosen on the dev prompts."""
 
 PAIRED = ("oracle-direction", "oracle-affine")
 """The oracles that need pairs."""
@@ -51,15 +52,11 @@ class Pairs:
         """The mean delta, [D]."""
         return self.delta_ND.mean(0)
 
-    def affine(self, w_BD: Tensor, ridge: float = RIDGE) -> Tensor:
+    def affine(self, w_BD: Tensor, weight: float = RIDGE) -> Tensor:
         """The delta of each w by ridge regression with an intercept, [B,D]; computed in float64."""
         w_ND, delta_ND = self.w_ND.double(), self.delta_ND.double()
-        mean_D, centred_ND = w_ND.mean(0), w_ND - w_ND.mean(0)
-        gram_NN = centred_ND @ centred_ND.T
-        penalty_NN = ridge * gram_NN.diagonal().mean() * torch.eye(len(gram_NN)).to(gram_NN)
-        weights_ND = torch.linalg.solve(gram_NN + penalty_NN, delta_ND - delta_ND.mean(0))
-        found_BD = delta_ND.mean(0) + (w_BD.double() - mean_D) @ centred_ND.T @ weights_ND
-        return found_BD.to(w_BD)
+        slope_DD = ridge(w_ND - w_ND.mean(0), delta_ND - delta_ND.mean(0), weight)
+        return (delta_ND.mean(0) + (w_BD.double() - w_ND.mean(0)) @ slope_DD).to(w_BD)
 
 
 class Oracles:

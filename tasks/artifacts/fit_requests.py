@@ -31,17 +31,14 @@ def fits_of(
     if not method.is_fitted:
         return before
     own = fit_request(method, options, prompt, bundle, captions, before[-1].id if before else "")
-    if not (method.captioned or method.sourceless) or captions:
-        return (*before, own)
-    digest = shipped(bundle.path, own)
-    if not digest and method.sourceless:
-        return (*before, own)
-    if not digest:
+    if not own.captions and (digest := shipped(bundle.path, own)):
+        return (*before, replace(own, shipped=digest))
+    if method.captioned and not captions:
         raise ValueError(
             f"{method.name} learns from captioned images, and bundle {bundle.name} ships none for these options: "
             "give tars of images, each with its <key>.txt, as fit_source: captions, or leave the fit's options alone"
         )
-    return (*before, replace(own, shipped=digest))
+    return (*before, own)
 
 
 def fit_request(

@@ -37,17 +37,16 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import EditProgress, FitScope, StyleEditor, check_prompts
+from coral_core.editors.base import FitScope, StyleEditor
 from coral_core.editors.clipinverter.captions import Captions
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
 from coral_core.editors.latent.text_regression import TextRegression
-from coral_core.editors.limits import UNLIMITED, Limits, blend
 from coral_core.editors.source_cache import SourceCache
 from coral_core.inversion import take
 from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper
 from coral_core.stages import ParameterGroup, Stage
-from coral_core.types import Edit, Inversion, Prompt, Styles
+from coral_core.types import Inversion, Prompt, Styles
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
@@ -113,6 +112,7 @@ class ClipInverter(StyleEditor):
     """Adapter and remapper for one bundle; edits any image to any text."""
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN
+    takes_reference: ClassVar[bool] = True
     text_mean_E: Tensor
     text_std_E: Tensor
     image_mean_E: Tensor
@@ -189,21 +189,6 @@ class ClipInverter(StyleEditor):
         return terms
 
     @torch.no_grad()
-    def edit(
-        self,
-        inversion: Inversion,
-        prompts: Sequence[Prompt],
-        *,
-        strength: float = 1.0,
-        seed: int = 0,
-        limits: Limits = UNLIMITED,
-        progress: EditProgress | None = None,
-    ) -> Edit:
-        """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
-        check_prompts(prompts, len(inversion.keys), takes_reference=True)
-        return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
-
-    @torch.no_grad()
     def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:
         """The edited styles. What does not depend on the text is computed once for calls with the same taps."""
         taps = inversion.taps or self.models.encoder.body(inversion.image_BCHW)
@@ -214,7 +199,7 @@ class ClipInverter(StyleEditor):
         return self._remap(ws_BLD, text_BE, strength * self.config.remapping)
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        check_prompts(prompts, len(prompts), takes_reference=True)
+        super().check(prompts)
         for prompt in prompts:
             self._target_embedding(prompt)
 

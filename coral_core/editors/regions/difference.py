@@ -4,7 +4,7 @@ An edit that leaves the rest of an image nearly unchanged shows by itself where 
 unedited render, averaged over channels and over a small square, is compared with a threshold, which is lower for an
 edit that is weak everywhere (eyebrows on dark skin). The region is enlarged by one unit and its border is one unit
 soft; a unit is one pixel at 64 px and grows with the image. This needs no fit and no network; masks that are learned
-have to be better. Our own; docs/methods.md has the comparison.
+have to be better. Our own; docs/transport.md has its figures.
 """
 
 from __future__ import annotations

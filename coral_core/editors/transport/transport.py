@@ -17,7 +17,7 @@ mean latent of an embedding. For a text:
 Several texts are applied one after the other, each to the latent and the embedding that the one before gave.
 
 Sources of the idea: optimal transport between Gaussians (gaussian.py); a map from CLIP embeddings to latents as in CSLA
-(arXiv 2210.04506) and in text_regression.py. docs/methods.md has the measurements of every step and of what was left
+(arXiv 2210.04506) and in text_regression.py. docs/transport.md has the measurements of every step and of what was left
 out.
 """
 
@@ -31,15 +31,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from coral_core.editors.base import EditProgress, FitScope, StyleEditor, check_prompts
-from coral_core.editors.limits import UNLIMITED, Limits, blend
+from coral_core.editors.base import FitScope, StyleEditor
 from coral_core.editors.transport.bank import StoredRows, draw_samples
 from coral_core.editors.transport.gaussian import FLOOR, AffineMap, Gaussian, collapse_map, monge_map
 from coral_core.editors.transport.valley import threshold
 from coral_core.editors.wishes import wishes_of
 from coral_core.fit import BETAS, FitConfig, FitReport, Progress, ramp
 from coral_core.nets.latent_decoder import LatentDecoder
-from coral_core.types import Edit, Inversion, Prompt, Styles
+from coral_core.types import Inversion, Prompt, Styles
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
@@ -79,6 +78,7 @@ class Transport(StyleEditor):
     """The bank and the decoder of one bundle; edits any image to any text."""
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN
+    combines_wishes: ClassVar[bool] = True
 
     def __init__(self, models: Models, config: TransportConfig) -> None:
         super().__init__(models)
@@ -148,25 +148,10 @@ class Transport(StyleEditor):
         return loss
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        check_prompts(prompts, len(prompts), combines_wishes=True)
+        super().check(prompts)
         for prompt in prompts:
             for wish in wishes_of(prompt):
                 self.text_map(wish)
-
-    @torch.no_grad()
-    def edit(
-        self,
-        inversion: Inversion,
-        prompts: Sequence[Prompt],
-        *,
-        strength: float = 1.0,
-        seed: int = 0,
-        limits: Limits = UNLIMITED,
-        progress: EditProgress | None = None,
-    ) -> Edit:
-        """Edit each sample at `strength`. `seed` is not used, because nothing is random."""
-        check_prompts(prompts, len(inversion.keys), combines_wishes=True)
-        return blend(self.styles(inversion, prompts, strength), None, limits, inversion, self.models.generator)
 
     @torch.no_grad()
     def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:

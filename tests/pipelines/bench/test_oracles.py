@@ -33,8 +33,8 @@ def test_the_regression_finds_an_affine_map_and_the_direction_is_the_mean() -> N
     w_ND, matrix_DD, offset_D = torch.randn(40, 6) * 3 + 5, torch.randn(6, 6), torch.randn(6)
     pairs = Pairs(w_ND, w_ND @ matrix_DD + offset_D)
     new_BD = torch.randn(8, 6) * 3 + 5
-    torch.testing.assert_close(pairs.affine(new_BD, ridge=1e-9), new_BD @ matrix_DD + offset_D, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(pairs.affine(new_BD, ridge=1e9), pairs.direction().expand(8, 6))
+    torch.testing.assert_close(pairs.affine(new_BD, weight=1e-9), new_BD @ matrix_DD + offset_D, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(pairs.affine(new_BD, weight=1e9), pairs.direction().expand(8, 6))
     torch.testing.assert_close(pairs.direction(), pairs.delta_ND.mean(0))
 
 

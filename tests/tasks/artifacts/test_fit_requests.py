@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from coral_core.editors import EDITORS
+from coral_core.bundle.catalog import read_bundle
+from coral_core.editors import EDITORS, spec
+from coral_core.types import Prompt
+from tasks.artifacts.fit_requests import fits_of
 from tasks.plan.plan import make_plan
 from tasks.spec.job import JobSpec
+from tasks.spec.requests import Shard
 from tests.inverters import ABOVE, BASE, digest_of, own_fit
 from tests.tars import members_of, write_tar
 
@@ -51,6 +55,14 @@ def test_with_a_shipped_artifact_no_captions_are_needed(edit_job: Callable[..., 
     assert not own_fit(edit_job(BASE, captions="captions.tar", bundle=shipping)).shipped
     with pytest.raises(ValueError, match="ships none for these options"):
         make_plan(edit_job(BASE, bundle=shipping, options={"directional": 3.0}))
+
+
+def test_captions_for_another_method_leave_a_shipped_artifact_in_use() -> None:
+    method, captions = spec("transport"), (Shard(uri="captions.tar", size=1, sha256="0"),)
+    alone, beside = (
+        fits_of(method, method.resolve({}), Prompt("red"), read_bundle("portraits"), given) for given in ((), captions)
+    )
+    assert alone[0].shipped and alone == beside
 
 
 def test_a_base_comes_before_the_fit_that_builds_upon_it_and_enters_its_id(edit_job: Callable[..., JobSpec]) -> None:
