@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from coral_core.editors.base import Editor, FitScope
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
 from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
 from coral_core.editors.coral.prompt_editor import NeededRegionConfig, RegionConfig
@@ -147,9 +148,12 @@ ROWS = (
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
-        more_texts=lambda config, prompt: [config.neutral],
+        more_texts=lambda config, prompt: [config.neutral, *wishes_of(prompt)],
         captioned=True,
         takes_reference=True,
+        combines_wishes=True,
+        base="transport",
+        uses_base=lambda config: config.start == "transport",
     ),
     EditorSpec(
         name="coral-inverter-attention",
@@ -159,6 +163,7 @@ ROWS = (
         fit_reads=("generator", "encoder", "clip", "identity"),
         edit_reads=("generator", "encoder", "clip"),
         make=partial(RegionEditor.assemble, ConvAttention),
+        more_texts=lambda config, prompt: wishes_of(prompt),
         base="clipinverter",
     ),
 )

@@ -187,6 +187,17 @@ class Transport(StyleEditor):
         return w_BD
 
     @torch.no_grad()
+    def decoded_change(self, inversion: Inversion, embedding_BE: Tensor) -> Tensor:
+        """The change of w to what the decoder gives for these embeddings, such as those of reference images. [B,D]
+
+        All that CLIP sees in them is taken over. What it does not see (where a head stands) stays.
+        """
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            change_BD: Tensor = self.decoder(embedding_BE) - self.decoder(e_BE)
+            return change_BD
+
+    @torch.no_grad()
     def text_map(self, text: str) -> TextMap:
         """The maps of a text, computed once. ValueError for a text that distinguishes nothing in the bank."""
         if text not in self._maps:

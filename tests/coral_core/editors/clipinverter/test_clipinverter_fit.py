@@ -10,7 +10,8 @@ from torch import Tensor
 
 from coral_core import losses
 from coral_core.bundle.models import Models
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.fit import FitConfig, Progress
 from coral_core.inversion import invert, take
 from coral_core.types import Inversion, Prompt
@@ -20,7 +21,7 @@ def build(models: Models, **options: float) -> ClipInverter:
     """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ClipInverter(models, ClipInverterConfig(**{"residual": 1.0, **options}))  # type: ignore[arg-type]
+        return ClipInverter(models, ClipInverterConfig(start="regression", **options))  # type: ignore[arg-type]
 
 
 def train(
