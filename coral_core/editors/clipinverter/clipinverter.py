@@ -1,22 +1,29 @@
 """CLIPInverter: a text-conditioned residual in the encoder and one in the generator; one model for all texts.
 
 Paper: arXiv 2307.08397. With taps c of the encoder E, its style heads H and a text embedding t:
-    w^ = w + 0.1 H(adapter(c, t)),   image = G(styles(w^), blended with those of remapper(t)).
-Trained in two stages on captioned images x; y is the edit of x to the caption of another image. The adapter learns on
+    w^ = w + start + gain * 0.1 H(adapter(c, t)),   image = G(styles(w^), blended with those of remapper(t)).
+Published: start = 0, gain = 1. Trained in two stages on captioned images x; y is the edit of x to the caption of
+another image. The adapter learns on
     L = edit(x -> y) + cycle * edit(y -> x),
     edit = directional * L_dir + clip * L_clip + identity * L_id + perceptual * L_lpips + l2 * L_2 + norm * |w^ - w_0|,
 w_0 the average latent; the cycle edits back to a caption of x. Then the remapper learns alone, with loss weights of its
 own and a distance to the image without remapping. One edit in four has a caption of x as its target, and no L_dir.
 
 Deviations and why:
+- `start`: a residual that is learned for all texts has to make the whole edit, and was right in a third of recolourings
+  and shapes, with drifting backgrounds. `transport` adds the edit of this method (../transport/) of each sample: by
+  every wish of the sentence or, for a reference image, the decoded change to its embedding. gain, a factor per layer of
+  w, and the remapper's lambdas are then learned from zero (as in ReZero, arXiv 2003.04887), so that the untrained edit
+  is transport's. `regression` adds guess * B^T (t - t_neutral), with B the regression of w on CLIP embeddings over
+  the training images (text_regression.py), with gain 1. guess = 0 is as published.
+- Edits are compared with the inversion of x and not with x: an edit should not correct errors of the inversion. With
+  start transport, inside the difference mask (../regions/difference.py) of the start's edit, they are compared with
+  that edit: the residual learns to take back what the start changes elsewhere, and not the edit.
+- With start transport, targets are the captions that consist of the most frequent wishes: each has maps to compute.
 - Terms are means over entries (losses.py); the published norm, a Frobenius norm, is a root mean square here.
-- Edits are compared with the inversion of x and not with x: an edit should not correct errors of the inversion.
 - L_dir starts from a neutral text, or from the mean of all captions, instead of a caption of x. Captions mention few
   facts; a direction from a caption also asks to remove everything that it mentions and the target does not.
   `own_captions` is as published.
-- The residual has a second summand, guess * B^T (t - t_neutral), with B the regression of w on CLIP embeddings over the
-  training images (text_regression.py). It makes a large part of most edits before any training; without it, the
-  adapter needs ten thousands of steps. guess = 0 is as published.
 - L_clip, and the bound of both CLIP terms, are not in the paper (coral.py says why they are needed).
 - Text embeddings are standardised over the captions. Published ones are raw, of length ten; those of our CLIP space
   have length one, and sentences of one domain lie close together in it.
@@ -40,6 +47,7 @@ from coral_core.editors.base import Editor, FitScope, StyleEditor
 from coral_core.editors.clipinverter.captions import Captions, frequent_targets
 from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
+from coral_core.editors.clipinverter.tap_cache import TapCache
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
 from coral_core.editors.latent.text_regression import TextRegression
 from coral_core.editors.source_cache import SourceCache
@@ -60,22 +68,6 @@ REMAPPER_SHARE = 0.1
 """Number of steps of the second stage, relative to the first."""
 BATCH = 256
 """Number of images embedded at a time."""
-
-
-class TapCache:
-    """Caches the adapter's normalised taps, which do not depend on the text, for the last taps and adapter weights."""
-
-    def __init__(self) -> None:
-        self._taps: Sequence[Tensor] = ()
-        self._versions: list[int] = []
-        self._normalised: tuple[Tensor, ...] = ()
-
-    def normalised(self, adapter: ClipAdapter, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """adapter.normalised(taps), computed once for all calls with the same tuple of taps and unchanged weights."""
-        versions = [parameter._version for parameter in adapter.parameters()]  # counts in-place changes
-        if taps is not self._taps or versions != self._versions:
-            self._taps, self._versions, self._normalised = taps, versions, adapter.normalised(taps)
-        return self._normalised
 
 
 class ClipInverter(StyleEditor):
@@ -164,8 +156,9 @@ class ClipInverter(StyleEditor):
     def stages(self) -> Sequence[Stage]:
         """The remapper takes a tenth of the adapter's steps, as published."""
         rate = self.config.adapter_rate
-        gain = (self.gain_L1,) if isinstance(self.gain_L1, nn.Parameter) else ()
-        groups = [ParameterGroup((*self.adapter.parameters(), *gain), rate)]
+        groups = [ParameterGroup(tuple(self.adapter.parameters()), rate)]
+        if isinstance(self.gain_L1, nn.Parameter):
+            groups.append(ParameterGroup((self.gain_L1,), self.config.gain_rate))
         groups += [ParameterGroup(tuple(each.parameters()), rate) for each in self._discriminator]
         remapper = ParameterGroup(tuple(self.remapper.parameters()), self.config.remapper_rate)
         return (Stage("adapter", tuple(groups)), Stage("remapper", (remapper,), REMAPPER_SHARE))

@@ -35,6 +35,7 @@ class ClipInverterConfig:
     remapper_l2: float = 0.3
     adapter_rate: float = 2e-3  # Adam's learning rates
     remapper_rate: float = 1e-3
+    gain_rate: float = 2e-2  # of the residual's factors, which are zero at first; of start transport only
     residual: float = 1.0  # strength of w^ - w in an edit
     remapping: float = 1.0  # strength of the remapper in an edit
 

@@ -14,7 +14,7 @@ from coral_core.editors import Limits
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import JobSpec
 from tasks.spec.requests import EDIT_VERSION, FIT_VERSION, EditSpec, content_id
-from tests.inverters import BASE, COMBINING, own_fit
+from tests.inverters import ABOVE, BASE, COMBINING, own_fit
 from tests.tars import image_bytes
 
 LEARNED = "styleclip-mapper"
@@ -116,11 +116,12 @@ def test_wishes_survive_the_file_of_a_plan(edit_job: Callable[..., JobSpec]) -> 
     assert Plan.from_json(plan.to_json()).edits == plan.edits
 
 
-@pytest.mark.parametrize("method", [LEARNED, BASE])
+@pytest.mark.parametrize("method", [LEARNED, ABOVE])
 def test_a_method_that_cannot_combine_wishes_names_those_that_can(
     edit_job: Callable[..., JobSpec], method: str
 ) -> None:
-    says = rf"edit 'red': {method} cannot combine the wishes of all_of; transport, coral-transport-difference can$"
+    able = f"{COMBINING}, coral-transport-difference, {BASE}"
+    says = rf"edit 'red': {method} cannot combine the wishes of all_of; {able} can$"
     with pytest.raises(ValueError, match=says):
         make_plan(edit_job(method, all_of=WISHES, captions="captions.tar"))
 
