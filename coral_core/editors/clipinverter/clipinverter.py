@@ -47,13 +47,14 @@ from coral_core.editors.base import Editor, FitScope, StyleEditor
 from coral_core.editors.clipinverter.captions import Captions, frequent_targets
 from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
+from coral_core.editors.clipinverter.start import Start, fixed_start, transport_start
 from coral_core.editors.clipinverter.tap_cache import TapCache
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
 from coral_core.editors.latent.text_regression import TextRegression
 from coral_core.editors.source_cache import SourceCache
 from coral_core.editors.transport.transport import Transport
 from coral_core.inversion import take
-from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper
+from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper, LayerFactors
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Inversion, Prompt, Styles
 
@@ -93,6 +94,7 @@ class ClipInverter(StyleEditor):
         generator, width = models.generator, models.clip.width
         self.adapter = ClipAdapter(models.encoder.tap_channels, width)
         self.remapper = ClipRemapper(generator.num_ws, generator.w_dim, width, LAMBDA if base is None else 0.0)
+        self.factors = None if base is None else LayerFactors(width, generator.num_ws)
         ones_L1 = torch.ones(generator.num_ws, 1)
         if base is None:
             self.register_buffer("gain_L1", ones_L1, persistent=False)
@@ -140,7 +142,9 @@ class ClipInverter(StyleEditor):
             captions=captions,
             source_clip=source_clip,
             source_identity=SourceCache.of_images(self.models.identity),
-            start=lambda batch, texts, text_BE: self._start(batch, [Prompt(text, neutral) for text in texts], text_BE),
+            make_start=lambda batch, texts, text_BE: self._start(
+                batch, [Prompt(text, neutral) for text in texts], text_BE
+            ),
             difference=0.0 if base is None else self.config.difference,
             neutral_E=start_E,
         )
@@ -156,7 +160,8 @@ class ClipInverter(StyleEditor):
     def stages(self) -> Sequence[Stage]:
         """The remapper takes a tenth of the adapter's steps, as published."""
         rate = self.config.adapter_rate
-        groups = [ParameterGroup(tuple(self.adapter.parameters()), rate)]
+        learned = [*self.adapter.parameters(), *(self.factors.parameters() if self.factors else ())]
+        groups = [ParameterGroup(tuple(learned), rate)]
         if isinstance(self.gain_L1, nn.Parameter):
             groups.append(ParameterGroup((self.gain_L1,), self.config.gain_rate))
         groups += [ParameterGroup(tuple(each.parameters()), rate) for each in self._discriminator]
@@ -178,8 +183,8 @@ class ClipInverter(StyleEditor):
         """The edited styles. What does not depend on the text is computed once for calls with the same taps."""
         taps = inversion.taps or self.models.encoder.body(inversion.image_BCHW)
         text_BE = torch.stack([self._target_embedding(prompt) for prompt in prompts])
-        learned_BLD = self._residual(self._tap_cache.normalised(self.adapter, taps), text_BE)
-        change_BLD = self._start(inversion, prompts, text_BE)[:, None] + learned_BLD
+        start = self._start(inversion, prompts, text_BE)
+        change_BLD = self._change(start, self._tap_cache.normalised(self.adapter, taps), text_BE)
         ws_BLD = inversion.ws_BLD + strength * self.config.residual * change_BLD
         return self._remap(ws_BLD, text_BE, strength * self.config.remapping)
 
@@ -208,22 +213,20 @@ class ClipInverter(StyleEditor):
     def _standardised(self, text_BE: Tensor) -> Tensor:
         return (text_BE - self.text_mean_E) / self.text_std_E
 
-    def _start(self, inversion: Inversion, prompts: Sequence[Prompt], text_BE: Tensor) -> Tensor:
-        """The change of w without what was learned, the same for all layers. [B,D]"""
+    def _start(self, inversion: Inversion, prompts: Sequence[Prompt], text_BE: Tensor) -> Start:
+        """The changes of w without what was learned."""
         (base,) = self._base
         if base is None:
-            return self.config.guess * ((text_BE - self.neutral_E) @ self.slope_ED)
-        start_BD = torch.zeros_like(inversion.ws_BLD[:, 0])
-        looking = [bool(prompt.look) for prompt in prompts]
-        for look in set(looking):
-            rows = torch.tensor([index for index, each in enumerate(looking) if each == look])
-            part, chosen = take(inversion, rows), [prompts[index] for index in rows.tolist()]
-            if look:
-                found_BD = base.decoded_change(part, torch.tensor([prompt.look for prompt in chosen]).to(start_BD))
-            else:
-                found_BD = base.config.extent * base.displacement(part, chosen)
-            start_BD[rows] = found_BD
-        return start_BD
+            return fixed_start(self.config.guess * ((text_BE - self.neutral_E) @ self.slope_ED), text_BE)
+        return transport_start(base, inversion, prompts)
+
+    def _change(self, start: Start, normalised: Sequence[Tensor], text_BE: Tensor) -> Tensor:
+        """w^ - w. [B,L,D]"""
+        fixed_BLD = start.fixed_BD[:, None] + self._residual(normalised, text_BE)
+        if self.factors is None:
+            return fixed_BLD
+        factor_BKL = self.factors(self._standardised(start.wish_BKE))
+        return fixed_BLD + torch.einsum("bkl,bkd->bld", factor_BKL, start.change_BKD)
 
     def _residual(self, normalised: Sequence[Tensor], text_BE: Tensor) -> Tensor:
         """What is added to the start. [B,L,D]"""
@@ -259,8 +262,7 @@ class ClipInverter(StyleEditor):
 
     def _edited_ws(self, pair: TrainingPair) -> Tensor:
         """w^ of a training pair. [B,L,D]"""
-        learned_BLD = self._residual(self.adapter.normalised(pair.taps), pair.target_BE)
-        return pair.edited.ws_BLD + pair.start_BD[:, None] + learned_BLD
+        return pair.edited.ws_BLD + self._change(pair.start, self.adapter.normalised(pair.taps), pair.target_BE)
 
     def _remapper_losses(self, pair: TrainingPair) -> dict[str, Tensor]:
         config, generator = self.config, self.models.generator

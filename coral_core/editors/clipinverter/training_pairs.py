@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from coral_core.editors.clipinverter.captions import Captions
+from coral_core.editors.clipinverter.start import Start
 from coral_core.editors.regions.difference import difference_mask, keep_outside
 from coral_core.editors.source_cache import SourceCache
 from coral_core.types import Inversion
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 OWN_CAPTION_SHARE = 0.25
 """Share of the forward edits whose target is a caption of the image itself."""
 
-Start = Callable[[Inversion, Sequence[str], Tensor], Tensor]
-"""(images, target texts, their embeddings) -> the change of w of the edit without residual, [B,D]."""
+
+MakeStart = Callable[[Inversion, Sequence[str], Tensor], Start]
+"""Called with images, target texts and their embeddings [B,E]."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TrainingPair:
     edited: Inversion  # what is edited
     source_BE: Tensor  # its CLIP embedding
     taps: Sequence[Tensor]  # its encoder features
-    start_BD: Tensor  # the change of w to which the residual is added
+    start: Start
     kept_BCHW: Tensor  # the images that edits are compared with
     kept_BI: Tensor  # their identity embedding
     own: Sequence[str]  # a caption of each image
@@ -48,7 +50,7 @@ class TrainingPairs:
     captions: Captions
     source_clip: SourceCache
     source_identity: SourceCache
-    start: Start
+    make_start: MakeStart
     difference: float  # edits are compared with the start's edit where it changes the image by more; 0: nowhere
     neutral_E: Tensor | None  # where directions start; None: at a caption of the image
 
@@ -61,13 +63,13 @@ class TrainingPairs:
         targets = [text if swap else mine for mine, text, swap in zip(own, other, swapped, strict=True)]
         swapped_B = torch.tensor(swapped, dtype=torch.float32, device=batch.ws_BLD.device)
         target_BE = self.captions.embeddings(targets)
-        start_BD = self.start(batch, targets, target_BE)
-        kept_BCHW = self._kept(batch, start_BD, swapped_B) if self.difference else batch.recon_BCHW
+        start = self.make_start(batch, targets, target_BE)
+        kept_BCHW = self._kept(batch, start.whole, swapped_B) if self.difference else batch.recon_BCHW
         return TrainingPair(
             edited=batch,
             source_BE=self.source_clip(batch),
             taps=self.models.encoder.body(batch.image_BCHW),
-            start_BD=start_BD,
+            start=start,
             kept_BCHW=kept_BCHW,
             kept_BI=self._identity(kept_BCHW) if self.difference else self.source_identity(batch),
             own=own,
@@ -87,7 +89,7 @@ class TrainingPairs:
             edited=edited,
             source_BE=self.models.clip.image(image_BCHW).float(),
             taps=taps,
-            start_BD=self.start(edited, pair.own, own_BE),
+            start=self.make_start(edited, pair.own, own_BE),
             kept_BCHW=pair.edited.recon_BCHW,
             kept_BI=self.source_identity(pair.edited),
             target_BE=own_BE,

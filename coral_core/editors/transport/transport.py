@@ -26,6 +26,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -171,12 +172,30 @@ class Transport(StyleEditor):
             moved_BD = w_BD.clone()
             for prompt in dict.fromkeys(prompts):
                 rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
+                moved_BD[rows] = self._path(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))[-1]
             return moved_BD - w_BD
 
-    def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> Tensor:
-        """The latents after every text in turn. [B,D]"""
-        std_D = self.decoder.std_D
+    @torch.no_grad()
+    def changes(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """The parts of displacement() by each wish, in alphabetical order. [B,K,D]
+
+        K is the largest number of wishes; samples with fewer have zeros at the end.
+        """
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):
+            w_BD = inversion.ws_BLD.float().mean(1)
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            most = max((len(wishes_of(prompt)) for prompt in prompts), default=0)
+            change_BKD = w_BD.new_zeros(len(w_BD), most, w_BD.shape[1])
+            for prompt in dict.fromkeys(prompts):
+                rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
+                path = [w_BD[rows], *self._path(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))]
+                for step, (before_BD, after_BD) in enumerate(pairwise(path)):
+                    change_BKD[rows, step] = after_BD - before_BD
+            return change_BKD
+
+    def _path(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> list[Tensor]:
+        """The latents after each text in turn. [B,D] each"""
+        std_D, path = self.decoder.std_D, list[Tensor]()
         for text in texts:
             found = self.text_map(text)
             moved_BE = found.embedding(e_BE)
@@ -184,7 +203,8 @@ class Transport(StyleEditor):
             rest_BD = (self.decoder(moved_BE) - self.decoder(e_BE) - least_BD) / std_D
             inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
             w_BD, e_BE = w_BD + least_BD + inside_BD * std_D, moved_BE
-        return w_BD
+            path.append(w_BD)
+        return path
 
     @torch.no_grad()
     def decoded_change(self, inversion: Inversion, embedding_BE: Tensor) -> Tensor:

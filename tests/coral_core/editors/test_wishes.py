@@ -139,10 +139,19 @@ def test_wishes_are_applied_one_after_the_other(transport: Transport, models: Mo
     both = transport.displacement(inversion, [Prompt("a photo", wishes=("blue", "red"))] * count)
     w_BD, e_BE = inversion.ws_BLD.mean(1), models.clip.image(inversion.image_BCHW)
     blue_BD = w_BD + transport.displacement(inversion, [Prompt("blue")] * count)
-    after_BD = transport._moved(blue_BD, transport.text_map("blue").embedding(e_BE), ["red"])
+    (after_BD,) = transport._path(blue_BD, transport.text_map("blue").embedding(e_BE), ["red"])
     torch.testing.assert_close(both, after_BD - w_BD, atol=1e-5, rtol=1e-5)
     assert (after_BD - blue_BD).abs().max() > 1e-2 and (blue_BD - w_BD).abs().max() > 1e-2
     assert torch.equal(both, transport.displacement(inversion, [Prompt("x", wishes=("red", "blue"))] * count))
+
+
+def test_the_parts_of_an_edit_by_each_wish_add_up_to_it(transport: Transport, inversion: Inversion) -> None:
+    prompts = [Prompt("a photo", wishes=("red", "blue")), Prompt("red"), Prompt("blue"), Prompt("red")]
+    change_BKD = transport.changes(inversion, prompts)
+    assert change_BKD.shape[1] == 2 and not change_BKD[1:, 1].any() and change_BKD[:, 0].any(1).all()
+    torch.testing.assert_close(change_BKD.sum(1), transport.displacement(inversion, prompts), atol=1e-5, rtol=1e-5)
+    blue_BKD = transport.changes(inversion, [Prompt("blue")] * 4)
+    torch.testing.assert_close(change_BKD[0, 0], blue_BKD[0, 0], atol=1e-5, rtol=1e-5)  # blue comes first
 
 
 def test_a_single_wish_is_the_edit_by_its_text(transport: Transport, inversion: Inversion) -> None:

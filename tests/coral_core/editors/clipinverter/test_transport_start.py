@@ -115,7 +115,7 @@ def test_training_compares_with_the_clear_part_of_the_start_and_with_the_image_f
         pair = editor._pairs.forward(inversion)
         generator = transport.models.generator
         with torch.no_grad():
-            start_BCHW = generator.render(generator.styles(inversion.ws_BLD + pair.start_BD[:, None])).clamp(-1, 1)
+            start_BCHW = generator.render(generator.styles(inversion.ws_BLD + pair.start.whole[:, None])).clamp(-1, 1)
         mask_B1HW = difference_mask(start_BCHW, inversion.recon_BCHW, 0.02)
         for index, swapped in enumerate(pair.swapped_B.tolist()):
             inside = (mask_B1HW[index] == 1).expand(3, -1, -1) if swapped else torch.zeros(3, 1, 1, dtype=torch.bool)
@@ -137,7 +137,7 @@ def test_the_cycle_compares_with_the_image_and_starts_at_the_edited_one(
     turned = take(inversion, torch.tensor([3, 2, 1, 0]))
     wanted = [Prompt(text, "") for text in pair.own]
     torch.testing.assert_close(
-        back.start_BD, transport.config.extent * transport.displacement(turned, wanted), atol=0.1, rtol=0.1
+        back.start.whole, transport.config.extent * transport.displacement(turned, wanted), atol=0.1, rtol=0.1
     )
 
 
