@@ -143,7 +143,7 @@ ROWS = (
         name="clipinverter",
         scope=FitScope.DOMAIN,
         config=ClipInverterConfig(),
-        fit=FitConfig(steps=2500, batch_size=64, settle=0.0),
+        fit=FitConfig(steps=250, batch_size=16, settle=0.0, precision="float32"),
         fit_reads=("generator", "encoder", "clip", "identity", "perceptual"),
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,

@@ -10,18 +10,22 @@ STARTS = ("transport", "regression")
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInverterConfig:
-    """Loss weights of both stages, and the strengths of both residuals in an edit of strength 1."""
+    """Loss weights of both stages, and the strengths of both residuals in an edit of strength 1.
+
+    The weights are for start transport, whose edit is to be kept. Those that were used for start regression, which has
+    to make the edit: directional 4, clip 3, perceptual 0.3, l2 1, norm 0.1, cycle 1.
+    """
 
     start: str = "transport"  # the edit without a residual: transport's of each sample, or by regression of w on CLIP
-    directional: float = 4.0  # hinge of cos(edit - source image, target - neutral text) below directional_enough
+    directional: float = 0.5  # hinge of cos(edit - source image, target - neutral text) below directional_enough
     directional_enough: float = 0.5  # cosine of the exact right change; 1: no bound
-    clip: float = 3.0  # hinge of cos(edit, target text) below clip_enough
+    clip: float = 0.5  # hinge of cos(edit, target text) below clip_enough
     clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1: no bound
     identity: float = 0.1  # 1 - cos of identity embeddings
-    perceptual: float = 0.3  # distance of deep features
-    l2: float = 1.0  # mean square of pixels, images in [-1,1]
-    norm: float = 0.1  # root mean square of w^ - w_avg
-    cycle: float = 1.0  # all terms of the cycle edit
+    perceptual: float = 0.5  # distance of deep features
+    l2: float = 20.0  # mean square of pixels, images in [-1,1]
+    norm: float = 0.0  # root mean square of w^ - w_avg
+    cycle: float = 0.0  # all terms of the cycle edit
     adversarial: float = 0.0  # discriminator between w^ and the w of images
     neutral: str = ""  # neutral text that directions start from, and subject of the captions (wishes.py); empty: none
     own_captions: bool = False  # in training, directions start from a caption of the image instead
@@ -33,7 +37,7 @@ class ClipInverterConfig:
     remapper_identity: float = 0.15
     remapper_perceptual: float = 0.3
     remapper_l2: float = 0.3
-    adapter_rate: float = 2e-3  # Adam's learning rates
+    adapter_rate: float = 3e-3  # Adam's learning rates
     remapper_rate: float = 1e-3
     gain_rate: float = 2e-2  # of the residual's factors, which are zero at first; of start transport only
     residual: float = 1.0  # strength of w^ - w in an edit

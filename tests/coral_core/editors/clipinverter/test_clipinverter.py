@@ -26,7 +26,7 @@ def build(models: Models, **options: float) -> ClipInverter:
     """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ClipInverter(models, ClipInverterConfig(start="regression", **options))
+        return ClipInverter(models, ClipInverterConfig(start="regression", **{**small_editors.WEIGHTS, **options}))
 
 
 def ready(models: Models, source: Inversion, **options: float) -> ClipInverter:
