@@ -165,3 +165,27 @@ def test_only_a_start_at_transport_builds_upon_it(models: Models) -> None:
     assert row.base_of(row.resolve({})) == "transport"
     assert row.base_of(row.resolve({"start": "regression"})) == ""
     assert ClipInverter(models, ClipInverterConfig(start="regression")).gain_L1.eq(1).all()
+
+
+def test_each_wish_has_factors_of_the_layers(transport: Transport, inversion: Inversion) -> None:
+    """The factors of a wish scale its change in every layer; those of another wish are others."""
+    editor, models = started(transport, inversion), transport.models
+    with torch.no_grad():
+        editor.factors.change.weight.normal_(0, 0.3)  # type: ignore[union-attr]
+        editor.factors.change.bias.normal_()  # type: ignore[union-attr]
+        change_BKD = transport.config.extent * transport.changes(inversion, [BOTH] * 4)
+        texts_KE = models.clip.text(["blue", "red"])
+        factors_KL = editor.factors((texts_KE - editor.text_mean_E) / editor.text_std_E)  # type: ignore[misc]
+        change_BLD = sum(factors_KL[k][None, :, None] * change_BKD[:, k, None] for k in range(2))
+        expected = models.generator.styles(inversion.ws_BLD + change_BLD)
+    assert not torch.allclose(factors_KL[0], factors_KL[1])
+    torch.testing.assert_close(editor.styles(inversion, [BOTH] * 4), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_change_to_a_reference_image_has_no_factors(transport: Transport, inversion: Inversion) -> None:
+    editor, wanted = started(transport, inversion), looks(transport.models, inversion)
+    before = editor.edit(inversion, wanted).image_BCHW
+    with torch.no_grad():
+        editor.factors.change.bias.fill_(-1.0)  # type: ignore[union-attr]
+    assert torch.equal(editor.edit(inversion, wanted).image_BCHW, before)
+    torch.testing.assert_close(editor.edit(inversion, [RED] * 4).image_BCHW, inversion.recon_BCHW, atol=1e-5, rtol=0)
