@@ -15,8 +15,8 @@ Deviations and why:
   every wish of the sentence or, for a reference image, the decoded change to its embedding. Then gain, a factor per
   layer of w, and the remapper's lambdas are learned from zero (as in ReZero, arXiv 2003.04887), and the change by each
   wish is multiplied by 1 + f(t_wish) per layer, with f learned from zero: a wish does not need all layers. So the
-  untrained edit is transport's. `regression` adds guess * B^T (t - t_neutral), with B the regression of w on CLIP embeddings over
-  the training images (text_regression.py), with gain 1. guess = 0 is as published.
+  untrained edit is transport's. `regression` adds guess * B^T (t - t_neutral), with B the regression of w on CLIP
+  embeddings over the training images (text_regression.py), with gain 1. guess = 0 is as published.
 - Edits are compared with the inversion of x and not with x: an edit should not correct errors of the inversion. With
   start transport, inside the difference mask (../regions/difference.py) of the start's edit, they are compared with
   that edit: the residual learns to take back what the start changes elsewhere, and not the edit.
