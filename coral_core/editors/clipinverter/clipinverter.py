@@ -189,6 +189,12 @@ class ClipInverter(StyleEditor):
         ws_BLD = inversion.ws_BLD + strength * self.config.residual * change_BLD
         return self._remap(ws_BLD, text_BE, strength * self.config.remapping)
 
+    def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        (base,) = self._base
+        return (
+            super().target_embedding(inversion, prompts) if base is None else base.target_embedding(inversion, prompts)
+        )
+
     def check(self, prompts: Sequence[Prompt]) -> None:
         super().check(prompts)
         (base,) = self._base

@@ -26,7 +26,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -158,22 +157,30 @@ class Transport(StyleEditor):
     def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:
         """The edited styles of the whole image."""
         delta_BD = self.displacement(inversion, prompts)
-        return self.models.generator.styles(inversion.ws_BLD + strength * self.config.extent * delta_BD[:, None])
+        return self.models.generator.styles(inversion.ws_BLD + strength * delta_BD[:, None])
+
+    def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """The change of w for each sample at strength 1, the same for all layers. [B,D]"""
+        return self.moved(inversion, prompts)[0]
+
+    def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """e' of each sample. [B,E]"""
+        return self.moved(inversion, prompts)[1]
 
     @torch.no_grad()
-    def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
-        """The change of w for each sample, the same for all layers. [B,D]
+    def moved(self, inversion: Inversion, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        """The displacement [B,D] and the embedding of the edited image, e' [B,E].
 
         The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
         """
         with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
             w_BD = inversion.ws_BLD.float().mean(1)
             e_BE = self.models.clip.image(inversion.image_BCHW).float()
-            moved_BD = w_BD.clone()
+            moved_BD, moved_BE = w_BD.clone(), e_BE.clone()
             for prompt in dict.fromkeys(prompts):
                 rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                moved_BD[rows] = self._path(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))[-1]
-            return moved_BD - w_BD
+                moved_BD[rows], moved_BE[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
+            return self.config.extent * (moved_BD - w_BD), moved_BE
 
     @torch.no_grad()
     def changes(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
@@ -188,14 +195,16 @@ class Transport(StyleEditor):
             change_BKD = w_BD.new_zeros(len(w_BD), most, w_BD.shape[1])
             for prompt in dict.fromkeys(prompts):
                 rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                path = [w_BD[rows], *self._path(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))]
-                for step, (before_BD, after_BD) in enumerate(pairwise(path)):
-                    change_BKD[rows, step] = after_BD - before_BD
+                at_BD, at_BE = w_BD[rows], e_BE[rows]
+                for step, wish in enumerate(sorted(wishes_of(prompt))):
+                    next_BD, at_BE = self._moved(at_BD, at_BE, [wish])
+                    change_BKD[rows, step] = self.config.extent * (next_BD - at_BD)
+                    at_BD = next_BD
             return change_BKD
 
-    def _path(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> list[Tensor]:
-        """The latents after each text in turn. [B,D] each"""
-        std_D, path = self.decoder.std_D, list[Tensor]()
+    def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The latents [B,D] and embeddings [B,E] after every text in turn."""
+        std_D = self.decoder.std_D
         for text in texts:
             found = self.text_map(text)
             moved_BE = found.embedding(e_BE)
@@ -203,8 +212,7 @@ class Transport(StyleEditor):
             rest_BD = (self.decoder(moved_BE) - self.decoder(e_BE) - least_BD) / std_D
             inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
             w_BD, e_BE = w_BD + least_BD + inside_BD * std_D, moved_BE
-            path.append(w_BD)
-        return path
+        return w_BD, e_BE
 
     @torch.no_grad()
     def decoded_change(self, inversion: Inversion, embedding_BE: Tensor) -> Tensor:

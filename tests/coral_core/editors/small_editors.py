@@ -38,12 +38,12 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
     return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
 
 
-def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
+def build(method: str, models: Models, source: Inversion | None = None, prompt: Prompt = RED, **fit: Any) -> Editor:
     """An editor that is not fitted; its base editor, if it has one, is fitted on `source`, if given.
 
     A base that draws its samples itself is fitted in any case, once for all tests with the same networks.
     """
-    prompt = RED if spec(method).scope is FitScope.PROMPT else None
+    fitted_for = prompt if spec(method).scope is FitScope.PROMPT else None
     base = None
     if below := spec(method).base_of(resolved(method)):
         base = build(below, models, **fit)
@@ -57,4 +57,4 @@ def build(method: str, models: Models, source: Inversion | None = None, **fit: A
         elif source is not None:
             base.fit(source, config)
         base.requires_grad_(False)
-    return spec(method).build(resolved(method, **fit), prompt, models, base)
+    return spec(method).build(resolved(method, **fit), fitted_for, models, base)

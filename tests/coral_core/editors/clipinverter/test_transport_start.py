@@ -136,9 +136,7 @@ def test_the_cycle_compares_with_the_image_and_starts_at_the_edited_one(
     assert torch.equal(back.kept_BCHW, inversion.recon_BCHW)
     turned = take(inversion, torch.tensor([3, 2, 1, 0]))
     wanted = [Prompt(text, "") for text in pair.own]
-    torch.testing.assert_close(
-        back.start.whole, transport.config.extent * transport.displacement(turned, wanted), atol=0.1, rtol=0.1
-    )
+    torch.testing.assert_close(back.start.whole, transport.displacement(turned, wanted), atol=0.1, rtol=0.1)
 
 
 def test_a_fit_reads_the_maps_of_as_many_wishes_as_allowed(transport: Transport, inversion: Inversion) -> None:
@@ -173,7 +171,7 @@ def test_each_wish_has_factors_of_the_layers(transport: Transport, inversion: In
     with torch.no_grad():
         editor.factors.change.weight.normal_(0, 0.3)  # type: ignore[union-attr]
         editor.factors.change.bias.normal_()  # type: ignore[union-attr]
-        change_BKD = transport.config.extent * transport.changes(inversion, [BOTH] * 4)
+        change_BKD = transport.changes(inversion, [BOTH] * 4)
         texts_KE = models.clip.text(["blue", "red"])
         factors_KL = editor.factors((texts_KE - editor.text_mean_E) / editor.text_std_E)  # type: ignore[misc]
         change_BLD = sum(factors_KL[k][None, :, None] * change_BKD[:, k, None] for k in range(2))
