@@ -31,11 +31,17 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
     """Default options, with a small fit, or a short search for a method that is not fitted."""
     if spec(method).scope is FitScope.IMAGE:
         return spec(method).resolve({"steps": 6, "guess_samples": 64})
+    changes = {"difference": 0.001} if cuts(method) else {}  # edits of tiny networks change little
     if not spec(method).is_fitted:
-        return spec(method).resolve({"difference": 0.001})
+        return spec(method).resolve(changes)
     if spec(method).sourceless:
         return spec(method).resolve({"bank": 64, "fit": {"batch_size": 64, **fit, "steps": 3, "source_samples": 64}})
-    return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
+    return spec(method).resolve({**changes, "fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
+
+
+def cuts(method: str) -> bool:
+    """Whether edits are cut by default where they change the image little."""
+    return bool(getattr(spec(method).config, "difference", 0.0))
 
 
 def build(method: str, models: Models, source: Inversion | None = None, prompt: Prompt = RED, **fit: Any) -> Editor:

@@ -109,7 +109,7 @@ def test_state_dict_holds_only_what_was_fitted(method: str, models: Models, inve
     before = {key: value.clone() for key, value in build(method, models).state_dict().items()}
     after = fitted(method, models, inversion).state_dict()
     assert before.keys() == after.keys()
-    assert all(not torch.equal(before[key], after[key]) for key in before)
+    assert all(not torch.equal(before[key], after[key]) for key in before if key != "open_layers")  # none need be shut
     assert not {key.split(".")[0] for key in after} & set(vars(models))
 
 
@@ -133,7 +133,7 @@ Without those that build upon transport: the tiny bundle has no groups of sample
 
 @pytest.mark.parametrize(
     ("method", "precision"),
-    [*((name, "bfloat16") for name in FITTED), ("coral-mapper-attention", "float32")],
+    [*((name, "bfloat16") for name in FITTED), ("coral-direction-attention", "float32")],
 )
 def test_a_fit_lowers_the_clip_loss(
     method: str, precision: str, models: Models, make_inversion: Callable[..., Inversion]

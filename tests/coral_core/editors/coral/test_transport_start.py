@@ -87,6 +87,21 @@ def test_the_embedding_term_is_zero_where_the_image_has_the_embedding_of_transpo
     torch.testing.assert_close(terms["embedding"], expected, atol=1e-4, rtol=1e-3)
 
 
+def test_a_fit_nears_the_embedding_of_transport(transport: Transport, inversion: Inversion) -> None:
+    config = LatentConfig(clip=0.0, directional=0.0, embedding=4.0, l2=0.0, latent_rate=0.05)
+    editor = CoralEditor.assemble(GlobalDirection, WholeImage, config, RED, transport.models, transport)
+    editor.prepare(inversion)
+    target_BE = transport.target_embedding(inversion, [RED] * 4)
+
+    def cosine() -> Tensor:
+        image_BE = editor.models.clip.image(editor.edit(inversion, [RED] * 4).image_BCHW)
+        return torch.cosine_similarity(image_BE, target_BE).mean()
+
+    before = cosine()
+    editor.fit(inversion, FitConfig(steps=30, batch_size=4, precision="float32"))
+    assert cosine() > before
+
+
 @SLOTS
 def test_every_parameter_learns_from_the_start(
     slot: type[GlobalDirection | LevelMapper], transport: Transport, inversion: Inversion
