@@ -80,7 +80,9 @@ def test_a_base_comes_before_the_fit_that_builds_upon_it_and_enters_its_id(edit_
 
 def test_fits_are_done_level_by_level(edit_job: Callable[..., JobSpec]) -> None:
     above = edit_job(ABOVE, captions="captions.tar")
-    plain = replace(above.edits[0], id="plain", method="styleclip-mapper", options={})
+    plain = replace(
+        above.edits[0], id="plain", method="styleclip-mapper", options={"start": "regression", "embedding": 0}
+    )
     fits = make_plan(replace(above, edits=(*above.edits, plain))).fits
     assert [[fit.method for fit in level] for level in base_levels(fits)] == [
         [COMBINING, "styleclip-mapper"],
