@@ -30,11 +30,11 @@ from coral_core.types import Prompt
 __all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 
 
-def _starts_at_transport(config: LatentConfig) -> bool:
+def _starts_at_transport(config: LatentConfig | ClipInverterConfig) -> bool:
     return config.start == "transport"
 
 
-def _wishes_if_read(config: LatentConfig, prompt: Prompt) -> Iterable[str]:
+def _wishes_if_read(config: LatentConfig | ClipInverterConfig, prompt: Prompt) -> Iterable[str]:
     return wishes_of(prompt) if _starts_at_transport(config) else ()
 
 
@@ -179,12 +179,12 @@ ROWS = (
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
-        more_texts=lambda config, prompt: [config.neutral, *wishes_of(prompt)],
+        more_texts=lambda config, prompt: [config.neutral, *_wishes_if_read(config, prompt)],
         captioned=True,
         takes_reference=True,
         combines_wishes=True,
         base="transport",
-        uses_base=lambda config: config.start == "transport",
+        uses_base=_starts_at_transport,
     ),
     _region_spec(
         "coral-inverter-attention", ConvAttention, "clipinverter", RegionConfig(**AT_TRANSPORT, **ATTENTION), "encoder"

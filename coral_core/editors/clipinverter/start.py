@@ -48,7 +48,7 @@ def transport_start(base: Transport, inversion: Inversion, prompts: Sequence[Pro
     wish_BKE = fixed_BD.new_zeros(len(prompts), most, clip.width)
     if said:
         part = take(inversion, torch.tensor(said))
-        change_BKD[said] = base.changes(part, [prompts[index] for index in said])
+        change_BKD[said] = base.moved(part, [prompts[index] for index in said])[0]
     for index, texts in zip(said, wishes, strict=True):
         wish_BKE[index, : len(texts)] = clip.text(texts)
     return Start(fixed_BD, change_BKD, wish_BKE)

@@ -197,7 +197,8 @@ class LatentOptimization(Editor):
         (base,) = self._base
         if base is not None:
             alone = [base.moved(take(batch, slice(i, i + 1)), [prompt]) for i, prompt in enumerate(prompts)]
-            moved_BD, target_BE = (torch.cat(parts) for parts in zip(*alone, strict=True))
+            target_BE = torch.cat([embedding_1E for _, embedding_1E in alone])
+            moved_BD = torch.cat([change_1KD.sum(1) for change_1KD, _ in alone])
             start_BLD += self._open_rows(start_BLD) * moved_BD[:, None] / self.regression.std_D
         return Objective(
             batch=batch,

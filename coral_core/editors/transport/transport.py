@@ -161,7 +161,7 @@ class Transport(StyleEditor):
 
     def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
         """The change of w for each sample at strength 1, the same for all layers. [B,D]"""
-        return self.moved(inversion, prompts)[0]
+        return self.moved(inversion, prompts)[0].sum(1)
 
     def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
         """e' of each sample. [B,E]"""
@@ -169,50 +169,33 @@ class Transport(StyleEditor):
 
     @torch.no_grad()
     def moved(self, inversion: Inversion, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-        """The displacement [B,D] and the embedding of the edited image, e' [B,E].
+        """The change of w by each wish [B,K,D] at strength 1, and the embedding of the edited image, e' [B,E].
 
-        The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
+        The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order. K is the largest
+        number of wishes; samples with fewer have zeros at the end.
         """
         with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
-            w_BD = inversion.ws_BLD.float().mean(1)
-            e_BE = self.models.clip.image(inversion.image_BCHW).float()
-            moved_BD, moved_BE = w_BD.clone(), e_BE.clone()
-            for prompt in dict.fromkeys(prompts):
-                rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                moved_BD[rows], moved_BE[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
-            return self.config.extent * (moved_BD - w_BD), moved_BE
-
-    @torch.no_grad()
-    def changes(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
-        """The parts of displacement() by each wish, in alphabetical order. [B,K,D]
-
-        K is the largest number of wishes; samples with fewer have zeros at the end.
-        """
-        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):
             w_BD = inversion.ws_BLD.float().mean(1)
             e_BE = self.models.clip.image(inversion.image_BCHW).float()
             most = max((len(wishes_of(prompt)) for prompt in prompts), default=0)
             change_BKD = w_BD.new_zeros(len(w_BD), most, w_BD.shape[1])
             for prompt in dict.fromkeys(prompts):
                 rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                at_BD, at_BE = w_BD[rows], e_BE[rows]
+                at_BD = w_BD[rows]
                 for step, wish in enumerate(sorted(wishes_of(prompt))):
-                    next_BD, at_BE = self._moved(at_BD, at_BE, [wish])
+                    next_BD, e_BE[rows] = self._moved(at_BD, e_BE[rows], wish)
                     change_BKD[rows, step] = self.config.extent * (next_BD - at_BD)
                     at_BD = next_BD
-            return change_BKD
+            return change_BKD, e_BE
 
-    def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The latents [B,D] and embeddings [B,E] after every text in turn."""
-        std_D = self.decoder.std_D
-        for text in texts:
-            found = self.text_map(text)
-            moved_BE = found.embedding(e_BE)
-            least_BD = found.latent(w_BD) - w_BD
-            rest_BD = (self.decoder(moved_BE) - self.decoder(e_BE) - least_BD) / std_D
-            inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
-            w_BD, e_BE = w_BD + least_BD + inside_BD * std_D, moved_BE
-        return w_BD, e_BE
+    def _moved(self, w_BD: Tensor, e_BE: Tensor, text: str) -> tuple[Tensor, Tensor]:
+        """The latents [B,D] and embeddings [B,E] that have what the text names."""
+        found, std_D = self.text_map(text), self.decoder.std_D
+        moved_BE = found.embedding(e_BE)
+        least_BD = found.latent(w_BD) - w_BD
+        rest_BD = (self.decoder(moved_BE) - self.decoder(e_BE) - least_BD) / std_D
+        inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
+        return w_BD + least_BD + inside_BD * std_D, moved_BE
 
     @torch.no_grad()
     def decoded_change(self, inversion: Inversion, embedding_BE: Tensor) -> Tensor:

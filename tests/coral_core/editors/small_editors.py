@@ -41,7 +41,9 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
 
 def cuts(method: str) -> bool:
     """Whether edits are cut by default where they change the image little."""
-    return bool(getattr(spec(method).config, "difference", 0.0))
+    row = spec(method)
+    is_region = row.scope is FitScope.BASE or "difference" in row.edit_options
+    return is_region and bool(row.config.difference)
 
 
 def build(method: str, models: Models, source: Inversion | None = None, prompt: Prompt = RED, **fit: Any) -> Editor:

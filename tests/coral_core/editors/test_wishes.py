@@ -139,8 +139,8 @@ def test_wishes_are_applied_one_after_the_other(transport: Transport, models: Mo
     count = len(inversion.keys)
     both = transport.displacement(inversion, [Prompt("a photo", wishes=("blue", "red"))] * count)
     w_BD, e_BE = inversion.ws_BLD.mean(1), models.clip.image(inversion.image_BCHW)
-    blue_BD, blue_BE = transport._moved(w_BD, e_BE, ["blue"])
-    after_BD, _ = transport._moved(blue_BD, blue_BE, ["red"])
+    blue_BD, blue_BE = transport._moved(w_BD, e_BE, "blue")
+    after_BD, _ = transport._moved(blue_BD, blue_BE, "red")
     torch.testing.assert_close(both, transport.config.extent * (after_BD - w_BD), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(blue_BE, transport.text_map("blue").embedding(e_BE))
     assert (after_BD - blue_BD).abs().max() > 1e-2 and (blue_BD - w_BD).abs().max() > 1e-2
@@ -149,10 +149,10 @@ def test_wishes_are_applied_one_after_the_other(transport: Transport, models: Mo
 
 def test_the_parts_of_an_edit_by_each_wish_add_up_to_it(transport: Transport, inversion: Inversion) -> None:
     prompts = [Prompt("a photo", wishes=("red", "blue")), Prompt("red"), Prompt("blue"), Prompt("red")]
-    change_BKD = transport.changes(inversion, prompts)
+    change_BKD = transport.moved(inversion, prompts)[0]
     assert change_BKD.shape[1] == 2 and not change_BKD[1:, 1].any() and change_BKD[:, 0].any(1).all()
     torch.testing.assert_close(change_BKD.sum(1), transport.displacement(inversion, prompts), atol=1e-5, rtol=1e-5)
-    blue_BKD = transport.changes(inversion, [Prompt("blue")] * 4)
+    blue_BKD = transport.moved(inversion, [Prompt("blue")] * 4)[0]
     torch.testing.assert_close(change_BKD[0, 0], blue_BKD[0, 0], atol=1e-5, rtol=1e-5)  # blue comes first
 
 

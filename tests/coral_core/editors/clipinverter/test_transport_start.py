@@ -171,7 +171,7 @@ def test_each_wish_has_factors_of_the_layers(transport: Transport, inversion: In
     with torch.no_grad():
         editor.factors.change.weight.normal_(0, 0.3)  # type: ignore[union-attr]
         editor.factors.change.bias.normal_()  # type: ignore[union-attr]
-        change_BKD = transport.changes(inversion, [BOTH] * 4)
+        change_BKD = transport.moved(inversion, [BOTH] * 4)[0]
         texts_KE = models.clip.text(["blue", "red"])
         factors_KL = editor.factors((texts_KE - editor.text_mean_E) / editor.text_std_E)  # type: ignore[misc]
         change_BLD = sum(factors_KL[k][None, :, None] * change_BKD[:, k, None] for k in range(2))
