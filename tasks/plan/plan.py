@@ -27,7 +27,7 @@ from tasks.inputs.local_copy import local_copy
 from tasks.plan.resolve import resolve_edit
 from tasks.plan.retry_log import read_retries
 from tasks.spec.geometry import Geometry
-from tasks.spec.job import JobSpec
+from tasks.spec.job import JobSpec, RemovedInputs
 from tasks.spec.publish_rules import PublishRules
 from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest, InvertSpec, Shard
 
@@ -60,7 +60,13 @@ class Plan:
     job: Mapping[str, object] = field(default_factory=dict)  # the job as the user gave it
     publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
     retries: Mapping[str, int] = field(default_factory=dict)  # id of a request's first try -> number of its retry
+    removed_inputs: RemovedInputs = "mark"  # what becomes of the rows of inputs that are gone
     passed_over: tuple[str, ...] = ()  # what the input has that is no shard, one line each; logged, not in the file
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The input patterns of the job; none in plans of pilots and tests, which have no job."""
+        return tuple(str(pattern) for pattern in self.job.get("inputs", ()))  # type: ignore[attr-defined]
 
     def invert_requests(self) -> list[InvertRequest]:
         """One per shard."""
@@ -125,6 +131,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         job=asdict(job),
         publish={entry.id: entry.rules for entry in job.edits},
         retries=read_retries(store),
+        removed_inputs=job.removed_inputs,
         passed_over=(*inputs.passed_over, *captions.passed_over),
     )
 

@@ -56,6 +56,11 @@ class Shard:
         named = {"sha256": self.sha256, "etag": self.etag}
         return {"uri": self.uri, "size": self.size, **named, "limit": self.limit}
 
+    @property
+    def version(self) -> str:
+        """Which content it has: the digest of the file, or the etag of the object; different after every change."""
+        return self.sha256 or self.etag
+
     @cached_property
     def id(self) -> str:
         """Short name of the shard in object keys."""

@@ -18,6 +18,7 @@ from manifests.stores.s3 import S3Store
 from manifests.stores.store import Store
 from tests.emulator import Emulator
 from tests.manifests.disturbances import Recorder, error
+from tests.wrapped import Wrapped
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -176,16 +177,6 @@ def test_row_places_follow_the_order_of_the_rows() -> None:
     first, second = "data/x-a1-0.parquet", "data/x-a1-1.parquet"
     found = list(row_places(CommitRecord("r1", "edit", "a1", objects, {})))
     assert found == [(first, 0, 0), (first, 0, 1), (first, 1, 0), (second, 0, 0)]
-
-
-class Wrapped:
-    """A real store, of which a test overrides one verb."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
 
 
 def attempt(folder: Path, request_id: str, name: str) -> tuple[CommitRecord, dict[str, Path]]:

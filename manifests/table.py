@@ -1,0 +1,233 @@
+"""The manifest: a Delta Lake table of the published rows in the folder manifest/ of an output, partitioned by edit.
+
+Each publish is one transaction, which adds and removes data files. It is optimistic: it succeeds only on top of the
+version that was read, and whoever comes second reads again and keeps what the other did not touch. The log, written by
+delta-rs with create-only writes, declares reader version 1 and writer version 2, which every engine reads. An output
+whose manifest an earlier version of coral published, as parts, is read as version 0 of the table.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from manifests.parquet.filesystem import filesystem_of
+from manifests.parquet.schema import MANIFEST_SCHEMA
+from manifests.stores.store import ObjectClient, Store, StoreUnavailable
+from manifests.table_files import PARTITION, SKIPPING, NewFile
+
+FOLDER = "manifest"
+EARLIER = "snapshots/LATEST.json"
+"""The list of parts by which earlier versions of coral published."""
+LOG = f"{FOLDER}/_delta_log/"
+LOG_ENTRY = re.compile(rf"{LOG}\d{{20}}\.json")
+HISTORY_DAYS = 30
+"""How long the log tells of versions; their files stay as long as gc is told to keep them."""
+CONFIGURATION = {
+    "delta.dataSkippingStatsColumns": ",".join(SKIPPING),
+    "delta.checkpointInterval": "10",
+    "delta.logRetentionDuration": f"interval {HISTORY_DAYS} days",
+    "delta.deletedFileRetentionDuration": f"interval {HISTORY_DAYS} days",
+}
+KEYS = ("request_id", PARTITION, "source_uri", "source_version", "source_state", "rules")
+
+
+class PublishedRequest(NamedTuple):
+    """The rows of one request in the manifest; all of them are in one file."""
+
+    request_id: str
+    edit: str
+    source_uri: str | None
+    source_version: str | None  # None only in rows that an earlier version of coral published
+    source_state: str
+    rules: str  # text of the PublishRules
+    rows: int
+    file: str
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One immutable data file of a version."""
+
+    path: str  # below the table's folder
+    edit: str
+    rows: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The table at one version. Version 0 is empty, or what an earlier version of coral published."""
+
+    store: Store
+    version: int
+    files: Mapping[str, TableFile]  # by path
+    dataset: pads.FileSystemDataset = field(repr=False, compare=False)
+    earlier: bool = False  # version 0 of an output that was published as parts
+    delta: DeltaTable | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files.values())
+
+    @cached_property
+    def requests(self) -> dict[str, PublishedRequest]:
+        """Every published request, from the columns KEYS of all files."""
+        return self.read_requests({})
+
+    def read_requests(self, known: dict[str, list[PublishedRequest]]) -> dict[str, PublishedRequest]:
+        """As `requests`; `known` holds what is known of files by path, and is completed."""
+        for path in self.files.keys() - known.keys():
+            known[path] = [PublishedRequest(**row, file=path) for row in _grouped(self.part([path]))]
+        return {each.request_id: each for path in self.files for each in known[path]}
+
+    def part(self, paths: Iterable[str]) -> pads.FileSystemDataset:
+        """The rows of some of the files."""
+        wanted = set(paths)
+        fragments = [each for each in self.dataset.get_fragments() if each.path in wanted]
+        return pads.FileSystemDataset(fragments, MANIFEST_SCHEMA, self.dataset.format, self.dataset.filesystem)
+
+    def removed_files(self, hours: float = 0) -> set[str]:
+        """Paths of files that were removed from the table more than `hours` ago, as far as its log tells."""
+        if self.delta is None:
+            return set()
+        return set(self.delta.vacuum(int(hours), dry_run=True, enforce_retention_duration=False))
+
+    def has(self, transaction: str) -> bool:
+        """Whether the transaction of this id is in this version or an earlier one."""
+        return self.delta is not None and self.delta.transaction_version(transaction) is not None
+
+    def commit(
+        self, transaction: str, added: Sequence[NewFile], removed: Iterable[str], info: Mapping[str, Any]
+    ) -> bool:
+        """One version more, with `added` and without `removed` (paths); `info` (JSON) is told by history().
+
+        False if nothing is known to be written, because another process committed first or the answer was lost: open
+        the manifest again, and look whether it has() the transaction.
+        """
+        delta = _created(self.store) if self.delta is None else self.delta
+        if delta.version() != self.version:
+            return False
+        now = int(time.time() * 1000)
+        gone = [self.files[path] for path in removed if not self.earlier]
+        actions: list[AddAction | RemoveAction] = [
+            *(AddAction(each.path, each.size, {PARTITION: each.edit}, now, True, each.stats) for each in added),
+            *(RemoveAction(each.path, True, now, each.size, {PARTITION: each.edit}) for each in gone),
+        ]
+        properties = CommitProperties(
+            custom_metadata=dict(info),
+            max_commit_retries=0,  # delta-rs would accept another publisher's rows of the same request
+            app_transactions=[Transaction(transaction, 1, now)],
+        )
+        try:
+            delta.create_write_transaction(actions, "append", delta.schema(), [PARTITION], commit_properties=properties)
+        except CommitFailedError:
+            return False
+        except OSError as error:
+            if open_manifest(self.store).version == self.version:
+                raise StoreUnavailable(f"the manifest in {self.store} could not be written: {_plain(error)}") from None
+            return False
+        return True
+
+
+def open_manifest(store: Store, version: int | None = None, at: datetime | None = None) -> Manifest:
+    """The manifest at a version or a moment, by default now. ValueError if there is no such version any more."""
+    client = store.client()
+    try:
+        delta = DeltaTable(_uri(client), version=version, storage_options=dict(client.options))
+        if at is not None:
+            delta.load_as_version(at)
+    except TableNotFoundError:
+        if version or at:
+            raise ValueError(f"the manifest in {store} has no version yet but the current one") from None
+        return _earlier(store, client)
+    except DeltaError as error:
+        raise ValueError(f"the manifest in {store} has no version {version or at}: {_plain(error)}") from None
+    except OSError as error:
+        raise StoreUnavailable(f"the manifest in {store} could not be read: {_plain(error)}") from None
+    columns = {"path": "path", f"partition.{PARTITION}": "edit", "num_records": "rows", "size_bytes": "size"}
+    adds = pa.table(delta.get_add_actions(flatten=True)).select(list(columns)).rename_columns(list(columns.values()))
+    files = [TableFile(**each) for each in adds.to_pylist()]
+    dataset = delta.to_pyarrow_dataset(filesystem=filesystem_of(client, FOLDER), schema=MANIFEST_SCHEMA)
+    return Manifest(store, delta.version(), {file.path: file for file in files}, dataset, delta=delta)
+
+
+def _uri(client: ObjectClient) -> str:
+    """The address of the table. ValueError for a path that delta-rs, which decodes it once too often, does not find."""
+    if re.search("%[0-9A-Fa-f]{2}", client.uri):
+        raise ValueError(f"the output's path {client.uri!r} has a % before two digits, which delta-rs cannot read")
+    return f"{client.uri}/{FOLDER}"
+
+
+def _created(store: Store) -> DeltaTable:
+    """The table, made if there is none yet."""
+    client = store.client()
+    try:
+        return DeltaTable.create(
+            _uri(client),
+            MANIFEST_SCHEMA.remove_metadata(),
+            mode="ignore",
+            partition_by=[PARTITION],
+            configuration=CONFIGURATION,
+            storage_options=dict(client.options),
+        )
+    except (CommitFailedError, OSError):  # another process was first, or an answer was lost
+        return DeltaTable(_uri(client), storage_options=dict(client.options))
+
+
+def _grouped(dataset: pads.FileSystemDataset) -> list[dict[str, Any]]:
+    table = dataset.to_table(columns=list(KEYS)).combine_chunks()
+    return table.group_by(list(KEYS)).aggregate([([], "count_all")]).rename_columns({"count_all": "rows"}).to_pylist()
+
+
+def _earlier(store: Store, client: ObjectClient) -> Manifest:
+    """The parts that an earlier version of coral published; nothing if there are none."""
+    try:
+        parts = json.loads(store.read(EARLIER))["parts"]
+    except FileNotFoundError:
+        parts = []
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{EARLIER} in {store} is damaged: {error!r}") from error
+    filesystem, parquet = filesystem_of(client, FOLDER), pads.ParquetFileFormat()
+    given = {"source_state": "present"}
+    files, fragments = {}, []
+    for part in parts:
+        path = part["key"].removeprefix(f"{FOLDER}/")
+        files[path] = TableFile(path, "", part["rows"], 0)
+        constants = [pads.field(name) == value for name, value in {**given, "rules": part.get("rules", "")}.items()]
+        fragments.append(parquet.make_fragment(path, filesystem, partition_expression=constants[0] & constants[1]))
+    dataset = pads.FileSystemDataset(fragments, MANIFEST_SCHEMA, parquet, filesystem)
+    return Manifest(store, 0, files, dataset, earlier=bool(parts))
+
+
+def _plain(error: Exception) -> str:
+    """The message in one line, without colours."""
+    return " ".join(str(error).replace("\x1b[31m", "").replace("\x1b[0m", "").split())
+
+
+def history(store: Store, limit: int | None = None) -> list[dict[str, Any]]:
+    """What the log says of each version, the newest first: version, time (UTC), and the `info` of commit().
+
+    The log is read through the store: delta-rs would hold Python's interpreter lock while it waits for a bucket.
+    """
+    entries = [info.key for info in store.list(LOG) if LOG_ENTRY.fullmatch(info.key)]
+    found = []
+    for key in sorted(entries, reverse=True)[:limit]:
+        actions = (json.loads(line) for line in store.read(key).splitlines())
+        told = next((action["commitInfo"] for action in actions if "commitInfo" in action), {"timestamp": 0})
+        time_ = datetime.fromtimestamp(told["timestamp"] / 1000, UTC)
+        found.append({**told, "version": int(Path(key).stem), "time": time_})
+    return found
