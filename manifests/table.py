@@ -11,10 +11,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,8 +28,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from manifests.parquet.filesystem import filesystem_of
 from manifests.parquet.schema import MANIFEST_SCHEMA
-from manifests.stores.store import ObjectClient, Store, StoreUnavailable
-from manifests.table_files import PARTITION, SKIPPING, NewFile
+from manifests.stores.store import CommitConflict, ObjectClient, Store, StoreUnavailable
+from manifests.table_files import PARTITION, SKIPPING, TableFile, statistics_of
 
 FOLDER = "manifest"
 EARLIER = "snapshots/LATEST.json"
@@ -56,16 +58,6 @@ class PublishedRequest(NamedTuple):
     rules: str  # text of the PublishRules
     rows: int
     file: str
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """One immutable data file of a version."""
-
-    path: str  # below the table's folder
-    edit: str
-    rows: int
-    size: int  # bytes
 
 
 @dataclass(frozen=True)
@@ -106,12 +98,27 @@ class Manifest:
             return set()
         return set(self.delta.vacuum(int(hours), dry_run=True, enforce_retention_duration=False))
 
+    def restore(self, version: int, info: Mapping[str, Any]) -> None:
+        """Make an earlier version the current one, as one version more; this one must be the newest.
+
+        Errors: ValueError if there is no such version, or its files are gone; CommitConflict if this is not the newest.
+        """
+        if not 0 < version < self.version:
+            raise ValueError(f"the manifest in {self.store} has no version {version} before {self.version}")
+        files = open_manifest(self.store, version).files
+        missing = [path for path in files if self.store.head(f"{FOLDER}/{path}") is None]
+        if missing:
+            raise ValueError(f"version {version} cannot be restored: {len(missing)} of its files are gone")
+        added = [file for path, file in files.items() if path not in self.files]
+        if not self.commit(uuid.uuid4().hex, added, self.files.keys() - files.keys(), info):
+            raise CommitConflict("another process has published meanwhile; look again, then restore")
+
     def has(self, transaction: str) -> bool:
         """Whether the transaction of this id is in this version or an earlier one."""
         return self.delta is not None and self.delta.transaction_version(transaction) is not None
 
     def commit(
-        self, transaction: str, added: Sequence[NewFile], removed: Iterable[str], info: Mapping[str, Any]
+        self, transaction: str, added: Sequence[TableFile], removed: Iterable[str], info: Mapping[str, Any]
     ) -> bool:
         """One version more, with `added` and without `removed` (paths); `info` (JSON) is told by history().
 
@@ -143,24 +150,25 @@ class Manifest:
         return True
 
 
-def open_manifest(store: Store, version: int | None = None, at: datetime | None = None) -> Manifest:
-    """The manifest at a version or a moment, by default now. ValueError if there is no such version any more."""
+def open_manifest(store: Store, version: int | None = None) -> Manifest:
+    """The manifest at a version, by default the newest. ValueError if there is no such version any more."""
     client = store.client()
     try:
         delta = DeltaTable(_uri(client), version=version, storage_options=dict(client.options))
-        if at is not None:
-            delta.load_as_version(at)
     except TableNotFoundError:
-        if version or at:
+        if version:
             raise ValueError(f"the manifest in {store} has no version yet but the current one") from None
         return _earlier(store, client)
     except DeltaError as error:
-        raise ValueError(f"the manifest in {store} has no version {version or at}: {_plain(error)}") from None
+        raise ValueError(f"the manifest in {store} has no version {version}: {_plain(error)}") from None
     except OSError as error:
         raise StoreUnavailable(f"the manifest in {store} could not be read: {_plain(error)}") from None
-    columns = {"path": "path", f"partition.{PARTITION}": "edit", "num_records": "rows", "size_bytes": "size"}
-    adds = pa.table(delta.get_add_actions(flatten=True)).select(list(columns)).rename_columns(list(columns.values()))
-    files = [TableFile(**each) for each in adds.to_pylist()]
+    files = (
+        TableFile(
+            each["path"], each[f"partition.{PARTITION}"], each["num_records"], each["size_bytes"], statistics_of(each)
+        )
+        for each in pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    )
     dataset = delta.to_pyarrow_dataset(filesystem=filesystem_of(client, FOLDER), schema=MANIFEST_SCHEMA)
     return Manifest(store, delta.version(), {file.path: file for file in files}, dataset, delta=delta)
 
@@ -206,7 +214,7 @@ def _earlier(store: Store, client: ObjectClient) -> Manifest:
     files, fragments = {}, []
     for part in parts:
         path = part["key"].removeprefix(f"{FOLDER}/")
-        files[path] = TableFile(path, "", part["rows"], 0)
+        files[path] = TableFile(path, "", part["rows"], 0, "")
         constants = [pads.field(name) == value for name, value in {**given, "rules": part.get("rules", "")}.items()]
         fragments.append(parquet.make_fragment(path, filesystem, partition_expression=constants[0] & constants[1]))
     dataset = pads.FileSystemDataset(fragments, MANIFEST_SCHEMA, parquet, filesystem)
@@ -219,15 +227,23 @@ def _plain(error: Exception) -> str:
 
 
 def history(store: Store, limit: int | None = None) -> list[dict[str, Any]]:
-    """What the log says of each version, the newest first: version, time (UTC), and the `info` of commit().
+    """What the log says of each version, the newest first: version, time (UTC), and the `info` of commit()."""
+    return list(islice(_log_entries(store), limit))
 
-    The log is read through the store: delta-rs would hold Python's interpreter lock while it waits for a bucket.
-    """
-    entries = [info.key for info in store.list(LOG) if LOG_ENTRY.fullmatch(info.key)]
-    found = []
-    for key in sorted(entries, reverse=True)[:limit]:
+
+def version_at(store: Store, moment: datetime) -> int:
+    """The newest version that was written until a moment. ValueError if the log does not go back so far."""
+    found = next((each["version"] for each in _log_entries(store) if each["time"] <= moment), None)
+    if found is None:
+        raise ValueError(f"the manifest in {store} has no version of {moment} any more, or had none yet")
+    return int(found)
+
+
+def _log_entries(store: Store) -> Iterator[dict[str, Any]]:
+    """The log is read through the store: delta-rs would hold Python's interpreter lock while it waits for a bucket, and
+    would take the time of a version from the bucket, in whole seconds."""
+    keys = [info.key for info in store.list(LOG) if LOG_ENTRY.fullmatch(info.key)]
+    for key in sorted(keys, reverse=True):
         actions = (json.loads(line) for line in store.read(key).splitlines())
         told = next((action["commitInfo"] for action in actions if "commitInfo" in action), {"timestamp": 0})
-        time_ = datetime.fromtimestamp(told["timestamp"] / 1000, UTC)
-        found.append({**told, "version": int(Path(key).stem), "time": time_})
-    return found
+        yield {**told, "version": int(Path(key).stem), "time": datetime.fromtimestamp(told["timestamp"] / 1000, UTC)}

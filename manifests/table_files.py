@@ -40,8 +40,8 @@ Batches = Iterable[tuple[pa.RecordBatch, Columns]]
 
 
 @dataclass(frozen=True)
-class NewFile:
-    """An uploaded file that no version names yet."""
+class TableFile:
+    """One immutable data file, which versions of the table name or may name."""
 
     path: str  # below the table's folder
     edit: str
@@ -50,7 +50,7 @@ class NewFile:
     stats: str  # JSON, as the Delta protocol defines it
 
 
-def write_files(store: Store, folder: str, edit: str, units: Iterator[Batches], scratch: Path) -> Iterator[NewFile]:
+def write_files(store: Store, folder: str, edit: str, units: Iterator[Batches], scratch: Path) -> Iterator[TableFile]:
     """Write the rows of an edit into files below a folder of the store; each unit lies in one of them."""
     while True:
         name, statistics = secrets.token_hex(16), _Statistics()
@@ -79,16 +79,26 @@ def kept_rows(rows: pads.Dataset, without: Collection[str], states: Mapping[str,
         yield kept, {"source_state": pc.coalesce(new.take(positions), kept.column("source_state"))}
 
 
+def statistics_of(action: Mapping[str, Any]) -> str:
+    """TableFile.stats from a flat row of DeltaTable.get_add_actions()."""
+    ends = {"minValues": "min.", "maxValues": "max.", "nullCount": "null_count."}
+    found = {
+        name: {column: action[start + column] for column in SKIPPING if action.get(start + column) is not None}
+        for name, start in ends.items()
+    }
+    return json.dumps({"numRecords": action["num_records"], **found})
+
+
 def repeated(values: Sequence[str | None], counts: Sequence[int]) -> pa.Array:
     """Each text as often as its count says."""
     return pa.array(values, pa.string()).take(pa.array(np.repeat(np.arange(len(values)), counts)))
 
 
-def _uploaded(store: Store, folder: str, edit: str, name: str, part: LocalPart, statistics: _Statistics) -> NewFile:
+def _uploaded(store: Store, folder: str, edit: str, name: str, part: LocalPart, statistics: _Statistics) -> TableFile:
     path = f"{PARTITION}={edit}/{name}.parquet"
     store.put_file(f"{folder}/{path}", part.path)
     part.path.unlink()
-    return NewFile(path, edit, part.rows, part.size, statistics.to_json())
+    return TableFile(path, edit, part.rows, part.size, statistics.to_json())
 
 
 def _with_columns(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:

@@ -13,17 +13,17 @@ import pyarrow as pa
 from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.stores.store import Store
 from manifests.table import FOLDER, Manifest, open_manifest
-from manifests.table_files import NewFile, write_files
+from manifests.table_files import TableFile, write_files
 
 Row = Mapping[str, Any]
 
 
-def put_rows(store: Store, folder: Path, rows: Iterable[Row]) -> list[NewFile]:
+def put_rows(store: Store, folder: Path, rows: Iterable[Row]) -> list[TableFile]:
     """One file per edit ("e-1" in rows without one), which no version names yet."""
     by_edit: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_edit[row.get("edit", "e-1")].append({"status": "ok", "source_state": "present", "rules": "", **row})
-    files: list[NewFile] = []
+    files: list[TableFile] = []
     for edit, own in by_edit.items():
         batch = pa.RecordBatch.from_pylist([dict(row) for row in own], MANIFEST_SCHEMA)
         files += write_files(store, FOLDER, edit, iter([[(batch, {})]]), folder / "scratch")

@@ -115,7 +115,7 @@ RUN_MODULES = (
     "tasks.cluster.actor",
     "tasks.run.prefect_tasks",
 )
-COMMAND_FILES = ("app", "bench", "edit", "report", "zoo")
+COMMAND_FILES = ("app", "bench", "edit", "manifest", "report", "zoo")
 """Files of pipelines/cli/ that are imported before a command is chosen."""
 
 

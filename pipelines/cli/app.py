@@ -11,6 +11,7 @@ import typer
 
 from pipelines.cli.bench import bench_app
 from pipelines.cli.edit import edit
+from pipelines.cli.manifest import history, query, restore
 from pipelines.cli.report import preview, report
 from pipelines.cli.zoo import zoo_app
 
@@ -29,6 +30,8 @@ app.add_typer(bench_app, name="bench")
 app.command()(preview)
 app.command()(edit)
 app.command()(report)
+for command in (query, history, restore):
+    app.command()(command)
 
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
 Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
@@ -202,24 +205,6 @@ def gates(
         print(*snippet(effects, keep), sep="\n")
     else:
         show(gates_table(effects))
-
-
-@app.command()
-def query(
-    output: Output,
-    sql: Annotated[str, typer.Argument(help="One SELECT over the table `manifest`.")],
-    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Format of the result.")] = "table",
-) -> None:
-    """Query the manifest with SQL (DuckDB)."""
-    from manifests.query import query as run_query
-    from pipelines.cli.tables import write_rows
-    from pipelines.jobfile.s3_environment import open_output
-    from tasks.plan.status import expect_planned
-
-    store = open_output(output)
-    expect_planned(store)
-    result = run_query(store, sql)
-    write_rows(result.column_names, result.to_pylist(), form)
 
 
 @app.command()

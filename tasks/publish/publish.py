@@ -25,7 +25,7 @@ from manifests.commit import CommitConflict, CommitRecord, read_commit
 from manifests.parquet.many_objects import ManyObjects, many_objects
 from manifests.stores.store import Store
 from manifests.table import FOLDER, Manifest, PublishedRequest, open_manifest
-from manifests.table_files import FULL_BYTES, FULL_ROWS, Batches, NewFile, kept_rows, write_files
+from manifests.table_files import FULL_BYTES, FULL_ROWS, Batches, TableFile, kept_rows, write_files
 from tasks.plan.plan import Plan
 from tasks.plan.precedence import RequestPrecedence
 from tasks.publish.changes import Changes, changes_of
@@ -93,7 +93,7 @@ class _Publisher:
         self.transaction = uuid.uuid4().hex
         self.known: dict[str, list[PublishedRequest]] = {}
         self.last: Publication | None = None  # what the last attempt would be, if it was successful
-        self._written: dict[EditChange, list[NewFile]] = {}
+        self._written: dict[EditChange, list[TableFile]] = {}
         self._used: set[str] = set()  # paths that the last attempt named, and may have committed
         self._samples = cache(partial(samples_of, store))
 
@@ -128,10 +128,14 @@ class _Publisher:
             marked=len(changes.states),
         )
         self._used = {file.path for file in added}
-        committed = manifest.commit(self.transaction, added, removed, {**info, **_told(self.last, changes, edits)})
+        leaving = {each for change in edits for each in change.without if each in published}
+        left = 0 if manifest.earlier else sum(published[each].rows for each in leaving)
+        new = self.last.rows - (0 if manifest.earlier else manifest.rows) + left
+        told = {**info, **_told(self.last, edits), "rows": {"added": new, "removed": left, "all": self.last.rows}}
+        committed = manifest.commit(self.transaction, added, removed, told)
         return self.last if committed else None
 
-    def _files_of(self, manifest: Manifest, change: EditChange) -> list[NewFile]:
+    def _files_of(self, manifest: Manifest, change: EditChange) -> list[TableFile]:
         """The new files of an edit, written unless an earlier attempt wrote them."""
         if change not in self._written:
             kept = (self._kept(manifest, path, change) for path in change.files)
@@ -206,10 +210,10 @@ def _is_small(manifest: Manifest, path: str) -> bool:
     return file.rows < FULL_ROWS // 4 and file.size < FULL_BYTES // 4
 
 
-def _told(publication: Publication, changes: Changes, edits: Iterable[EditChange]) -> dict[str, object]:
-    """What the history says about a publish."""
-    counts = {name: getattr(publication, name) for name in ("published", "republished", "removed", "marked", "rows")}
-    return {"coral": counts, "rules": {edit.edit: sorted({text for _, text in edit.write}) for edit in edits}}
+def _told(publication: Publication, edits: Iterable[EditChange]) -> dict[str, object]:
+    """What the history says about the requests of a publish."""
+    counts = {name: getattr(publication, name) for name in ("published", "republished", "removed", "marked")}
+    return {"requests": counts, "rules": {edit.edit: sorted({text for _, text in edit.write}) for edit in edits}}
 
 
 def samples_of(store: Store, request: str) -> int:

@@ -52,7 +52,7 @@ def test_rows_of_a_retry_replace_the_failed_ones(
     run_job(undisturbed)
     assert rows(job) == rows(undisturbed)
     assert [edit.counts for edit in edit_statuses(open_store(job.output), plan)] == [{"ok": 4}, {"ok": 4}]
-    assert history(open_store(job.output))[0]["coral"]["removed"] == 2
+    assert history(open_store(job.output))[0]["requests"]["removed"] == 2
 
 
 def test_later_runs_use_the_newest_retry(job: Any, run_job: Callable[..., Any]) -> None:
