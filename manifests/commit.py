@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.parquet.row_places import RowPlace
 from manifests.parquet.writer import LocalPart
 from manifests.stores.store import CommitConflict, CommitUnknown, ObjectInfo, Store
 
@@ -26,7 +25,6 @@ __all__ = [
     "commit",
     "committed",
     "read_commit",
-    "row_places",
 ]
 
 PREFIX = "commits/"
@@ -108,14 +106,6 @@ def read_commit(store: Store, request_id: str) -> CommitRecord | None:
     except FileNotFoundError:
         return None
     return CommitRecord.from_json(data)
-
-
-def row_places(record: CommitRecord, prefix: str = "data/") -> Iterator[RowPlace]:
-    """The RowPlace of each row, in the order written, in the objects below `prefix`."""
-    for ref in record.objects:
-        if ref.key.startswith(prefix):
-            for group, rows in enumerate(ref.row_groups):
-                yield from (RowPlace(ref.key, group, row) for row in range(rows))
 
 
 def _put_record(store: Store, record: CommitRecord) -> CommitRecord:

@@ -191,6 +191,7 @@ def _created(store: Store) -> DeltaTable:
             partition_by=[PARTITION],
             configuration=CONFIGURATION,
             storage_options=dict(client.options),
+            commit_properties=CommitProperties(max_commit_retries=0),  # else the second creator writes a version too
         )
     except (CommitFailedError, OSError):  # another process was first, or an answer was lost
         return DeltaTable(_uri(client), storage_options=dict(client.options))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from manifests.commit import ObjectRef
 from manifests.parquet.schema import MANIFEST_SCHEMA
 from manifests.parquet.writer import LocalPart, PartWriter
 from manifests.stores.store import Store
@@ -87,6 +88,19 @@ def statistics_of(action: Mapping[str, Any]) -> str:
         for name, start in ends.items()
     }
     return json.dumps({"numRecords": action["num_records"], **found})
+
+
+def place_columns(objects: Sequence[ObjectRef], wanted: np.ndarray) -> Columns:
+    """The RowPlace of each row of data objects, one after the other; null where `wanted` (bool [N]) is false."""
+    groups = [(index, group, rows) for index, ref in enumerate(objects) for group, rows in enumerate(ref.row_groups)]
+    index, group, sizes = np.array(groups, np.int32).reshape(-1, 3).T
+    rows = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    uris = pa.array([ref.key for ref in objects], pa.string())
+    return {
+        "image_uri": uris.take(pa.array(np.repeat(index, sizes), mask=~wanted)),
+        "row_group": pa.array(np.repeat(group, sizes), mask=~wanted),
+        "row": pa.array(rows, pa.int32(), mask=~wanted),
+    }
 
 
 def repeated(values: Sequence[str | None], counts: Sequence[int]) -> pa.Array:

@@ -25,7 +25,7 @@ ALLOWED_IMPORTS = """
 manifests.stores:
 manifests.parquet: manifests.stores
 manifests.commit: manifests.parquet manifests.stores
-manifests.table_files: manifests.parquet manifests.stores
+manifests.table_files: manifests.commit manifests.parquet manifests.stores
 manifests.table: manifests.table_files manifests.parquet manifests.stores
 manifests.table_preflight: manifests.stores
 manifests.query: manifests.table manifests.stores

@@ -56,9 +56,6 @@ class Stopping:
             print("coral: stopped; run the same command again to continue", file=sys.stderr)
             print(end=SHOW_CURSOR if sys.stderr.isatty() else "", file=sys.stderr, flush=True)
             sys.stdout.flush()
-        self._exit(number)
-
-    def _exit(self, number: int) -> NoReturn:
         kill_descendants()
         os._exit(128 + number)
 
@@ -67,9 +64,9 @@ class Stopping:
             if number == EXITING:
                 self._no_signal.set()
         threading.Thread(target=self._end_soon, args=(number,), name="ending", daemon=True).start()
-        while os.read(self._signals, 1)[0] not in STOPPING:
+        while os.read(self._signals, 1)[0] not in STOPPING:  # Prefect repeats the signal when the flow has ended
             continue
-        self._exit(number)
+        self.end(number)
 
     def _end_soon(self, number: int) -> None:
         time.sleep(self.grace)

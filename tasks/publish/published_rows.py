@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from manifests.commit import CommitRecord, row_places
-from manifests.table_files import Columns, repeated
+from manifests.commit import CommitRecord
+from manifests.table_files import Columns, place_columns, repeated
 from tasks.spec.gates import GATED_SCORES, Gates
 from tasks.spec.labels import Labels, merge_labels, split_of, split_of_shard
 from tasks.spec.publish_rules import PublishRules
 
-NO_ROW_PLACE = (None, None, None)
 REPAIR = "remove this commit, then the next run edits the shard again"
 
 
@@ -34,17 +32,13 @@ def published_columns(
     counts = [sum(record.counts.values()) for record in records]
     shards = [record.info["shard"] for record in records]
     good = np.array([status == "ok" for status in batch.column("status").to_pylist()], dtype=bool)
-    places = chain.from_iterable(row_places(record) for record in records)
-    where = [place if ok else NO_ROW_PLACE for place, ok in zip(places, good, strict=True)]
-    image_uris, row_groups, rows = zip(*where, strict=True) if where else ((), (), ())
+    images = [ref for record in records for ref in record.objects if ref.key.startswith("data/")]
     return {
+        **place_columns(images, good),
         "request_id": repeated([record.request_id for record in records], counts),
         "source_version": repeated([shard["sha256"] or shard["etag"] for shard in shards], counts),
         "source_state": repeated([states.get(record.request_id, "present") for record in records], counts),
         "rules": repeated([rules.text], [len(good)]),
-        "image_uri": image_uris,
-        "row_group": row_groups,
-        "row": rows,
         "synthetic": good.tolist(),
         **_judged(batch, good, rules.gates),
         **_labelled(batch, good, rules.labels),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import manifests.commit
-from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, read_commit, row_places
+from manifests.commit import PAUSES, CommitRecord, CommitUnknown, ObjectRef, commit, committed, read_commit
 from manifests.stores.s3 import S3Store
 from manifests.stores.store import Store
 from tests.emulator import Emulator
@@ -166,17 +166,6 @@ def test_a_damaged_record_is_an_error(store: Store, data: bytes) -> None:
     store.put_new("commits/r1.json", data)
     with pytest.raises(ValueError, match="not a commit record"):
         read_commit(store, "r1")
-
-
-def test_row_places_follow_the_order_of_the_rows() -> None:
-    objects = (
-        ObjectRef("data/x-a1-0.parquet", 1, "", 3, (2, 1)),
-        ObjectRef("rows/r1-a1.parquet", 1, "", 4, (4,)),
-        ObjectRef("data/x-a1-1.parquet", 1, "", 1, (1,)),
-    )
-    first, second = "data/x-a1-0.parquet", "data/x-a1-1.parquet"
-    found = list(row_places(CommitRecord("r1", "edit", "a1", objects, {})))
-    assert found == [(first, 0, 0), (first, 0, 1), (first, 1, 0), (second, 0, 0)]
 
 
 def attempt(folder: Path, request_id: str, name: str) -> tuple[CommitRecord, dict[str, Path]]:
