@@ -60,6 +60,9 @@ class StepCost:
     requests: int
     step: str
     seconds: float
+    cpu_seconds: (
+        float  # of all threads: on an idle machine with two cores, at least half of it passes
+    )
     list_pages: int  # of a thousand objects, through the store
     gets: int  # reads of objects through the store; not those of the table's files
     peak_mb: float  # resident memory of the process
@@ -108,11 +111,13 @@ def shards_of(config: ScaleConfig) -> int:
 def run_step(config: ScaleConfig, step: str) -> StepCost:
     """One step in this process."""
     store = CountingStore(config.folder / "out")
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     note = str(STEPS[step](config, store) or "")
-    seconds, counts = time.perf_counter() - begun, store.counts  # type: ignore[attr-defined]
+    seconds, cpu, counts = time.perf_counter() - begun, time.process_time() - cpu, store.counts  # type: ignore[attr-defined]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return StepCost(config.requests, step, round(seconds, 2), counts["pages"], counts["gets"], round(peak), note)
+    return StepCost(
+        config.requests, step, round(seconds, 2), round(cpu, 2), counts["pages"], counts["gets"], round(peak), note
+    )
 
 
 def _plan(config: ScaleConfig, store: Store) -> str:
@@ -261,6 +266,9 @@ def _row(number: int) -> dict[str, object]:
 
 def table(costs: list[StepCost]) -> str:
     """The costs as a Markdown table."""
-    lines = ["| requests | step | seconds | LIST pages | GETs | peak MB | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| requests | step | seconds | CPU seconds | LIST pages | GETs | peak MB | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += [f"| {' | '.join(str(value) for value in asdict(cost).values())} |" for cost in costs]
     return "\n".join(lines)

@@ -81,7 +81,8 @@ class Plan:
 
     def rules_of(self, edit: EditSpec) -> PublishRules:
         """How the rows of an edit are published."""
-        return self.publish.get(edit.slug, PublishRules())
+        found = self.publish.get(edit.slug)
+        return PublishRules() if found is None else found
 
     def to_json(self) -> bytes:
         """The plan's file."""

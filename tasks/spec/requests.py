@@ -203,5 +203,6 @@ class EditRequest:
     @cached_property
     def id(self) -> str:
         """Name of the commit."""
-        again = {"retry": self.retry} if self.retry else {}
-        return content_id({"kind": "edit", "inversion": self.inversion.id, "edit": self.spec.digest, **again})
+        again = f',"retry":{self.retry}' if self.retry else ""  # canonical_json() takes ten times as long
+        text = f'{{"edit":"{self.spec.digest}","inversion":"{self.inversion.id}","kind":"edit"{again}}}'
+        return hashlib.sha256(text.encode()).hexdigest()
