@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.parquet.writer import LocalPart
-from manifests.stores.store import CommitConflict, CommitUnknown, ObjectInfo, Store
+from manifests.stores.store import CommitConflict, CommitUnknown, Store
 
 __all__ = [
     "CommitConflict",
@@ -93,10 +93,10 @@ def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> Com
     return winner
 
 
-def committed(store: Store) -> dict[str, ObjectInfo]:
-    """Every committed request's id with the size and etag of its record, from one listing."""
-    found = (info for info in store.list(PREFIX) if info.key.endswith(".json"))
-    return {info.key.removeprefix(PREFIX).removesuffix(".json"): info for info in found}
+def committed(store: Store) -> set[str]:
+    """The id of every committed request, from one listing."""
+    found = (info.key for info in store.list(PREFIX) if info.key.endswith(".json"))
+    return {key.removeprefix(PREFIX).removesuffix(".json") for key in found}
 
 
 def read_commit(store: Store, request_id: str) -> CommitRecord | None:

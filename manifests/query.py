@@ -21,7 +21,6 @@ _SANDBOX = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # Python variables are not tables
     "memory_limit": "2GB",  # beyond it, sorts and groups use the temporary folder
-    "lock_configuration": "true",
 }
 _READ_STATEMENTS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
 BATCH_ROWS = 2048
@@ -56,6 +55,7 @@ def connected(store: Store, manifest: Manifest | None = None) -> Iterator[Connec
         owned_folder(scratch, _SCRATCH) as folder,
         duckdb.connect(":memory:", config={**_SANDBOX, "temp_directory": str(folder)}) as database,
     ):
+        database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
         yield Connection(database, open_manifest(store) if manifest is None else manifest)
 
 

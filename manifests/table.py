@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -206,11 +207,22 @@ def _requests_in(dataset: pads.FileSystemDataset, file: TableFile) -> Iterator[P
     made = parquet.make_fragment(fragment.path, fragment.filesystem, fragment.partition_expression)
     schema = pa.schema([pa.field(name, pa.dictionary(pa.int32(), pa.string())) for name in names])
     table = pads.FileSystemDataset([made], schema, parquet, fragment.filesystem).to_table().combine_chunks()
-    ids = table["request_id"].combine_chunks().indices.to_numpy()
-    starts = np.flatnonzero(np.diff(ids, prepend=-1))
-    sizes = np.diff(starts, append=len(ids)).tolist()
-    for row, rows in zip(table.take(starts).to_pylist(), sizes, strict=True):
-        yield PublishedRequest(**{PARTITION: file.edit, **row}, rows=rows, file=file.path)
+    if not table.num_rows:
+        return
+    columns = {name: table[name].combine_chunks() for name in names}
+    starts = np.flatnonzero(np.diff(columns["request_id"].indices.to_numpy(), prepend=-1))
+    texts = {
+        name: [None if each is None else intern(each) for each in column.dictionary.to_pylist()]
+        for name, column in columns.items()
+    }  # many requests share a text
+    rows = {
+        name: [None if each is None else texts[name][each] for each in column.take(starts).indices.to_pylist()]
+        for name, column in columns.items()
+    }
+    rows |= {"rows": np.diff(starts, append=table.num_rows).tolist(), "file": [file.path] * len(starts)}
+    if file.edit:
+        rows[PARTITION] = [file.edit] * len(starts)
+    yield from map(PublishedRequest, *(rows[name] for name in PublishedRequest._fields))
 
 
 def _earlier(store: Store, client: ObjectClient) -> Manifest:

@@ -87,7 +87,7 @@ class Sequence:
         store, some = open_store(plan.output), replace(plan, edits=plan.edits[: 1 + self.choose.randrange(2)])
         if self.choose.random() < 0.7 or share == 1:
             requests = {request.id for shard in some.edit_requests() for request in shard}
-            if requests - committed(store).keys():
+            if requests - committed(store):
                 commit_all(some, SAMPLES, seed=self.seed)
         ids = sorted(committed(store))
         publish_edits(store, plan, frozenset(self.choose.sample(ids, round(share * len(ids)))))

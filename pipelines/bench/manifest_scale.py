@@ -60,9 +60,7 @@ class StepCost:
     requests: int
     step: str
     seconds: float
-    cpu_seconds: (
-        float  # of all threads: on an idle machine with two cores, at least half of it passes
-    )
+    cpu_seconds: float  # of all threads: on an idle machine with two cores, at least half of it passes
     list_pages: int  # of a thousand objects, through the store
     gets: int  # reads of objects through the store; not those of the table's files
     peak_mb: float  # resident memory of the process
@@ -128,12 +126,12 @@ def _plan(config: ScaleConfig, store: Store) -> str:
 
 def _subtract(config: ScaleConfig, store: Store) -> str:
     """What every run does before it begins: the commits listed once, the plan's requests subtracted."""
-    share = plan_status(store, plan_of(config), done=committed(store).keys()).edited
+    share = plan_status(store, plan_of(config), done=committed(store)).edited
     return f"{share.done} of {share.total} done"
 
 
 def _publish(config: ScaleConfig, store: Store) -> str:
-    publication = publish_edits(store, plan_of(config), committed(store).keys())
+    publication = publish_edits(store, plan_of(config), committed(store))
     return f"{publication.published} requests, {publication.rows} rows"
 
 

@@ -139,7 +139,7 @@ def gather(store: Store, plan: Plan, run: RunRecord | None = None, done: Collect
 
     `done`: the committed requests, if they are listed already.
     """
-    done = committed(store).keys() if done is None else done
+    done = committed(store) if done is None else done
     manifest = open_manifest(store)
     gates = published_gates(manifest.requests, plan)
     with asking(store, manifest) as ask:

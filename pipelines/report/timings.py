@@ -50,7 +50,7 @@ class Timings:
 
 def read_timings(store: Store, plan: Plan, done: Collection[str] | None = None) -> Timings:
     """Seconds by phase of all commits and fits of the plan, also those of earlier runs. `done`: as for gather()."""
-    done = committed(store).keys() if done is None else done
+    done = committed(store) if done is None else done
     artifacts = fitted_ids(store)
     edits = (request.id for requests in plan.edit_requests() for request in requests)
     wanted = [each for each in (*(request.id for request in plan.invert_requests()), *edits) if each in done]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from manifests.stores.store import Store
 from tasks.plan.plan import Plan, read_plans
@@ -19,8 +19,7 @@ from tasks.spec.requests import EditRequest, EditSpec, InvertRequest
 Request = TypeVar("Request", InvertRequest, EditRequest)
 
 
-@dataclass(frozen=True, order=True)
-class Rank:
+class Rank(NamedTuple):
     """The rank of a request among those for one edit of one shard; the highest that is present is in force."""
 
     samples: float  # from the start of the shard; infinite for the whole shard
@@ -47,7 +46,7 @@ class RequestPrecedence:
                     whole = EditRequest(inversion=complete, spec=spec).id
                     for request in tries(tried, spec, retries):
                         samples = math.inf if request.shard.limit is None else request.shard.limit
-                        wholes[request.id] = whole
+                        wholes[request.id] = request.id if request.id == whole else whole  # one text in memory
                         ranks[request.id] = Rank(samples, request.inversion.retry, request.retry)
         return cls(wholes, ranks)
 

@@ -120,7 +120,7 @@ def plan_status(
     store: Store, plan: Plan, manifest: Manifest | None = None, done: Collection[str] | None = None
 ) -> WorkStatus:
     """How much of the plan is done, from a few listings. `done`: the committed requests, if they are listed already."""
-    done = committed(store).keys() if done is None else done
+    done = committed(store) if done is None else done
     artifacts, published = fitted_ids(store), (manifest or open_manifest(store)).requests
     in_force = RequestPrecedence.of(store, plan).in_force(published.keys())
     refused = read_refusals(store, plan.max_failure_rate).keys() - done

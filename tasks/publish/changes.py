@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from manifests.parquet.schema import SourceState
 from manifests.table import Manifest, PublishedRequest
@@ -18,6 +19,13 @@ from tasks.plan.precedence import RequestPrecedence
 
 Published = Mapping[str, PublishedRequest]
 STATE_OF_GONE: Mapping[str, SourceState] = {"keep": "kept", "mark": "removed"}
+
+
+class Ready(NamedTuple):
+    """A request of the plan that is committed; small, because there may be a million."""
+
+    edit: str  # edit id
+    uri: str  # of its shard
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,20 @@ def changes_of(
     manifest: Manifest, published: Published, plan: Plan, precedence: RequestPrecedence, done: Collection[str]
 ) -> Changes:
     """What publishing the committed requests `done` of a plan changes in this version of the manifest."""
-    ready = {request.id: request for shard in plan.edit_requests() for request in shard if request.id in done}
+    ready = {
+        request.id: Ready(request.spec.edit_id, request.shard.uri)
+        for shard in plan.edit_requests()
+        for request in shard
+        if request.id in done
+    }
     in_force = precedence.in_force(published.keys() | ready.keys())
     valid = {id_: request for id_, request in ready.items() if in_force[id_] == id_}
     remove = {id_ for id_ in published if in_force.get(id_, id_) != id_}
-    results = {request.shard.uri for request in valid.values()}
+    results = {request.uri for request in valid.values()}
     newer, outdated = _other_contents(published, plan)
     remove |= {id_ for id_, uri in newer.items() if uri in results}
-    texts = {edit.slug: plan.rules_of(edit).text for edit in plan.edits}
-    wanted = {id_: texts[request.spec.slug] for id_, request in valid.items() if request.shard.uri not in outdated}
+    texts = {edit.edit_id: plan.rules_of(edit).text for edit in plan.edits}
+    wanted = {id_: texts[request.edit] for id_, request in valid.items() if request.uri not in outdated}
     before = {} if manifest.earlier else {id_: each.rules for id_, each in published.items()}
     write = {id_: text for id_, text in wanted.items() if before.get(id_) != text}
     if manifest.earlier:  # all that it has becomes the first version of the table
@@ -54,8 +67,7 @@ def changes_of(
         write={id_: text for id_, text in write.items() if id_ not in remove},
         remove=frozenset(remove),
         states={id_: state for id_, state in states.items() if id_ not in remove},
-        edits={id_: each.edit for id_, each in published.items()}
-        | {id_: request.spec.edit_id for id_, request in ready.items()},
+        edits={id_: each.edit for each_of in (published, ready) for id_, each in each_of.items()},
     )
 
 

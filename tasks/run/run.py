@@ -61,7 +61,7 @@ class Run:
     @cached_property
     def done(self) -> set[str]:
         """Ids of the committed requests: those of one listing, and those that this run has committed since."""
-        return set(committed(self.store))
+        return committed(self.store)
 
     @property
     def actor_hours(self) -> float:

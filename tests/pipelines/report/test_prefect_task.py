@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def done(self) -> set[str]:
-        return set(committed(self.store))
+        return committed(self.store)
 
 
 def test_the_page_of_a_run_lies_beside_its_data(published: Published) -> None:

@@ -46,7 +46,7 @@ def published(plan: Plan, edits: Sequence[str] = ("red", "smile"), samples: int 
     """Commit what the plan asks for of these edits, and publish it."""
     some = replace(plan, edits=tuple(edit for edit in plan.edits if edit.slug in edits))
     store = open_store(plan.output)
-    missing = {request.id for shard in some.edit_requests() for request in shard} - committed(store).keys()
+    missing = {request.id for shard in some.edit_requests() for request in shard} - committed(store)
     if missing:
         commit_all(some, samples)
     return publish_edits(store, plan, committed(store))
