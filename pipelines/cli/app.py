@@ -11,7 +11,7 @@ import typer
 
 from pipelines.cli.bench import bench_app
 from pipelines.cli.edit import edit
-from pipelines.cli.manifest import history, query, restore
+from pipelines.cli.manifest import history, query, restore, verify
 from pipelines.cli.report import preview, report
 from pipelines.cli.zoo import zoo_app
 
@@ -30,7 +30,7 @@ app.add_typer(bench_app, name="bench")
 app.command()(preview)
 app.command()(edit)
 app.command()(report)
-for command in (query, history, restore):
+for command in (query, history, restore, verify):
     app.command()(command)
 
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]

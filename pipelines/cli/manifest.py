@@ -1,4 +1,4 @@
-"""Commands about the manifest: SQL on it, its history, and the way back to an earlier version."""
+"""Commands about the manifest: SQL on it, its history, the way back to an earlier version, and a check of all."""
 
 from __future__ import annotations
 
@@ -80,6 +80,26 @@ def restore(
     open_manifest(store).restore(version, {"run_id": f"restore of version {version}"})
     restored = open_manifest(store)
     print(f"version {restored.version} of the manifest is version {version}: {restored.rows} rows")
+
+
+def verify(
+    output: Output,
+    deep: Annotated[bool, typer.Option("--deep", help="Also read every object, and compare its digest.")] = False,
+) -> None:
+    """Check that the output holds what its commits and its manifest promise. Exit code 1 if it does not."""
+    from pipelines.jobfile.s3_environment import open_output
+    from tasks.plan.status import expect_planned
+    from tasks.publish.verify import verify as check
+
+    store = open_output(output)
+    expect_planned(store)
+    found = check(store, deep)
+    print(*found.problems, sep="\n", end="\n" if found.problems else "")
+    print(
+        f"{found.commits} commits, {found.objects} objects {'read' if deep else 'listed'}, {found.rows} rows in the "
+        f"manifest: {len(found.problems) or 'no'} problem{'s' * (len(found.problems) != 1)}"
+    )
+    raise typer.Exit(1 if found.problems else 0)
 
 
 def _moment(text: str) -> datetime:
