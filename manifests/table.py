@@ -9,6 +9,7 @@ whose manifest an earlier version of coral published, as parts, is read as versi
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import uuid
@@ -127,7 +128,8 @@ class Manifest:
         False if nothing is known to be written, because another process committed first or the answer was lost: open
         the manifest again, and look whether it has() the transaction.
         """
-        delta = _created(self.store) if self.delta is None else self.delta
+        client = self.store.client()  # with new credentials: it may be hours ago that the version was read
+        delta = _created(self.store, client) if self.delta is None else _opened(client, self.version)
         if delta.version() != self.version:
             return False
         now = int(time.time() * 1000)
@@ -145,10 +147,12 @@ class Manifest:
             delta.create_write_transaction(actions, "append", delta.schema(), [PARTITION], commit_properties=properties)
         except CommitFailedError:
             return False
-        except OSError as error:
+        except (DeltaError, OSError) as error:  # it may be written: the answer was lost, or a checkpoint failed
             if open_manifest(self.store).version == self.version:
                 raise StoreUnavailable(f"the manifest in {self.store} could not be written: {_plain(error)}") from None
             return False
+        if not client.options:
+            _sync(Path(client.uri) / LOG / f"{self.version + 1:020}.json")
         return True
 
 
@@ -156,14 +160,14 @@ def open_manifest(store: Store, version: int | None = None) -> Manifest:
     """The manifest at a version, by default the newest. ValueError if there is no such version any more."""
     client = store.client()
     try:
-        delta = DeltaTable(_uri(client), version=version, storage_options=dict(client.options))
+        delta = _opened(client, version)
     except TableNotFoundError:
         if version:
             raise ValueError(f"the manifest in {store} has no version yet but the current one") from None
         return _earlier(store, client)
-    except DeltaError as error:
-        raise ValueError(f"the manifest in {store} has no version {version}: {_plain(error)}") from None
-    except OSError as error:
+    except (DeltaError, OSError) as error:
+        if version is not None and isinstance(error, DeltaError):
+            raise ValueError(f"the manifest in {store} has no version {version}: {_plain(error)}") from None
         raise StoreUnavailable(f"the manifest in {store} could not be read: {_plain(error)}") from None
     files = (
         TableFile(
@@ -182,9 +186,12 @@ def _uri(client: ObjectClient) -> str:
     return f"{client.uri}/{FOLDER}"
 
 
-def _created(store: Store) -> DeltaTable:
+def _opened(client: ObjectClient, version: int | None = None) -> DeltaTable:
+    return DeltaTable(_uri(client), version=version, storage_options=dict(client.options))
+
+
+def _created(store: Store, client: ObjectClient) -> DeltaTable:
     """The table, made if there is none yet."""
-    client = store.client()
     try:
         return DeltaTable.create(
             _uri(client),
@@ -195,8 +202,20 @@ def _created(store: Store) -> DeltaTable:
             storage_options=dict(client.options),
             commit_properties=CommitProperties(max_commit_retries=0),  # else the second creator writes a version too
         )
-    except (CommitFailedError, OSError):  # another process was first, or an answer was lost
-        return DeltaTable(_uri(client), storage_options=dict(client.options))
+    except (DeltaError, OSError) as error:  # another process was first, or an answer was lost
+        try:
+            return _opened(client)
+        except DeltaError:
+            raise StoreUnavailable(f"the manifest in {store} could not be made: {_plain(error)}") from None
+
+
+def _sync(path: Path) -> None:
+    """Write a file of the log through to the disk, which delta-rs does not do."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _requests_in(dataset: pads.FileSystemDataset, file: TableFile) -> Iterator[PublishedRequest]:

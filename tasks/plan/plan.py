@@ -33,9 +33,9 @@ from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest
 
 LIMITED = "-limit.json"
 """End of the names of the plans with a sample limit."""
-FORMAT = 5
+FORMAT = 6
 """Version of the plan file's format; increase it when the fields change."""
-READABLE = (3, 4, FORMAT)
+READABLE = (3, 4, 5, FORMAT)
 """Formats that can be read; fields that older formats lack have their defaults."""
 INVERT_READS = ("generator", "encoder")
 """Bundle parts that inverting reads."""

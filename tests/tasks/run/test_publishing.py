@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from manifests.stores.local import LocalStore
 from manifests.stores.open import open_store
 from manifests.table import open_manifest
 from tasks.plan.plan import Plan
@@ -15,6 +17,7 @@ from tasks.run.publishing import RegularPublishing, published_at_last
 from tasks.run.run import Run
 from tasks.spec.resources import Resources
 from tests.commits import commit_all, small_plan
+from tests.tars import write_shards
 
 
 @pytest.fixture
@@ -77,3 +80,19 @@ def test_only_one_publish_goes_on_at_a_time(run: Run) -> None:
         publishing.remind()
         assert publishing._thread is waiting
         free.set()
+
+
+def test_a_run_lists_the_commits_once(
+    tmp_path: Path, make_job: Callable[..., Any], run_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, listing = list[str](), LocalStore.list
+
+    def counting(store: LocalStore, prefix: str) -> Any:
+        listed.append(prefix)
+        return listing(store, prefix)
+
+    monkeypatch.setattr(LocalStore, "list", counting)
+    write_shards(tmp_path, 2, 2)
+    for _ in range(2):
+        plan, _ = run_job(make_job())
+    assert (listed.count("commits/"), rows(plan)) == (2, 8)
