@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from manifests.parquet.writer import LocalPart
@@ -96,7 +97,7 @@ def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> Com
 def committed(store: Store) -> set[str]:
     """The id of every committed request, from one listing."""
     found = (info.key for info in store.list(PREFIX) if info.key.endswith(".json"))
-    return {key.removeprefix(PREFIX).removesuffix(".json") for key in found}
+    return {intern(key.removeprefix(PREFIX).removesuffix(".json")) for key in found}
 
 
 def read_commit(store: Store, request_id: str) -> CommitRecord | None:

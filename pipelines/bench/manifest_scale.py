@@ -75,9 +75,10 @@ class CountingStore(LocalStore):
         object.__setattr__(self, "counts", Counter())
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        found = list(super().list(prefix))
-        self.counts["pages"] += max(1, -(-len(found) // PAGE))  # type: ignore[attr-defined]
-        return iter(found)
+        self.counts["pages"] += 1  # type: ignore[attr-defined]
+        for number, info in enumerate(super().list(prefix), 1):
+            self.counts["pages"] += number % PAGE == 0  # type: ignore[attr-defined]
+            yield info
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         self.counts["gets"] += 1  # type: ignore[attr-defined]

@@ -46,7 +46,7 @@ class RequestPrecedence:
                     whole = EditRequest(inversion=complete, spec=spec).id
                     for request in tries(tried, spec, retries):
                         samples = math.inf if request.shard.limit is None else request.shard.limit
-                        wholes[request.id] = request.id if request.id == whole else whole  # one text in memory
+                        wholes[request.id] = whole
                         ranks[request.id] = Rank(samples, request.inversion.retry, request.retry)
         return cls(wholes, ranks)
 

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from sys import intern
 from typing import Literal
 
 from coral_core.editors.limits import UNLIMITED, Limits
@@ -205,4 +206,4 @@ class EditRequest:
         """Name of the commit."""
         again = f',"retry":{self.retry}' if self.retry else ""  # canonical_json() takes ten times as long
         text = f'{{"edit":"{self.spec.digest}","inversion":"{self.inversion.id}","kind":"edit"{again}}}'
-        return hashlib.sha256(text.encode()).hexdigest()
+        return intern(hashlib.sha256(text.encode()).hexdigest())  # one text in memory for all uses of an id
