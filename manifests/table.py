@@ -46,6 +46,7 @@ CONFIGURATION = {
     "delta.checkpointInterval": "10",
     "delta.logRetentionDuration": f"interval {HISTORY_DAYS} days",
     "delta.deletedFileRetentionDuration": f"interval {HISTORY_DAYS} days",
+    "delta.setTransactionRetentionDuration": f"interval {HISTORY_DAYS} days",  # else the ids pile up in checkpoints
 }
 KEYS = ("request_id", PARTITION, "source_uri", "source_version", "source_state", "rules")
 
