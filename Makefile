@@ -22,7 +22,7 @@ lint: $(READY) ## Check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY) ## Resolve pyproject.toml again: requirements-dev.lock for developers, requirements.lock to run, requirements-readers.lock for a test
+lock: $(READY) ## Resolve pyproject.toml again: requirements-dev.lock for developers, requirements.lock to run, -readers for a test
 	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
 	$(COMPILE) --constraints requirements-dev.lock -o requirements.lock
 	$(BIN)/uv pip compile --group pyproject.toml:readers $(LOCKED) --upgrade -o requirements-readers.lock
