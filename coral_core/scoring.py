@@ -1,4 +1,4 @@
-"""Scores of an edit: six numbers per sample (types.Scores), without gradients; thresholds are applied elsewhere."""
+"""Scores of an edit: seven numbers per sample (types.Scores), without gradients; thresholds are applied elsewhere."""
 
 from __future__ import annotations
 
@@ -36,12 +36,20 @@ def score(edit: Edit, inversion: Inversion, prompts: Sequence[Prompt], models: M
         direction_B=F.cosine_similarity(edit_BE - source_BE, models.clip.direction(prompts).float()),
         identity_B=F.cosine_similarity(source_BI, edit_BI),
         outside_B=outside(edit, inversion.image_BCHW),
-        area_B=edit.mask_B1HW.float().mean((1, 2, 3)),
+        area_B=_claimed(edit).mean((1, 2, 3)),
+        effective_area_B=edit.mask_B1HW.float().mean((1, 2, 3)),
     )
 
 
 def outside(edit: Edit, source_BCHW: Tensor) -> Tensor:
-    """Mean |edit - source| weighted by 1 - mask, images in [-1,1]. [B], 0 to 2; 0 where the mask covers everything."""
-    outside_BHW = 1 - edit.mask_B1HW.float()[:, 0]
+    """Mean |edit - source| weighted by 1 - mask, images in [-1,1]. [B], 0 to 2; 0 where the mask covers everything.
+
+    Of the mask that the editor chose: what it claims is not hidden from a gate when less of it is used.
+    """
+    outside_BHW = 1 - _claimed(edit)[:, 0]
     change_BHW = (edit.image_BCHW.float() - source_BCHW.float()).abs().mean(1)
     return (change_BHW * outside_BHW).sum((1, 2)) / outside_BHW.sum((1, 2)).clamp_min(1e-6)
+
+
+def _claimed(edit: Edit) -> Tensor:
+    return (edit.mask_B1HW if edit.claimed_B1HW is None else edit.claimed_B1HW).float()

@@ -54,6 +54,7 @@ class Edit:
     mask_B1HW: Tensor  # max over conv layers of 16 px and finer of the upsampled layer masks; ones without regions
     layer_areas_BL: Tensor  # mean of each conv layer's mask
     masks: Masks = ()  # of each conv layer, in memory only; empty for an editor without regions
+    claimed_B1HW: Tensor | None = None  # the mask that the editor chose, where `mask` is less; None: the same
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class Scores:
     clip_edit_B: Tensor  # cos(image embedding of the edit, target text)
     direction_B: Tensor  # cos(edit - source image embedding, target - source text embedding)
     identity_B: Tensor  # cos of the identity embeddings of source and edit
-    outside_B: Tensor  # mean absolute difference to the source, weighted by 1 - mask, images in [-1,1]
-    area_B: Tensor  # mean of the mask
+    outside_B: Tensor  # mean absolute difference to the source, weighted by 1 - claimed mask, images in [-1,1]
+    area_B: Tensor  # mean of the claimed mask
+    effective_area_B: Tensor  # mean of the mask
 
 
 @dataclass(frozen=True)

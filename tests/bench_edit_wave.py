@@ -77,7 +77,7 @@ def job(place: Path, bundle: str, batch_size: int) -> JobSpec:
                 target=f"a person with hair number {number}",
                 source="a person",
                 method=method,
-                options={"start": "regression", "fit": {"steps": 1, "batch_size": 2}},
+                options={"start": "regression", "embedding": 0, "fit": {"steps": 1, "batch_size": 2}},
                 strength=1.0,
                 onto="source",
                 image_format="png",

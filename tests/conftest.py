@@ -68,7 +68,7 @@ def job_in(bundle: Path) -> Callable[..., Any]:
             "target": target,
             "source": "a person",
             "method": "coral-direction-attention",
-            "options": {"start": "regression", "fit": {"steps": 2, "batch_size": 4}},
+            "options": {"start": "regression", "embedding": 0, "fit": {"steps": 2, "batch_size": 4}},
             "strength": 1.0,
             "onto": "source",
             "image_format": "png",

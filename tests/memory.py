@@ -169,7 +169,7 @@ def entry(number: int) -> EditEntry:
         target=f"a person with hair number {number}",
         source="a person",
         method=METHODS[number % len(METHODS)],
-        options={"start": "regression", "fit": {"steps": 1, "batch_size": 2}},
+        options={"start": "regression", "embedding": 0, "fit": {"steps": 1, "batch_size": 2}},
         strength=1.0,
         onto="source",
         image_format="png",

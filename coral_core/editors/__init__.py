@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from coral_core.editors.base import Editor, FitScope
 from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
-from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.coral.coral import CoralEditor
 from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
-from coral_core.editors.coral.prompt_editor import NeededRegionConfig, RegionConfig
+from coral_core.editors.coral.prompt_config import CoralConfig, LatentConfig, RegionConfig
 from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.limits import UNLIMITED, Limits
@@ -23,72 +24,94 @@ from coral_core.editors.transport.transport import Transport, TransportConfig
 from coral_core.editors.wishes import wishes_of
 from coral_core.fit import FitConfig
 from coral_core.stages import ParameterGroup, Stage
+from coral_core.types import Prompt
 
 __all__ = ["EDITORS", "UNLIMITED", "Editor", "EditorSpec", "FitScope", "Limits", "ParameterGroup", "Stage", "spec"]
 
 
+def _starts_at_transport(config: LatentConfig) -> bool:
+    return config.start == "transport"
+
+
+def _wishes_if_read(config: LatentConfig, prompt: Prompt) -> Iterable[str]:
+    return wishes_of(prompt) if _starts_at_transport(config) else ()
+
+
 def _coral_spec(
-    name: str, latent: type[GlobalDirection | LevelMapper], region: type[Region], config: EditConfig, *reads: str
+    name: str, latent: type[GlobalDirection | LevelMapper], region: type[Region], config: LatentConfig, *reads: str
 ) -> EditorSpec:
     """The row for one pair of slots. `reads`: bundle parts that the region needs in addition to those of all rows."""
     return EditorSpec(
         name=name,
         scope=FitScope.PROMPT,
         config=config,
-        fit=FitConfig(),
+        fit=SHORT if _starts_at_transport(config) else FitConfig(),
         fit_reads=("generator", "encoder", "clip", "identity", *reads),
         edit_reads=("generator", "clip", *reads),
         make=partial(CoralEditor.assemble, latent, region),
-        more_texts=lambda config, prompt: wishes_of(prompt) if config.start == "transport" else (),
+        edit_options=("difference",) if isinstance(config, RegionConfig) else (),
+        more_texts=_wishes_if_read,
         base="transport",
-        uses_base=lambda config: config.start == "transport",
+        uses_base=_starts_at_transport,
+        combines_wishes=True,
     )
 
 
-def _transport_spec(name: str, region: type[Region], config: NeededRegionConfig, *reads: str) -> EditorSpec:
-    """The row for a region around transport. `reads`: as above."""
+def _region_spec(name: str, region: type[Region], base: str, config: RegionConfig, *reads: str) -> EditorSpec:
+    """The row for a region around the edits of the method `base`. `reads`: as above, and those of the base."""
     return EditorSpec(
         name=name,
         scope=FitScope.PROMPT,
         config=config,
-        fit=FitConfig(),
+        fit=SHORT,
         fit_reads=("generator", "encoder", "clip", "identity", *reads),
         edit_reads=("generator", "clip", *reads),
         make=partial(RegionEditor.assemble, region),
+        edit_options=("difference",),
         more_texts=lambda config, prompt: wishes_of(prompt),
-        base="transport",
+        base=base,
+        combines_wishes=True,
     )
 
 
-MAPPER_RATE = 2.0
-"""Adam's learning rate of a mapper, whose layers scale it by 0.01."""
 SEGMENT_RATE = 0.1
 """Adam's learning rate of a segment selection, which is a few numbers for all images."""
+AT_TRANSPORT: dict[str, Any] = {"clip": 0.0, "directional": 0.0, "embedding": 4.0}
+"""Guidance of edits that start at transport or are its edits."""
+MAPPER: dict[str, Any] = {**AT_TRANSPORT, "l2": 10.0, "latent_rate": 0.2}
+"""Options of a mapper that starts at transport: a small residual."""
+NEEDED: dict[str, Any] = {"area": 0.1, "unneeded": 0.3, "complete": 10.0, "close_layers": 0.02, "difference": 0.18}
+"""Options of regions around edits that start at transport: complete edits, tight by what the edit itself changes."""
+ATTENTION: dict[str, Any] = {**NEEDED, "region_rate": 0.015}
+SHORT = FitConfig(steps=60)
+"""The fit of what starts at a good edit."""
+REGRESSION: dict[str, Any] = {"start": "regression"}
+"""Where a direction for all samples starts."""
 
 ROWS = (
-    _coral_spec("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig()),
-    _coral_spec("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(latent_rate=MAPPER_RATE)),
+    _coral_spec("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig(**REGRESSION)),
+    _coral_spec("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(**MAPPER, **ATTENTION)),
     _coral_spec(
         "coral-direction-segments",
         GlobalDirection,
         SegmentSelection,
-        CoralConfig(region_rate=SEGMENT_RATE),
+        CoralConfig(**REGRESSION, region_rate=SEGMENT_RATE),
         "segmenter",
     ),
     _coral_spec(
         "coral-mapper-segments",
         LevelMapper,
         SegmentSelection,
-        CoralConfig(latent_rate=MAPPER_RATE, region_rate=SEGMENT_RATE),
+        CoralConfig(**MAPPER, **NEEDED, region_rate=SEGMENT_RATE),
         "segmenter",
     ),
     _coral_spec(
         "coral-mapper-clusters",
         LevelMapper,
         ClusterSelection,
-        CoralConfig(latent_rate=MAPPER_RATE, region_rate=SEGMENT_RATE),
+        CoralConfig(**MAPPER, **NEEDED, region_rate=SEGMENT_RATE),
     ),
-    _coral_spec("styleclip-mapper", LevelMapper, WholeImage, EditConfig(latent_rate=MAPPER_RATE)),
+    _coral_spec("styleclip-mapper", LevelMapper, WholeImage, LatentConfig(**MAPPER)),
     EditorSpec(
         name="styleclip-optimization",
         scope=FitScope.IMAGE,
@@ -97,6 +120,10 @@ ROWS = (
         fit_reads=(),
         edit_reads=("generator", "clip", "identity"),
         make=LatentOptimization.assemble,
+        more_texts=_wishes_if_read,
+        base="transport",
+        uses_base=_starts_at_transport,
+        combines_wishes=True,
     ),
     EditorSpec(
         name="styleclip-directions",
@@ -122,9 +149,13 @@ ROWS = (
         combines_wishes=True,
         sourceless=True,
     ),
-    _transport_spec("coral-transport-attention", ConvAttention, NeededRegionConfig()),
-    _transport_spec(
-        "coral-transport-segments", SegmentSelection, NeededRegionConfig(region_rate=SEGMENT_RATE), "segmenter"
+    _region_spec("coral-transport-attention", ConvAttention, "transport", RegionConfig(**AT_TRANSPORT, **ATTENTION)),
+    _region_spec(
+        "coral-transport-segments",
+        SegmentSelection,
+        "transport",
+        RegionConfig(**AT_TRANSPORT, **NEEDED, region_rate=SEGMENT_RATE),
+        "segmenter",
     ),
     EditorSpec(
         name="coral-transport-difference",

@@ -100,6 +100,10 @@ class StyleEditor(Editor):
         """The edited styles of each sample for its prompt; at strength 0 those of the inversion."""
         raise NotImplementedError
 
+    def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """The CLIP embedding that the edited image of each sample should have, if the method computes one. [B,E]"""
+        raise NotImplementedError(f"{type(self).__name__} computes no embedding of the edited image")
+
     def check(self, prompts: Sequence[Prompt]) -> None:
         check_prompts(prompts, len(prompts), self.takes_reference, self.combines_wishes)
 

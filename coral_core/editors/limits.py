@@ -48,6 +48,10 @@ class Limits:
             raise ValueError(f"threshold is {self.threshold}; give a number from 0, which cuts nothing, up to below 1")
         object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))  # equal limits have equal ids
 
+    def or_difference(self, difference: float) -> Limits:
+        """These limits, with a method's own `difference` unless they have one."""
+        return self if self.difference else replace(self, difference=difference)
+
     def check(self, sizes: Sequence[int]) -> None:
         """ValueError for a layer that a generator with convolutions of these sizes does not have."""
         missing = [str(layer) for layer in self.layers if not 0 <= layer < len(sizes)]
@@ -74,7 +78,8 @@ def blend(edited: Styles, masks: Masks | None, limits: Limits, inversion: Invers
     mask_B1HW = image_mask(layer_masks, generator.image_size)
     if inversion.user_mask_B1HW is not None:
         mask_B1HW = torch.minimum(mask_B1HW, inversion.user_mask_B1HW)
-    edit = Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed)
+    claimed_B1HW = mask_B1HW if limits.difference and masks is not None else None
+    edit = Edit(image_BCHW, mask_B1HW, losses.layer_areas(allowed), allowed, claimed_B1HW)
     return _where_different(edit, limits, inversion, generator.conv_sizes)
 
 

@@ -47,7 +47,7 @@ class EditorSpec:
     captioned: bool = False  # learns from captioned images instead of samples of the generator
     sourceless: bool = False  # draws its samples itself, more than fit in memory as images
     takes_reference: bool = False  # can edit towards a reference image in place of a text
-    combines_wishes: bool = False  # edits by each wish of a prompt (wishes.py), not by its target as one text
+    combines_wishes: bool = False  # edits by each wish of a prompt (wishes.py) with these or its base's edits
     base: str = ""  # method whose fitted editor, with its default options, this one uses
     uses_base: Callable[[Any], bool] = _always  # (config) -> whether these options need the base
     more_texts: Callable[[Any, Prompt], Iterable[str]] = _none  # (config, prompt) -> what CLIP reads besides the prompt
@@ -87,6 +87,10 @@ class EditorSpec:
     def base_of(self, resolved: Mapping[str, JsonValue]) -> str:
         """The method whose fitted editor this one uses with these resolved options; empty if it uses none."""
         return self.base if self.base and self.uses_base(self._configured(resolved)) else ""
+
+    def combines(self, resolved: Mapping[str, JsonValue]) -> bool:
+        """Whether edits with these resolved options are by each wish of a prompt, not by its target as one text."""
+        return self.combines_wishes and bool(not self.base or self.base_of(resolved))
 
     def texts(self, resolved: Mapping[str, JsonValue], prompt: Prompt) -> Iterable[str]:
         """What CLIP reads for edits with these resolved options, their scores and their fit."""

@@ -79,7 +79,8 @@ _SCORES = (
     pa.field("direction", pa.float32()),
     pa.field("identity", pa.float32()),
     pa.field("outside", pa.float32()),
-    pa.field("area", pa.float32()),
+    pa.field("area", pa.float32()),  # of the mask that the editor chose
+    pa.field("effective_area", pa.float32()),  # of the mask
     pa.field("inversion_error", pa.float32()),
     pa.field("layer_areas", pa.list_(pa.float32())),  # [L_conv] mean of each layer's mask
 )

@@ -9,5 +9,5 @@ from tasks.spec.requests import EditSpec
 
 def combined_wishes(edit: EditSpec) -> tuple[str, ...]:
     """The wishes that an edit combines, sorted; none if its method does not, or edits by the target alone."""
-    wishes = tuple(sorted(wishes_of(edit.prompt))) if spec(edit.method).combines_wishes else ()
+    wishes = tuple(sorted(wishes_of(edit.prompt))) if spec(edit.method).combines(edit.options) else ()
     return () if wishes == (edit.target,) else wishes

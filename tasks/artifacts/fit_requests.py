@@ -56,6 +56,7 @@ def fit_request(
         options=method.fit_options(options),
         target=prompt.target if one_prompt else "",
         source=prompt.source if one_prompt else "",
+        wishes=prompt.wishes if one_prompt else (),
         digests=digests_of(bundle, method.fit_reads),
         captions=captions if method.captioned else (),
         base=base,

@@ -33,7 +33,7 @@ def resolve_edit(
         method = spec(entry.method)
         options = method.resolve({**entry.options, "fit": _fit_options(job, entry, method)})
         _check_output(job, entry)
-        _check_combines(entry, method)
+        _check_combines(entry, method, options)
         prompt = Prompt(entry.target, entry.source, wishes=tuple(sorted(entry.all_of)))
         check_prompts([prompt], 1, combines_wishes=True)
         check_length(method.texts(options, prompt), read_header(bundle.path / "clip.safetensors").config)
@@ -83,10 +83,13 @@ def _reference(job: JobSpec, entry: EditEntry, method: EditorSpec) -> Shard | No
     return found[0]
 
 
-def _check_combines(entry: EditEntry, method: EditorSpec) -> None:
-    if entry.all_of and not method.combines_wishes:
-        able = ", ".join(name for name, each in EDITORS.items() if each.combines_wishes)
-        raise ValueError(f"{method.name} cannot combine the wishes of all_of; {able} can")
+def _check_combines(entry: EditEntry, method: EditorSpec, options: Mapping[str, object]) -> None:
+    if not entry.all_of or method.combines(options):
+        return
+    if method.combines_wishes:
+        raise ValueError(f"{method.name} can combine the wishes of all_of only with start: {method.base}")
+    able = ", ".join(name for name, each in EDITORS.items() if each.combines_wishes)
+    raise ValueError(f"{method.name} cannot combine the wishes of all_of; {able} can")
 
 
 def _check_output(job: JobSpec, entry: EditEntry) -> None:

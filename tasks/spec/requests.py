@@ -112,6 +112,7 @@ class FitRequest:
     target: str  # empty, with source, for a method that serves any prompt
     source: str
     digests: Mapping[str, str]  # of the bundle parts that the fit reads
+    wishes: tuple[str, ...] = ()  # of the target, sorted, if the job says them
     captions: tuple[Shard, ...] = ()  # tars of captioned images, in place of generator samples
     base: str = ""  # id of the fit that this one starts from
     shipped: str = ""  # sha256 of the bundle's own artifact, if that is the result
@@ -119,7 +120,8 @@ class FitRequest:
     @property
     def content(self) -> Mapping[str, object]:
         """What changes the result. Later fields are left out if they are empty, so that old ids stay valid."""
-        later = {"captions": [shard.content for shard in self.captions], "base": self.base, "shipped": self.shipped}
+        captions = [shard.content for shard in self.captions]
+        later = {"wishes": sorted(self.wishes), "captions": captions, "base": self.base, "shipped": self.shipped}
         common = {name: value for name, value in asdict(self).items() if name not in later}
         return {**common, **{name: value for name, value in later.items() if value}}
 

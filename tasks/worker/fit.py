@@ -26,7 +26,7 @@ def fit_editor(request: FitRequest, models: Models, store: Store, pulse: OnPulse
         return artifact
     method = spec(request.method)
     config = method.fit_config(request.options)
-    prompt = Prompt(request.target, request.source) if method.scope is FitScope.PROMPT else None
+    prompt = Prompt(request.target, request.source, wishes=request.wishes) if method.scope is FitScope.PROMPT else None
     editor = method.build(request.options, prompt, models, Editors(store, models).base(request.method, request.base))
     if method.sourceless:
         source = no_samples(models)

@@ -61,6 +61,15 @@ def test_outside_weights_changes_by_one_minus_the_mask(inversion: Inversion) -> 
     torch.testing.assert_close(outside(edit, source_BCHW), torch.full((4,), 0.25))
 
 
+def test_what_an_editor_claimed_is_scored_where_its_mask_is_less(models: Models, inversion: Inversion) -> None:
+    edit = replace(coloured(inversion, (1.0, -1.0, -1.0), mask=0.25), claimed_B1HW=torch.full((4, 1, 32, 32), 0.75))
+    scores = score(edit, inversion, [RED] * 4, models)
+    assert torch.equal(scores.area_B, torch.full((4,), 0.75))
+    assert torch.equal(scores.effective_area_B, torch.full((4,), 0.25))
+    whole = score(replace(edit, claimed_B1HW=torch.ones(4, 1, 32, 32)), inversion, [RED] * 4, models)
+    assert torch.equal(whole.outside_B, torch.zeros(4)) and scores.outside_B.min() > 0
+
+
 def test_outside_is_zero_where_the_mask_covers_everything(inversion: Inversion) -> None:
     edit = coloured(inversion, (1, 1, 1), mask=1.0)
     assert torch.equal(outside(edit, inversion.image_BCHW), torch.zeros(4))

@@ -28,23 +28,15 @@ Deviations and why:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from coral_core.editors.base import Editor
-from coral_core.editors.coral.prompt_editor import (
-    NeededRegionConfig,
-    PromptConfig,
-    PromptEditor,
-    RenderedEdit,
-    clip_term,
-    directional_term,
-)
-from coral_core.editors.latent.slots import LEVELS, GlobalDirection, LevelMapper, open_rows
+from coral_core.editors.coral.prompt_config import LatentConfig
+from coral_core.editors.coral.prompt_editor import PromptEditor, RenderedEdit, clip_term, directional_term
+from coral_core.editors.latent.slots import GlobalDirection, LevelMapper, open_rows
 from coral_core.editors.latent.text_regression import STEP_LENGTHS, TextRegression
 from coral_core.editors.latent.whitening import Whitening
 from coral_core.editors.regions.region import Region
@@ -57,54 +49,6 @@ if TYPE_CHECKING:
     from coral_core.bundle.models import Models
 
 
-STARTS = ("transport", "regression", "none")
-"""Where the fit of a latent edit can start."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentConfig(PromptConfig):
-    """Options of a latent edit of the whole image: loss weights, levels and learning rate."""
-
-    l2: float = 1.0  # mean square of the edit, in standard deviations of w
-    levels: tuple[str, ...] = tuple(LEVELS)  # levels of W+ that may change: coarse, medium, fine
-    latent_rate: float = 0.08  # Adam's learning rate of the latent edit; a mapper's layers scale it by 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.levels or not set(self.levels) <= set(LEVELS):
-            raise ValueError(f"levels is {list(self.levels)}; give one or more of {', '.join(LEVELS)}")
-
-    def weights(self) -> dict[str, float]:
-        return {**super().weights(), "l2": self.l2}
-
-    def rates(self) -> dict[str, float]:
-        return {**super().rates(), "latent": self.latent_rate}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditConfig(LatentConfig):
-    """Options of a latent edit of the whole image that is fitted for one prompt."""
-
-    start: str = "regression"  # transport: at its edit of each sample; regression: at one direction for all; none: at w
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start not in STARTS:
-            raise ValueError(f"start is {self.start!r}; give one of {', '.join(STARTS)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoralConfig(NeededRegionConfig, EditConfig):
-    """Options of a latent edit with learned regions.
-
-    The terms that keep a fit near transport's edit are off: with them a mapper changed whole images.
-    """
-
-    area: float = 1.2
-    unneeded: float = 0.0
-    complete: float = 0.0
-
-
 EMBED_BATCH = 32
 """Samples embedded at a time before a fit; the first batch decides the length of the start."""
 
@@ -112,7 +56,7 @@ EMBED_BATCH = 32
 class CoralEditor(PromptEditor):
     """A latent edit slot and a region slot on one generator, fitted for one prompt."""
 
-    config: EditConfig
+    config: LatentConfig
     open_L1: Tensor
     start_D: Tensor
 
@@ -122,13 +66,12 @@ class CoralEditor(PromptEditor):
         prompt: Prompt,
         latent: GlobalDirection | LevelMapper,
         region: Region,
-        config: EditConfig,
+        config: LatentConfig,
         base: Transport | None = None,
     ) -> None:
         """`base`: the fitted transport, with which `start: transport` begins; not used otherwise."""
-        super().__init__(models, prompt, region, config)
         assert (base is not None) == (config.start == "transport"), "only a start at transport reads it"
-        self._base = (base,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
+        super().__init__(models, prompt, region, config, base)
         self.latent = latent
         self.spread = Whitening(models.generator.num_ws, models.generator.w_dim)
         self.register_buffer("start_D", torch.zeros(models.generator.w_dim), persistent=config.start == "regression")
@@ -141,7 +84,7 @@ class CoralEditor(PromptEditor):
         cls,
         latent: type[GlobalDirection | LevelMapper],
         region: type[Region],
-        config: EditConfig,
+        config: LatentConfig,
         prompt: Prompt,
         models: Models,
         base: Editor | None = None,
@@ -159,17 +102,19 @@ class CoralEditor(PromptEditor):
         if self.config.start == "regression":
             self.start_D.copy_(self._start_direction(source))
 
-    def check(self, prompts: Sequence[Prompt]) -> None:
-        super().check(prompts)
-        (base,) = self._base
-        if base is not None:
-            base.check(prompts)
-
     def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
         return self._edited_from(self._start(batch), batch, strength)
 
     def edited_in_fit(self, batch: Inversion) -> tuple[Styles, Tensor]:
         return self._edited_from(self._fit_start(batch), batch)
+
+    @torch.no_grad()
+    def whole_in_fit(self, batch: Inversion, plain_BCHW: Tensor) -> Tensor:
+        """The render at the start, which is complete and does not follow the edit; Ibar* with another start."""
+        if self._base == (None,):
+            return super().whole_in_fit(batch, plain_BCHW)
+        ws_BLD = batch.ws_BLD + self.open_L1 * self._fit_start(batch)[:, None]
+        return self.models.generator.render(self.models.generator.styles(ws_BLD)).clamp(-1, 1)
 
     def clear_cache(self) -> None:
         super().clear_cache()
@@ -180,7 +125,8 @@ class CoralEditor(PromptEditor):
         (base,) = self._base
         if base is None:
             return self.start_D.expand(len(batch.keys), -1)
-        return base.config.extent * base.displacement(batch, [self.prompt] * len(batch.keys))
+        assert isinstance(base, Transport), "assemble() takes no other"
+        return base.displacement(batch, [self.prompt] * len(batch.keys))
 
     def _edited_from(self, start_BD: Tensor, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
         delta_BLD = self.latent(batch.ws_BLD)
@@ -205,7 +151,7 @@ class CoralEditor(PromptEditor):
         styles = self.models.generator.styles(batch.ws_BLD + self.open_L1 * step_D)
         image_BCHW = self.models.generator.render(styles).clamp(-1, 1)
         zeros_BLD = torch.zeros_like(batch.ws_BLD)
-        rendered = RenderedEdit(batch, zeros_BLD, (), (image_BCHW,), self.models.clip.image(image_BCHW))
+        rendered = RenderedEdit(batch, zeros_BLD, (), (image_BCHW,), image_BCHW, self.models.clip.image(image_BCHW))
         return (
             self.config.clip * clip_term(self, rendered).mean()
             + self.config.directional * directional_term(self, rendered).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -60,5 +60,5 @@ class CoralDifference(Editor):
     ) -> Edit:
         """The base's edit at `strength`, where it is clear; `limits.difference` overrides the method's own."""
         (base,) = self._base
-        limits = limits if limits.difference else replace(limits, difference=self.config.difference)
-        return base.edit(inversion, prompts, strength=strength, seed=seed, limits=limits, progress=progress)
+        own = limits.or_difference(self.config.difference)
+        return base.edit(inversion, prompts, strength=strength, seed=seed, limits=own, progress=progress)

@@ -4,13 +4,22 @@ With plain styles s, edited styles s' and layer masks m, the image I* is the ble
 plain render of s'. CLIP terms are averaged over both: without the second one, weak masks and a weak edit could together
 be a minimum. With WholeImage there is one image and no mask term. Subclasses compute s'.
 
-Our own, not in the papers: L_unneeded = mean of mask * max(0, 1 - |Ibar* - G(w)| / 0.15), for masks that claim pixels
-in which even the whole edit changes nothing. Such pixels cost little elsewhere: I* is nearly the same with and without
-them. Learned masks therefore claimed far too much (IoU with the true regions 0.61). A weight of 1 cuts away parts of
-reshaped regions (long hair of the dev prompts: IoU 0.42, and 0.54 with weight 0), so the default is smaller.
-L_complete = mean of min(1, |Ibar* - G(w)| / 0.15) * |I* - Ibar*|, the counterpart of L_keep: without it a fit that
-starts at a complete edit gives parts of it up for a smaller area, as soon as CLIP is content (red hair of the dev
-prompts: right 0.27, and 1.00 with it).
+Our own, not in the papers, with X the whole edit by which regions are measured (Ibar*, or the render at which a latent
+edit started; no gradient flows into it):
+
+- L_embedding = 1 - cos(CLIP embedding of I*, e'), e' the embedding that transport computes for the edit of each sample
+  (../transport/). The CLIP terms of the papers ask for more of the text; they have no minimum at the right edit, and
+  fits that start at it leave it (red hair of the dev prompts: right 0.91 at the start, 0.82 after a fit with them, 0.91
+  with this term in their place). e' also says what is to stay.
+- L_unneeded = mean of mask * max(0, 1 - |X - G(w)| / 0.15), for masks that claim pixels in which even the whole edit
+  changes nothing. Such pixels cost little elsewhere: I* is nearly the same with and without them. Learned masks
+  therefore claimed far too much (IoU with the true regions 0.61).
+- L_complete = mean of min(1, |X - G(w)| / 0.15) * |I* - X|, the counterpart of L_keep: without it a fit that starts at
+  a complete edit gives parts of it up for a smaller area. X must not follow the edit: with X = Ibar* a mapper
+  exaggerates the edit to make up for soft masks, X becomes more, and the whole image changes (right 0.09).
+- Edits use saturated masks, cut where the image does not change clearly (`difference`): a soft mask mixes source and
+  edit, and what was removed shines through. `area` and `outside` are scored with the mask before the cut.
+- Layers whose mask stays small over the training source are shut after the fit (`close_layers`).
 """
 
 from __future__ import annotations
@@ -23,74 +32,18 @@ import torch
 from torch import Tensor
 
 from coral_core import losses
-from coral_core.editors.base import Editor, EditProgress, FitScope, check_prompts
+from coral_core.editors.base import Editor, EditProgress, FitScope, StyleEditor, check_prompts
+from coral_core.editors.coral.prompt_config import PromptConfig, RegionConfig
 from coral_core.editors.limits import UNLIMITED, Limits, blend
-from coral_core.editors.regions.region import Region, image_mask
+from coral_core.editors.regions.region import Region, image_mask, saturated, statistics_source
 from coral_core.editors.source_cache import SourceCache
+from coral_core.fit import FitConfig, FitReport, Progress
+from coral_core.inversion import take
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Edit, Inversion, Masks, Prompt, Styles
 
 if TYPE_CHECKING:
     from coral_core.bundle.models import Models
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptConfig:
-    """Loss weights of an edit for one prompt; a term with weight 0 is not computed."""
-
-    clip: float = 2.0  # hinge of cos(edited image, target text) below clip_enough
-    clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1: no bound
-    directional: float = 3.0  # hinge of cos(edited - original image, target - source text) below directional_enough
-    directional_enough: float = 0.5  # cosine of the exact right change; 1: no bound
-    identity: float = 0.1  # 1 - cos of the identity embeddings of edited and original image
-
-    def __post_init__(self) -> None:
-        enough = {"clip_enough": self.clip_enough, "directional_enough": self.directional_enough}
-        out_of_range = [f"{name} = {value}" for name, value in enough.items() if not -1 <= value <= 1]
-        if out_of_range:
-            raise ValueError(f"a cosine lies between -1 and 1: {', '.join(out_of_range)}")
-        wrong = [f"{name} = {value}" for name, value in {**self.weights(), **self.rates()}.items() if value < 0]
-        if wrong:
-            raise ValueError(f"weights and learning rates cannot be negative: {', '.join(wrong)}")
-        if not any(self.weights().values()):
-            raise ValueError(f"all weights are zero; give one of {', '.join(self.weights())}")
-
-    def weights(self) -> dict[str, float]:
-        """Weights by the name of the term in TERMS, for the terms of this method."""
-        return {"clip": self.clip, "directional": self.directional, "identity": self.identity}
-
-    def rates(self) -> dict[str, float]:
-        """Adam's learning rate by the name of the slot (a submodule), for the slots that learn."""
-        return {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegionConfig(PromptConfig):
-    """Loss weights of an edit with learned regions."""
-
-    area: float = 1.2  # mean of the masks over pixels and layers
-    total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
-    keep: float = 2.0  # mean of (1 - mask) * absolute change of the blended image, images in [-1,1]
-    region_rate: float = 0.01  # Adam's learning rate of the region
-
-    def weights(self) -> dict[str, float]:
-        own = {"area": self.area, "total_variation": self.total_variation, "keep": self.keep}
-        return {**super().weights(), **own}
-
-    def rates(self) -> dict[str, float]:
-        return {**super().rates(), "region": self.region_rate}
-
-
-@dataclass(frozen=True, kw_only=True)
-class NeededRegionConfig(RegionConfig):
-    """Loss weights of learned regions that should leave out what the edit does not change."""
-
-    unneeded: float = 0.3  # masked fraction in which the whole edit changes nothing (losses.unneeded_area)
-    complete: float = 4.0  # what the blended image lacks of the whole edit where that is clear (losses.missing_change)
-    area: float = 0.3
-
-    def weights(self) -> dict[str, float]:
-        return {**super().weights(), "unneeded": self.unneeded, "complete": self.complete}
 
 
 @dataclass(frozen=True)
@@ -101,6 +54,7 @@ class RenderedEdit:
     delta_BLD: Tensor  # in standard deviations of w; empty for an edit without this unit
     masks: Masks  # of each layer; empty without regions
     images: tuple[Tensor, ...]  # (I*, Ibar*), or (Ibar*,) without masks
+    whole_BCHW: Tensor  # X, the whole edit by which regions are measured; equal to I* without regions
     embedding_BE: Tensor  # CLIP embeddings of the images, those of I* before those of Ibar*
 
 
@@ -109,16 +63,30 @@ class PromptEditor(Editor):
 
     fit_scope: ClassVar[FitScope] = FitScope.PROMPT
 
-    def __init__(self, models: Models, prompt: Prompt, region: Region, config: PromptConfig) -> None:
+    open_layers: Tensor
+
+    def __init__(
+        self, models: Models, prompt: Prompt, region: Region, config: PromptConfig, base: StyleEditor | None = None
+    ) -> None:
+        """`base`: the fitted editor that this one starts at or limits; not used otherwise."""
         super().__init__(models)
-        check_prompts([prompt], 1)
+        self._base = (base,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
+        self._check_each([prompt], 1)
         self.prompt, self.config, self.region = prompt, config, region
+        if isinstance(config, RegionConfig):
+            self.register_buffer("open_layers", torch.ones(len(models.generator.conv_sizes)))
         self.clear_cache()
 
     def prepare(self, source: Inversion) -> None:
         """Take the statistics of the region."""
         self.region.prepare(source, self.models.generator)
         self.clear_cache()
+
+    def fit(self, source: Inversion, config: FitConfig, progress: Progress | None = None) -> FitReport:
+        report = super().fit(source, config, progress)
+        if isinstance(self.config, RegionConfig) and self.config.close_layers:
+            self._close_layers(take(source, slice(len(statistics_source(source)))), self.config.close_layers)
+        return report
 
     def stages(self) -> Sequence[Stage]:
         slots = ((self.get_submodule(name), rate) for name, rate in self.config.rates().items())
@@ -141,17 +109,33 @@ class PromptEditor(Editor):
         progress: EditProgress | None = None,
     ) -> Edit:
         """Blend the edit at `strength` into each sample. `seed` is not used, because nothing is random."""
-        check_prompts(prompts, len(inversion.keys))
+        self._check_each(prompts, len(inversion.keys))
         self.check(prompts)
-        masks = self.region(inversion, self.models.generator)
+        masks = self.masks(inversion)
         edited, _ = self.edited(inversion, strength)
+        if masks is not None and isinstance(self.config, RegionConfig) and self.config.difference:
+            masks, limits = saturated(masks), limits.or_difference(self.config.difference)
         return blend(edited, masks, limits, inversion, self.models.generator)
 
     def check(self, prompts: Sequence[Prompt]) -> None:
-        super().check(prompts)
+        self._check_each(prompts, len(prompts))
         others = sorted({str(prompt) for prompt in prompts if prompt != self.prompt})
         if others:
             raise ValueError(f"fitted for {self.prompt}, not for {', '.join(others)}; fit one editor per prompt")
+        (base,) = self._base
+        if base is not None:
+            base.check(prompts)
+
+    def _check_each(self, prompts: Sequence[Prompt], count: int) -> None:
+        (base,) = self._base
+        check_prompts(prompts, count, combines_wishes=base is not None and base.combines_wishes)
+
+    def masks(self, inversion: Inversion) -> Masks | None:
+        """The region's masks, zero in layers that are shut; None for the whole image."""
+        masks = self.region(inversion, self.models.generator)
+        if masks is None:
+            return None
+        return tuple(mask_B1HW * is_open for mask_B1HW, is_open in zip(masks, self.open_layers, strict=True))
 
     def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
         """The edited styles of the whole image, and delta_BLD of RenderedEdit."""
@@ -161,20 +145,42 @@ class PromptEditor(Editor):
         """The same at strength 1 for samples of a fit, of which a subclass may keep what does not change."""
         return self.edited(batch)
 
+    def whole_in_fit(self, batch: Inversion, plain_BCHW: Tensor) -> Tensor:
+        """X of the losses, images in [-1,1]; `plain_BCHW` is Ibar*."""
+        return plain_BCHW.detach()
+
     def _render_edit(self, batch: Inversion) -> RenderedEdit:
         """I* and Ibar*, rendered one after the other: in one batch, Ibar* would have two branches as well."""
         generator = self.models.generator
-        masks = self.region(batch, generator)
+        masks = self.masks(batch)
         edited, delta_BLD = self.edited_in_fit(batch)
         images = [generator.render(edited).clamp(-1, 1)]
+        whole_BCHW = images[0]
         if masks is not None:
+            whole_BCHW = self.whole_in_fit(batch, whole_BCHW)
             images.insert(0, generator.render(generator.styles(batch.ws_BLD), edited, masks).clamp(-1, 1))
-        return RenderedEdit(batch, delta_BLD, masks or (), tuple(images), self.models.clip.image(torch.cat(images)))
+        embedding_BE = self.models.clip.image(torch.cat(images))
+        return RenderedEdit(batch, delta_BLD, masks or (), tuple(images), whole_BCHW, embedding_BE)
+
+    @torch.no_grad()
+    def _close_layers(self, source: Inversion, least: float) -> None:
+        """Shut the layers whose mask, as edits use it, has a mean of less than `least` over the samples."""
+        masks = self.masks(source)
+        if masks is not None:
+            areas_L = losses.layer_areas(saturated(masks)).mean(0)
+            self.open_layers.copy_(areas_L >= least)
 
     def clear_cache(self) -> None:
         """Drop what was computed for single samples: those of another source may have the same keys."""
         self.unedited_clip = SourceCache.of_images(self.models.clip.image)
         self.unedited_identity = SourceCache.of_images(self.models.identity)
+        self.target_embedding = SourceCache(self._target_embedding)
+
+    def _target_embedding(self, batch: Inversion) -> Tensor:
+        """e' of the losses. [B,E]"""
+        (base,) = self._base
+        assert base is not None, "the options allow the term only with a base"
+        return base.target_embedding(batch, [self.prompt] * len(batch.keys))
 
 
 def clip_term(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
@@ -187,6 +193,11 @@ def directional_term(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
     towards_1E = editor.models.clip.direction([editor.prompt])
     distance_B = losses.clip_directional(rendered.embedding_BE, source_BE, towards_1E)
     return losses.hinge(distance_B, editor.config.directional_enough)
+
+
+def _embedding(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
+    target_BE = editor.target_embedding(rendered.batch)
+    return losses.clip_distance(rendered.embedding_BE, target_BE.repeat(len(rendered.images), 1))
 
 
 def _l2(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
@@ -203,12 +214,12 @@ def _area(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
 
 
 def _complete(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
-    return losses.missing_change(rendered.images[0], rendered.images[-1], rendered.batch.recon_BCHW)
+    return losses.missing_change(rendered.images[0], rendered.whole_BCHW, rendered.batch.recon_BCHW)
 
 
 def _unneeded(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
     mask_B1HW = image_mask(rendered.masks, editor.models.image_size)
-    return losses.unneeded_area(mask_B1HW, rendered.images[-1], rendered.batch.recon_BCHW)
+    return losses.unneeded_area(mask_B1HW, rendered.whole_BCHW, rendered.batch.recon_BCHW)
 
 
 def _total_variation(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
@@ -223,6 +234,7 @@ def _keep(editor: PromptEditor, rendered: RenderedEdit) -> Tensor:
 TERMS: Mapping[str, Callable[[PromptEditor, RenderedEdit], Tensor]] = {
     "clip": clip_term,
     "directional": directional_term,
+    "embedding": _embedding,
     "l2": _l2,
     "identity": _identity,
     "area": _area,

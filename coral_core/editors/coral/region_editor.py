@@ -9,14 +9,14 @@ In a fit, the styles of the base are computed once per sample, because they do n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from coral_core.editors.base import Editor, StyleEditor
-from coral_core.editors.coral.prompt_editor import PromptEditor, RegionConfig
+from coral_core.editors.coral.prompt_config import RegionConfig
+from coral_core.editors.coral.prompt_editor import PromptEditor
 from coral_core.editors.regions.region import Region
 from coral_core.editors.source_cache import SourceCache
 from coral_core.types import Inversion, Prompt, Styles
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 class RegionEditor(PromptEditor):
     """A region slot around a fitted base editor, fitted for one prompt."""
 
-    def __init__(self, models: Models, prompt: Prompt, region: Region, config: RegionConfig, base: StyleEditor) -> None:
-        super().__init__(models, prompt, region, config)
-        self._base = (base,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
-
     @classmethod
     def assemble(
         cls, region: type[Region], config: RegionConfig, prompt: Prompt, models: Models, base: Editor
@@ -39,11 +35,6 @@ class RegionEditor(PromptEditor):
         """An editor that is not fitted, with a region of the sizes of the bundle's generator and the fitted `base`."""
         assert isinstance(base, StyleEditor), "the table says what this builds upon"
         return cls(models, prompt, region.of(models), config, base)
-
-    def check(self, prompts: Sequence[Prompt]) -> None:
-        super().check(prompts)
-        (base,) = self._base
-        base.check(prompts)
 
     def edited(self, batch: Inversion, strength: float = 1.0) -> tuple[Styles, Tensor]:
         return self._styles(batch, strength), torch.zeros(0)
@@ -59,4 +50,5 @@ class RegionEditor(PromptEditor):
 
     def _styles(self, batch: Inversion, strength: float) -> Styles:
         (base,) = self._base
+        assert base is not None, "assemble() gives one"
         return base.styles(batch, [self.prompt] * len(batch.keys), strength)

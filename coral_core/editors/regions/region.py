@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 IMAGE_MASK_MIN_SIZE = 16
 """Pixels per side from which a layer's mask counts for the mask of the image; coarser masks are too imprecise."""
+SATURATION = 4
+"""Slope of the masks of edits around the value 1/2: with soft masks, a pixel is a mixture of source and edit."""
 STATISTICS_MIN_SAMPLES, STATISTICS_MAX_SAMPLES = 4, 64
 STATISTICS_PIXELS = STATISTICS_MAX_SAMPLES * 64**2
 """Samples of the training source that statistics of features use, and their total number of pixels. It is limited
@@ -61,6 +63,11 @@ def plain_features(generator: Generator, ws_BLD: Tensor) -> list[Tensor]:
     features: list[Tensor] = []
     generator.render(generator.styles(ws_BLD), features=features)
     return features
+
+
+def saturated(masks: Masks) -> Masks:
+    """The masks with a border a quarter as soft: 0 up to 3/8, 1 from 5/8 on, linear in between."""
+    return tuple((SATURATION * (mask_B1HW - 0.5) + 0.5).clamp(0, 1) for mask_B1HW in masks)
 
 
 def image_mask(masks: Masks, size: int) -> Tensor:

@@ -157,25 +157,33 @@ class Transport(StyleEditor):
     def styles(self, inversion: Inversion, prompts: Sequence[Prompt], strength: float = 1.0) -> Styles:
         """The edited styles of the whole image."""
         delta_BD = self.displacement(inversion, prompts)
-        return self.models.generator.styles(inversion.ws_BLD + strength * self.config.extent * delta_BD[:, None])
+        return self.models.generator.styles(inversion.ws_BLD + strength * delta_BD[:, None])
+
+    def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """The change of w for each sample at strength 1, the same for all layers. [B,D]"""
+        return self.moved(inversion, prompts)[0]
+
+    def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """e' of each sample. [B,E]"""
+        return self.moved(inversion, prompts)[1]
 
     @torch.no_grad()
-    def displacement(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
-        """The change of w for each sample, the same for all layers. [B,D]
+    def moved(self, inversion: Inversion, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        """The displacement [B,D] and the embedding of the edited image, e' [B,E].
 
         The wishes of a prompt (wishes.py) are applied one after the other, in alphabetical order.
         """
         with torch.autocast(inversion.ws_BLD.device.type, enabled=False):  # the same in fits as in edits
             w_BD = inversion.ws_BLD.float().mean(1)
             e_BE = self.models.clip.image(inversion.image_BCHW).float()
-            moved_BD = w_BD.clone()
+            moved_BD, moved_BE = w_BD.clone(), e_BE.clone()
             for prompt in dict.fromkeys(prompts):
                 rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
-                moved_BD[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
-            return moved_BD - w_BD
+                moved_BD[rows], moved_BE[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
+            return self.config.extent * (moved_BD - w_BD), moved_BE
 
-    def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> Tensor:
-        """The latents after every text in turn. [B,D]"""
+    def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The latents [B,D] and embeddings [B,E] after every text in turn."""
         std_D = self.decoder.std_D
         for text in texts:
             found = self.text_map(text)
@@ -184,7 +192,7 @@ class Transport(StyleEditor):
             rest_BD = (self.decoder(moved_BE) - self.decoder(e_BE) - least_BD) / std_D
             inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
             w_BD, e_BE = w_BD + least_BD + inside_BD * std_D, moved_BE
-        return w_BD
+        return w_BD, e_BE
 
     @torch.no_grad()
     def text_map(self, text: str) -> TextMap:

@@ -21,19 +21,25 @@ def resolved(method: str, **fit: Any) -> dict[str, Any]:
     """Default options, with a small fit, or a short search for a method that is not fitted."""
     if spec(method).scope is FitScope.IMAGE:
         return spec(method).resolve({"steps": 6, "guess_samples": 64})
+    changes = {"difference": 0.001} if cuts(method) else {}  # edits of tiny networks change little
     if not spec(method).is_fitted:
-        return spec(method).resolve({"difference": 0.001})
+        return spec(method).resolve(changes)
     if spec(method).sourceless:
         return spec(method).resolve({"bank": 64, "fit": {"batch_size": 64, **fit, "steps": 3, "source_samples": 64}})
-    return spec(method).resolve({"fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
+    return spec(method).resolve({**changes, "fit": {"steps": 3, "batch_size": 4, "source_samples": 8, **fit}})
 
 
-def build(method: str, models: Models, source: Inversion | None = None, **fit: Any) -> Editor:
+def cuts(method: str) -> bool:
+    """Whether edits are cut by default where they change the image little."""
+    return bool(getattr(spec(method).config, "difference", 0.0))
+
+
+def build(method: str, models: Models, source: Inversion | None = None, prompt: Prompt = RED, **fit: Any) -> Editor:
     """An editor that is not fitted; its base editor, if it has one, is fitted on `source`, if given.
 
     A base that draws its samples itself is fitted in any case, once for all tests with the same networks.
     """
-    prompt = RED if spec(method).scope is FitScope.PROMPT else None
+    fitted_for = prompt if spec(method).scope is FitScope.PROMPT else None
     base = None
     if below := spec(method).base_of(resolved(method)):
         base = build(below, models, **fit)
@@ -47,4 +53,4 @@ def build(method: str, models: Models, source: Inversion | None = None, **fit: A
         elif source is not None:
             base.fit(source, config)
         base.requires_grad_(False)
-    return spec(method).build(resolved(method, **fit), prompt, models, base)
+    return spec(method).build(resolved(method, **fit), fitted_for, models, base)

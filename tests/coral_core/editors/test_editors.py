@@ -109,7 +109,7 @@ def test_state_dict_holds_only_what_was_fitted(method: str, models: Models, inve
     before = {key: value.clone() for key, value in build(method, models).state_dict().items()}
     after = fitted(method, models, inversion).state_dict()
     assert before.keys() == after.keys()
-    assert all(not torch.equal(before[key], after[key]) for key in before)
+    assert all(not torch.equal(before[key], after[key]) for key in before if key != "open_layers")  # none need be shut
     assert not {key.split(".")[0] for key in after} & set(vars(models))
 
 
@@ -125,17 +125,18 @@ def test_a_stored_artifact_gives_the_same_edit(method: str, models: Models, inve
 FITTED = [
     name
     for name, row in EDITORS.items()
-    if row.is_fitted and not row.sourceless and not name.startswith("coral-transport-")
+    if row.is_fitted and not row.sourceless and row.base_of(row.resolve({})) != "transport"
 ]
 """Methods that are fitted on given samples by gradients of CLIP, or measured with CLIP on them.
 
-Without the regions around transport: the tiny bundle has no groups of samples, so the edit that they limit is small.
+Without those that start at transport or limit it: the tiny bundle has no groups of samples, so its edit is small, and
+they aim at its embedding.
 """
 
 
 @pytest.mark.parametrize(
     ("method", "precision"),
-    [*((name, "bfloat16") for name in FITTED), ("clipinverter", "float32"), ("coral-mapper-attention", "float32")],
+    [*((name, "bfloat16") for name in FITTED), ("clipinverter", "float32"), ("coral-direction-attention", "float32")],
 )
 def test_a_fit_lowers_the_clip_loss(
     method: str, precision: str, models: Models, make_inversion: Callable[..., Inversion]

@@ -15,6 +15,7 @@ from coral_core.editors.transport.transport import Transport, TransportConfig
 from coral_core.editors.wishes import MOST_WISHES, check_wishes, join_wishes, split_wishes, wishes_of
 from coral_core.fit import FitConfig
 from coral_core.types import Inversion, Prompt
+from tests.coral_core.editors.small_editors import build
 
 SMILE, RED, HAT = "a person who is smiling", "a person with red hair", "a person with a hat"
 
@@ -131,9 +132,10 @@ def test_wishes_are_applied_one_after_the_other(transport: Transport, models: Mo
     count = len(inversion.keys)
     both = transport.displacement(inversion, [Prompt("a photo", wishes=("blue", "red"))] * count)
     w_BD, e_BE = inversion.ws_BLD.mean(1), models.clip.image(inversion.image_BCHW)
-    blue_BD = w_BD + transport.displacement(inversion, [Prompt("blue")] * count)
-    after_BD = transport._moved(blue_BD, transport.text_map("blue").embedding(e_BE), ["red"])
-    torch.testing.assert_close(both, after_BD - w_BD, atol=1e-5, rtol=1e-5)
+    blue_BD, blue_BE = transport._moved(w_BD, e_BE, ["blue"])
+    after_BD, _ = transport._moved(blue_BD, blue_BE, ["red"])
+    torch.testing.assert_close(both, transport.config.extent * (after_BD - w_BD), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(blue_BE, transport.text_map("blue").embedding(e_BE))
     assert (after_BD - blue_BD).abs().max() > 1e-2 and (blue_BD - w_BD).abs().max() > 1e-2
     assert torch.equal(both, transport.displacement(inversion, [Prompt("x", wishes=("red", "blue"))] * count))
 
@@ -161,7 +163,22 @@ def test_other_methods_refuse_wishes(method: str, make_models: Callable[..., Mod
         editor.check([wishing])
 
 
+@pytest.mark.parametrize(
+    "method", [name for name, row in EDITORS.items() if row.base and row.combines(row.resolve({}))]
+)
+def test_a_method_that_combines_wishes_edits_the_same_in_any_order(
+    method: str, models: Models, inversion: Inversion
+) -> None:
+    prompts = [Prompt("red", wishes=wishes) for wishes in (("blue", "red"), ("red", "blue"))]
+    one, other = (build(method, models, prompt=prompt) for prompt in prompts)
+    one, other = (
+        editor.edit(inversion, [prompt] * len(inversion.keys)).image_BCHW
+        for editor, prompt in zip((one, other), prompts, strict=True)
+    )
+    assert torch.equal(one, other)
+
+
 def test_clip_reads_every_wish() -> None:
     for row in EDITORS.values():
-        if row.combines_wishes:
+        if row.combines(row.resolve({})):
             assert {RED, SMILE} <= set(row.texts(row.resolve({}), Prompt("x", wishes=(RED, SMILE))))

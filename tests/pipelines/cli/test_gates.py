@@ -42,7 +42,7 @@ def test_a_job_is_published_again_without_workers(
                 "id": "red",
                 "target": "red hair",
                 "method": "coral-mapper-attention",
-                "options": {"start": "regression", "fit": {"steps": 2, "batch_size": 4}},
+                "options": {"start": "regression", "embedding": 0, "fit": {"steps": 2, "batch_size": 4}},
             }
         ],
     }

@@ -33,7 +33,7 @@ def write_job(folder: Path, bundle: Path, **changes: Any) -> Path:
                 "id": "red",
                 "target": "red hair",
                 "method": "coral-mapper-attention",
-                "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+                "options": {"start": "regression", "embedding": 0, "fit": {"steps": 3, "batch_size": 2}},
             }
         ],
         "resources": {"actors": 1, "price_per_actor_hour": 36000, "currency": "EUR"},

@@ -98,7 +98,7 @@ def make_job_file(tmp_path: Path, bundle: Path) -> Callable[[str], Path]:
                     "id": "red",
                     "target": "red hair",
                     "method": "coral-mapper-attention",
-                    "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+                    "options": {"start": "regression", "embedding": 0, "fit": {"steps": 3, "batch_size": 2}},
                 }
             ],
         }

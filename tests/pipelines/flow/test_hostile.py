@@ -28,7 +28,7 @@ def test_a_hostile_data_set_ends_with_exit_code_2_and_every_sample_accounted_for
                 "id": "red",
                 "target": "red hair",
                 "method": "coral-mapper-attention",
-                "options": {"start": "regression", "fit": {"steps": 1, "batch_size": 2}},
+                "options": {"start": "regression", "embedding": 0, "fit": {"steps": 1, "batch_size": 2}},
             }
         ],
     }

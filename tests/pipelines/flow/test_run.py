@@ -50,7 +50,7 @@ def make_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Place]
     folder = tmp_path_factory.mktemp("job")
     bundle = write_random_bundle(folder / "bundle", image_size=128, w_dim=20, z_dim=12, width=12)
     write_shards(folder, SHARDS, SAMPLES)
-    options = {"start": "regression", "fit": {"steps": 3, "batch_size": 2}}
+    options = {"start": "regression", "embedding": 0, "fit": {"steps": 3, "batch_size": 2}}
 
     def make(name: str, output: str = "", s3: S3Options = AMBIENT) -> Place:
         place = Place(folder / f"{name}.yaml", output or str(folder / name), s3)

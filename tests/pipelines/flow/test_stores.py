@@ -164,7 +164,7 @@ def edit(name: str, **more: Any) -> dict[str, Any]:
         "id": name,
         "target": name,
         "method": "coral-mapper-attention",
-        "options": {"start": "regression", "fit": FIT},
+        "options": {"start": "regression", "embedding": 0, "fit": FIT},
         **more,
     }
 
@@ -175,7 +175,7 @@ JOB = {
     "fit_source": {"samples": 8},
     "edits": [
         edit("red-hair"),
-        edit("smile", method="styleclip-mapper", options={"start": "none", "fit": FIT}),
+        edit("smile", method="styleclip-mapper", options={"start": "none", "embedding": 0, "fit": FIT}),
     ],
     "resources": {"actors": 1},
 }

@@ -24,7 +24,7 @@ from tests.pictures import BLUE, encoded, plain
 from tests.tars import image_bytes, write_shards
 
 FIT = {"steps": 1, "batch_size": 2, "source_samples": 2}
-OPTIONS = {"start": "regression", "fit": FIT}
+OPTIONS = {"start": "regression", "embedding": 0, "fit": FIT}
 WIDE = (100, 70)
 
 
@@ -168,7 +168,7 @@ def test_what_a_run_has_fitted_is_used(
     write_shards(tmp_path, 1, 1)
     run_job(make_job())
     said: list[str] = []
-    options = {"start": "regression", "fit": {"steps": 2, "batch_size": 4, "source_samples": 8}}
+    options = {"start": "regression", "embedding": 0, "fit": {"steps": 2, "batch_size": 4, "source_samples": 8}}
     smile = wanted(texts=("a smile",), source="a person", options=options, editors=str(tmp_path / "out"))
     edit_image(smile, said.append)
     assert said == []
@@ -200,7 +200,7 @@ def test_nothing_is_left_behind(
 
 
 def test_the_command_writes_the_image_and_its_mask(photo: Path, bundle: Path, tmp_path: Path) -> None:
-    options = {"start": "regression", **FIT}
+    options = {"start": "regression", "embedding": 0, **FIT}
     fit = [each for name, value in options.items() for each in ("--option", f"{name}={value}")]
     common = ["edit", str(photo), "--text", "red hair", "--method", "styleclip-mapper", "--bundle", str(bundle), *fit]
     result = CliRunner().invoke(app, common, catch_exceptions=False)

@@ -20,7 +20,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def job(tmp_path: Path, bundle: Path) -> Job:
-    mapped = {"start": "regression", "fit": {"steps": 3}}
+    mapped = {"start": "regression", "embedding": 0, "fit": {"steps": 3}}
     members = [member for index in range(5) for member in members_of(index)]
     write_tar(tmp_path / "in-0.tar", [*members, (f"bad{HOSTILE.replace('/', '')}.png", b"no image")])
     return Job.model_validate(
@@ -37,7 +37,7 @@ def job(tmp_path: Path, bundle: Path) -> Job:
                     "target": HOSTILE,
                     "strength": 2,
                     "method": "coral-mapper-attention",
-                    "options": {"start": "regression", "fit": {"steps": 3, "batch_size": 2}},
+                    "options": {"start": "regression", "embedding": 0, "fit": {"steps": 3, "batch_size": 2}},
                 },
                 {"id": "two", "target": "a smile", "method": "styleclip-mapper", "options": mapped},
             ],

@@ -28,10 +28,15 @@ def address(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> str:
             "id": "hostile",
             "target": HOSTILE,
             "method": "coral-mapper-attention",
-            "options": {"start": "regression"},
+            "options": {"start": "regression", "embedding": 0},
             "gates": {"max_outside": 0.0},
         },
-        {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": {"start": "regression"}},
+        {
+            "id": "tame",
+            "target": "a smile",
+            "method": "styleclip-mapper",
+            "options": {"start": "regression", "embedding": 0},
+        },
     ]
     options = {"input": str(folder / "in.tar"), "output": str(folder / "out"), "bundle": str(bundle), "batch_size": 4}
     job = Job.model_validate({"name": HOSTILE, "edits": edits, "fit_source": {"samples": 8}, **options})

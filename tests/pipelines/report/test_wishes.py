@@ -33,7 +33,7 @@ def plan(tmp_path: Path, make_job: Callable[..., Any]) -> Plan:
         replace(first, id="said", target="<b>", all_of=(RED, SMILE)),
         replace(first, id="one", target="a photo of one", all_of=("a person with <i>",)),
         replace(first, id="undivided", target=RED),
-        replace(first, id="ignored", method="styleclip-mapper"),
+        replace(first, id="ignored", method="styleclip-directions"),
     )
     return make_plan(replace(job, edits=edits))
 

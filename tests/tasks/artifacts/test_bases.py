@@ -163,7 +163,7 @@ def test_a_fit_whose_base_failed_is_reported_and_other_edits_are_not_affected(
     job: JobSpec, entry: Callable[..., EditEntry], run_job: Callable[..., Any], tmp_path: Path
 ) -> None:
     silent = write_tar(tmp_path / "silent.tar", [("a.png", image_bytes(0))])
-    options = {"start": "none", "fit": {"steps": 1, "batch_size": 2}}
+    options = {"start": "none", "embedding": 0, "fit": {"steps": 1, "batch_size": 2}}
     plain = entry("plain", "a hat", "coral-direction-attention", options=options)
     plan, (_, fits, edits) = run_job(replace(job, edits=(*job.edits, plain), fit_captions=(str(silent),)))
     assert [(failure.work, failure.error.partition(" in ")[0]) for failure in fits.failures] == [

@@ -21,7 +21,7 @@ from tests.pictures import encoded, plain
 from tests.tars import write_shards
 
 MAPPER, SEARCH = "styleclip-mapper", "styleclip-optimization"
-ALONE: dict[str, Any] = {"options": {"start": "none"}}
+ALONE: dict[str, Any] = {"options": {"start": "none", "embedding": 0}}
 """A mapper that builds upon no other method."""
 
 

@@ -86,8 +86,19 @@ def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselv
     assert own.options["area"] == 0.5
 
 
+def test_the_wishes_that_a_job_says_enter_the_id_of_a_fit_for_one_prompt(edit_job: Callable[..., JobSpec]) -> None:
+    job = edit_job("coral-mapper-attention", options={})
+    said = [replace(job, edits=(replace(job.edits[0], all_of=wishes),)) for wishes in (("a", "b"), ("b", "a"), ("c",))]
+    base, plain = make_plan(job).fits
+    for one, other in zip(make_plan(said[0]).fits, make_plan(said[1]).fits, strict=True):
+        assert one == other
+    (same, wishing), (_, third) = make_plan(said[0]).fits, make_plan(said[2]).fits
+    assert same == base and wishing.wishes == ("a", "b")
+    assert len({plain.id, wishing.id, third.id}) == 3
+
+
 def test_a_fit_has_a_base_only_if_its_options_start_there(edit_job: Callable[..., JobSpec]) -> None:
     base, own = make_plan(edit_job("coral-mapper-attention", options={"start": "transport"})).fits
     assert (base.method, own.base, base.target) == ("transport", base.id, "")
-    (alone,) = make_plan(edit_job("coral-mapper-attention", options={"start": "none"})).fits
+    (alone,) = make_plan(edit_job("coral-mapper-attention", options={"start": "none", "embedding": 0})).fits
     assert alone.base == "" and alone.id != own.id

@@ -32,7 +32,9 @@ def only_edit(job: JobSpec) -> EditSpec:
     return edit
 
 
-@pytest.mark.parametrize(("method", "options"), [(LEARNED, {"start": "none"}), ("styleclip-directions", {})])
+@pytest.mark.parametrize(
+    ("method", "options"), [(LEARNED, {"start": "none", "embedding": 0}), ("styleclip-directions", {})]
+)
 def test_a_fit_without_captions_and_base_has_the_id_it_had_before_there_were_any(
     edit_job: Callable[..., JobSpec], method: str, options: dict[str, Any]
 ) -> None:
@@ -116,13 +118,16 @@ def test_wishes_survive_the_file_of_a_plan(edit_job: Callable[..., JobSpec]) -> 
     assert Plan.from_json(plan.to_json()).edits == plan.edits
 
 
-@pytest.mark.parametrize("method", [LEARNED, BASE])
-def test_a_method_that_cannot_combine_wishes_names_those_that_can(
-    edit_job: Callable[..., JobSpec], method: str
-) -> None:
-    says = rf"edit 'red': {method} cannot combine the wishes of all_of; transport, coral-transport-difference can$"
+def test_a_method_that_cannot_combine_wishes_names_those_that_can(edit_job: Callable[..., JobSpec]) -> None:
+    says = "edit 'red': styleclip-directions cannot combine the wishes of all_of; coral-.*, transport, .* can$"
     with pytest.raises(ValueError, match=says):
-        make_plan(edit_job(method, all_of=WISHES, captions="captions.tar"))
+        make_plan(edit_job("styleclip-directions", all_of=WISHES))
+
+
+def test_a_fit_combines_wishes_only_where_it_starts_at_transport(edit_job: Callable[..., JobSpec]) -> None:
+    assert only_edit(edit_job(LEARNED, all_of=WISHES)).prompt.wishes == tuple(sorted(WISHES))
+    with pytest.raises(ValueError, match="can combine the wishes of all_of only with start: transport"):
+        make_plan(edit_job(LEARNED, all_of=WISHES, options={"start": "none", "embedding": 0}))
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def done(**changes: torch.Tensor) -> EditedPixels:
     mask_B1HW[..., 20:40, 20:40] = 1
     fields = {"image_BCHW": torch.ones(2, 3, 64, 64), "mask_B1HW": mask_B1HW, "layer_areas_BL": torch.ones(2, 5)}
     numbers_B = torch.tensor([0.25, 0.5])
-    return EditedPixels.of(Edit(**{**fields, **changes}), Scores(*[numbers_B] * 6), 2)
+    return EditedPixels.of(Edit(**{**fields, **changes}), Scores(*[numbers_B] * 7), 2)
 
 
 def test_rows_are_in_the_order_of_the_samples_with_their_own_results(batch: Batch) -> None:

@@ -60,7 +60,7 @@ def job(folder: Path, bundle: Path) -> JobSpec:
         target="red hair",
         source="a person",
         method="coral-direction-attention",
-        options={"start": "regression", "fit": {"steps": 1, "batch_size": 2}},
+        options={"start": "regression", "embedding": 0, "fit": {"steps": 1, "batch_size": 2}},
         strength=1.0,
         onto="source",
         image_format="png",

@@ -7,7 +7,8 @@ import torch
 
 from coral_core import losses
 from coral_core.bundle.models import Models
-from coral_core.editors.coral.coral import CoralConfig, CoralEditor, EditConfig
+from coral_core.editors.coral.coral import CoralEditor
+from coral_core.editors.coral.prompt_config import CoralConfig, LatentConfig
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.regions.attention import ConvAttention
 from coral_core.editors.regions.region import Region, WholeImage, image_mask
@@ -35,7 +36,7 @@ class Constant(Region):
         return masks
 
 
-def moved(models: Models, region: Region, config: EditConfig | None = None) -> CoralEditor:
+def moved(models: Models, region: Region, config: LatentConfig | None = None) -> CoralEditor:
     """An editor with a random direction, as if fitted."""
     generator = models.generator
     latent = GlobalDirection(generator.num_ws, generator.w_dim)
@@ -91,7 +92,7 @@ def test_a_level_that_is_off_stays_unchanged_although_layers_are_correlated(
 ) -> None:
     latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)
     torch.nn.init.ones_(latent.direction_LD)
-    editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(start="none", levels=("medium",)))
+    editor = CoralEditor(models, RED, latent, WholeImage(), LatentConfig(start="none", levels=("medium",)))
     editor.prepare(inversion)
     moved_BLD = (
         editor._edited_ws(inversion.ws_BLD, editor._start(inversion), latent(inversion.ws_BLD)) - inversion.ws_BLD
@@ -104,7 +105,7 @@ def test_a_fit_starts_along_the_direction_of_the_text(models: Models, make_inver
     source = make_inversion(models, 40)
     for start in ("regression", "none"):
         latent = GlobalDirection(models.generator.num_ws, models.generator.w_dim)  # zeros: the start alone moves
-        editor = CoralEditor(models, RED, latent, WholeImage(), EditConfig(start=start, clip_enough=1.0))
+        editor = CoralEditor(models, RED, latent, WholeImage(), LatentConfig(start=start, clip_enough=1.0))
         editor.prepare(source)
         toward_red = models.clip.text(["red"])
         moved_B = models.clip.image(editor.edit(source, [RED] * 40).image_BCHW) @ toward_red[0]
@@ -170,6 +171,42 @@ def test_a_weight_of_zero_leaves_the_term_out(models: Models, inversion: Inversi
     assert set(terms) == {"clip", "l2", "area", "complete", "total_variation", "keep"}
 
 
+class PerLayer(Region):
+    """A region whose mask is one value per layer."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, inversion: Inversion, generator: Generator) -> Masks | None:
+        shapes = ((len(inversion.keys), 1, size, size) for size in generator.conv_sizes)
+        return tuple(torch.full(shape, value) for shape, value in zip(shapes, self.values, strict=True))
+
+
+def test_layers_whose_mask_stays_small_are_shut_by_a_fit(models: Models, inversion: Inversion) -> None:
+    values = [1.0, 0.3, 0.52, 0.0, 0.45, 1.0, 1.0][: len(models.generator.conv_sizes)]
+    for least, expected in ((0.0, [1.0] * len(values)), (0.4, [float(value > 0.5) for value in values])):
+        editor = moved(models, PerLayer(*values), CoralConfig(start="none", close_layers=least))
+        editor.fit(inversion, FitConfig(steps=1, batch_size=2))
+        assert editor.open_layers.tolist() == expected
+        areas_L = editor.edit(inversion, [RED] * 4).layer_areas_BL[0]
+        torch.testing.assert_close(areas_L, torch.tensor(values) * torch.tensor(expected))
+
+
+def test_edits_with_a_difference_have_solid_masks_where_the_image_changes(models: Models, inversion: Inversion) -> None:
+    soft = moved(models, Constant(0.65)).edit(inversion, [RED] * 4)
+    solid = moved(models, Constant(0.65), CoralConfig(start="none", difference=0.1)).edit(inversion, [RED] * 4)
+    whole = moved(models, WholeImage()).edit(inversion, [RED] * 4)
+    assert torch.all(soft.mask_B1HW == 0.65)
+    inside_B1HW = solid.mask_B1HW == 1
+    assert 0 < inside_B1HW.float().mean() < 1 and not solid.mask_B1HW.min()
+    inside_BCHW, outside_BCHW = inside_B1HW.expand(-1, 3, -1, -1), (solid.mask_B1HW == 0).expand(-1, 3, -1, -1)
+    assert torch.equal(solid.image_BCHW[inside_BCHW], whole.image_BCHW[inside_BCHW])
+    assert torch.equal(solid.image_BCHW[outside_BCHW], inversion.recon_BCHW[outside_BCHW])
+    change_BHW = (whole.image_BCHW - inversion.recon_BCHW).abs().mean(1)
+    assert change_BHW[inside_B1HW[:, 0]].mean() > 2 * change_BHW[(solid.mask_B1HW == 0)[:, 0]].mean()
+
+
 def test_the_area_term_shrinks_masks_that_do_not_help(models: Models, inversion: Inversion) -> None:
     areas = []
     for weight in (0.02, 3.0):
@@ -196,7 +233,7 @@ def test_a_source_without_spread_is_refused(models: Models, inversion: Inversion
 def test_a_prompt_whose_target_is_its_source_is_refused(models: Models) -> None:
     latent = LevelMapper(models.generator.num_ws, models.generator.w_dim)
     with pytest.raises(ValueError, match="nothing to edit"):
-        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), EditConfig(start="none"))
+        CoralEditor(models, Prompt("red", "red"), latent, WholeImage(), LatentConfig(start="none"))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +245,9 @@ def test_a_prompt_whose_target_is_its_source_is_refused(models: Models) -> None:
         ({"levels": ()}, "coarse, medium, fine"),
         ({"area": -1.0}, "area = -1.0"),
         ({"region_rate": -1.0}, "region = -1.0"),
+        ({"start": "none", "embedding": 1.0}, "give embedding: 0"),
+        ({"close_layers": 1.5}, "close_layers is 1.5"),
+        ({"difference": 2.0}, "difference is 2.0"),
         (
             dict.fromkeys(CoralConfig().weights(), 0.0),
             "all weights are",

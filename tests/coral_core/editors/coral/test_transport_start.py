@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from coral_core.bundle.models import Models
-from coral_core.editors.coral.coral import CoralEditor, EditConfig
-from coral_core.editors.coral.prompt_editor import NeededRegionConfig
+from coral_core.editors.coral.coral import CoralEditor
+from coral_core.editors.coral.prompt_config import LatentConfig, RegionConfig
 from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.latent.slots import GlobalDirection, LevelMapper
 from coral_core.editors.regions.attention import ConvAttention
@@ -34,7 +36,7 @@ def started(
     transport: Transport, slot: type[GlobalDirection | LevelMapper], source: Inversion, *levels: str
 ) -> CoralEditor:
     """An editor of the whole image before the first step of its fit."""
-    config = EditConfig(start="transport", levels=levels) if levels else EditConfig(start="transport")
+    config = LatentConfig(levels=levels) if levels else LatentConfig()
     editor = CoralEditor.assemble(slot, WholeImage, config, RED, transport.models, transport)
     editor.prepare(source)
     return editor
@@ -60,6 +62,44 @@ def test_the_start_of_an_edit_that_is_limited_to_levels_leaves_the_others_unchan
     moved_BLD = editor._edited_ws(ws_BLD, editor._start(inversion), editor.latent(ws_BLD)) - ws_BLD
     assert not moved_BLD[:, :4].any()
     assert moved_BLD[:, 4:8].any(2).all()
+
+
+def test_regions_are_measured_by_the_edit_at_the_start(transport: Transport, inversion: Inversion) -> None:
+    editor = started(transport, GlobalDirection, inversion)
+    assert isinstance(editor.latent, GlobalDirection)
+    torch.nn.init.ones_(editor.latent.direction_LD)  # as if learned
+    plain_BCHW = editor.models.generator.render(editor.edited(inversion)[0]).clamp(-1, 1)
+    start_BCHW = transport.edit(inversion, [RED] * 4).image_BCHW
+    assert (plain_BCHW - start_BCHW).abs().mean() > 0.01
+    torch.testing.assert_close(editor.whole_in_fit(inversion, plain_BCHW), start_BCHW, atol=1e-5, rtol=0)
+
+
+def test_the_embedding_term_is_zero_where_the_image_has_the_embedding_of_transport(
+    transport: Transport, inversion: Inversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = started(transport, LevelMapper, inversion)
+    config = replace(editor.config, embedding=3.0)
+    monkeypatch.setattr(editor, "config", config)
+    target_BE = transport.target_embedding(inversion, [RED] * 4)
+    image_BE = editor.models.clip.image(transport.edit(inversion, [RED] * 4).image_BCHW)
+    terms = editor.losses(inversion, editor.stages()[0])
+    expected = 3 * (1 - torch.cosine_similarity(image_BE, target_BE)).mean()
+    torch.testing.assert_close(terms["embedding"], expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_fit_nears_the_embedding_of_transport(transport: Transport, inversion: Inversion) -> None:
+    config = LatentConfig(clip=0.0, directional=0.0, embedding=4.0, l2=0.0, latent_rate=0.05)
+    editor = CoralEditor.assemble(GlobalDirection, WholeImage, config, RED, transport.models, transport)
+    editor.prepare(inversion)
+    target_BE = transport.target_embedding(inversion, [RED] * 4)
+
+    def cosine() -> Tensor:
+        image_BE = editor.models.clip.image(editor.edit(inversion, [RED] * 4).image_BCHW)
+        return torch.cosine_similarity(image_BE, target_BE).mean()
+
+    before = cosine()
+    editor.fit(inversion, FitConfig(steps=30, batch_size=4, precision="float32"))
+    assert cosine() > before
 
 
 @SLOTS
@@ -89,9 +129,9 @@ def test_a_fit_asks_transport_once_for_each_sample(
     monkeypatch.setattr(transport, "displacement", displacement)
     models = transport.models
     editor = (
-        RegionEditor.assemble(ConvAttention, NeededRegionConfig(), RED, models, transport)
+        RegionEditor.assemble(ConvAttention, RegionConfig(embedding=4.0), RED, models, transport)
         if region
-        else CoralEditor.assemble(LevelMapper, WholeImage, EditConfig(start="transport"), RED, models, transport)
+        else CoralEditor.assemble(LevelMapper, WholeImage, LatentConfig(embedding=4.0), RED, models, transport)
     )
     editor.fit(inversion, FitConfig(steps=6, batch_size=2))
     assert sorted(asked) == sorted(inversion.keys)

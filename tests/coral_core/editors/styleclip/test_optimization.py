@@ -10,24 +10,27 @@ from coral_core.bundle.models import Models
 from coral_core.editors.styleclip.optimization import BATCH_SIZE, LatentOptimization, OptimizationConfig
 from coral_core.inversion import take
 from coral_core.types import Inversion, Prompt
+from tests.coral_core.editors.small_editors import build
 
 RED, BLUE = Prompt("red"), Prompt("blue")
 
 
 def made(models: Models, **options: Any) -> LatentOptimization:
-    return LatentOptimization(models, OptimizationConfig(**{"steps": 12, "guess_samples": 64, **options}))
+    """Starts by regression unless told otherwise, with the published terms."""
+    usual = {"start": "regression", "clip": 0.5, "directional": 2.0, "embedding": 0.0, "l2": 0.1}
+    return LatentOptimization(models, OptimizationConfig(**{**usual, "steps": 12, "guess_samples": 64, **options}))
 
 
 def redness(models: Models, image_BCHW: torch.Tensor) -> torch.Tensor:
     return models.clip.image(image_BCHW) @ models.clip.text(["red"])[0]
 
 
-@pytest.mark.parametrize("guess", [True, False])
+@pytest.mark.parametrize("start", ["regression", "none"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_image_that_is_not_red_becomes_redder(
-    guess: bool, precision: Any, models: Models, inversion: Inversion
+    start: str, precision: Any, models: Models, inversion: Inversion
 ) -> None:
-    editor = made(models, steps=40, guess=guess, precision=precision)
+    editor = made(models, steps=40, start=start, precision=precision)
     before_B = redness(models, inversion.recon_BCHW)
     after_B = redness(models, editor.edit(inversion, [RED] * 4).image_BCHW)
     assert (after_B - before_B)[before_B < 0.8].min() > 0.2
@@ -103,6 +106,41 @@ def test_rows_of_a_level_that_is_off_stay(models: Models, inversion: Inversion) 
     delta_BLD = made(models, levels=("medium",)).search(inversion, [RED] * 4)
     moved_L = delta_BLD.abs().amax((0, 2)) > 0
     assert moved_L.tolist() == [4 <= row < 8 for row in range(models.generator.num_ws)]
+
+
+def at_transport(models: Models, steps: int, **options: Any) -> LatentOptimization:
+    base = build("styleclip-optimization", models)._base[0]  # type: ignore[index]
+    config = OptimizationConfig(**{"guess_samples": 64, "steps": steps, "settled": 0.0, **options})
+    return LatentOptimization(models, config, base)
+
+
+def test_a_search_starts_at_the_edit_of_transport_and_nears_its_embedding(models: Models, inversion: Inversion) -> None:
+    start, end = (at_transport(models, steps) for steps in (0, 20))
+    (transport,) = start._base
+    assert transport is not None
+    image_BCHW = start.edit(inversion, [RED] * 4).image_BCHW
+    expected = transport.edit(inversion, [RED] * 4).image_BCHW
+    torch.testing.assert_close(image_BCHW, expected, atol=1e-5, rtol=0)
+    target_BE = transport.target_embedding(inversion, [RED] * 4)
+    found_BE = models.clip.image(end.edit(inversion, [RED] * 4).image_BCHW)
+    before, after = (
+        torch.cosine_similarity(each, target_BE).mean() for each in (models.clip.image(image_BCHW), found_BE)
+    )
+    assert after > before
+
+
+def test_a_search_that_starts_at_transport_does_not_depend_on_other_samples(
+    models: Models, inversion: Inversion
+) -> None:
+    editor = at_transport(models, 2)
+    alone = editor.search(take(inversion, slice(0, 1)), [RED])
+    mixed = editor.search(inversion, [RED, BLUE, RED, BLUE])
+    assert torch.equal(alone[0], mixed[0])
+
+
+def test_the_start_at_transport_leaves_rows_of_a_level_that_is_off(models: Models, inversion: Inversion) -> None:
+    found_BLD = at_transport(models, 1, levels=("medium",)).search(inversion, [RED] * 4)
+    assert (found_BLD.abs().amax((0, 2)) > 0).tolist() == [4 <= row < 8 for row in range(models.generator.num_ws)]
 
 
 def test_it_has_no_state(models: Models, inversion: Inversion) -> None:
