@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
 
@@ -104,6 +106,8 @@ def verify(
 
 def _moment(text: str) -> datetime:
     """ISO 8601; UTC without a zone. ValueError for other text."""
+    from datetime import UTC, datetime
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

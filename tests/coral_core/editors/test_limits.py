@@ -126,7 +126,7 @@ def test_layers_outside_the_limits_are_not_edited(method: str, models: Models, i
     same = [torch.equal(one, other) for one, other in zip(features, untouched, strict=True)]
     first = next(layer for layer, mask_B1HW in enumerate(edit.masks) if mask_B1HW.any())
     assert same == [True] * first + [False] * (7 - first)
-    assert first == 3 or cuts(method) and first == 5
+    assert first == 3 or (cuts(method) and first == 5)
 
 
 @every_method
