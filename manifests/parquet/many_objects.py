@@ -20,7 +20,7 @@ FETCHERS = 16
 def many_objects(store: Store, scratch: Path) -> Iterator[ManyObjects]:
     """A reader of a store's objects, with files below the scratch folder until the block is left."""
     with ThreadPoolExecutor(FETCHERS) as pool, duckdb.connect(":memory:") as database:
-        database.execute("SET enable_progress_bar = false")
+        database.execute("SET enable_progress_bar = false; SET enable_external_file_cache = false")
         yield ManyObjects(store, scratch, pool, database)
 
 
