@@ -17,9 +17,10 @@ from coral_core.bundle.models import load_models
 from coral_core.editors import EDITORS, spec
 from coral_core.editors.styleclip.optimization import OptimizationConfig
 from coral_core.fit import FitConfig, FitReport
+from coral_core.inversion import no_samples
 from coral_core.types import Prompt
-from tasks.artifacts.bundled import SHIPPED
-from tasks.artifacts.fit_requests import fit_request
+from tasks.artifacts.bundled import shipped_path
+from tasks.artifacts.fit_requests import fit_request, fits_of
 from tasks.artifacts.stored import encode_artifact
 from tasks.plan.plan import make_plan
 from tasks.spec.job import JobSpec
@@ -36,8 +37,11 @@ Ship = Callable[..., tuple[Path, FitReport]]
 
 
 def shorten_fits(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
-    """Give methods, of those here unless they are named, default fits of a few steps, for the rest of the test."""
-    for name in methods or (BASE, ABOVE, COMBINING):
+    """Give methods, of those here unless they are named, default fits of a few steps, for the rest of the test.
+
+    COMBINING is always one of them, because others build upon it.
+    """
+    for name in (*(methods or (BASE, ABOVE)), COMBINING):
         monkeypatch.setitem(EDITORS, name, replace(EDITORS[name], fit=TINY))
 
 
@@ -53,16 +57,35 @@ def digest_of(path: Path) -> str:
 
 
 def shipping_copy(bundle: Path, folder: Path) -> Path:
-    """A copy of a bundle that ships an artifact of BASE for its default options, with untrained parameters."""
+    """A copy of a bundle that ships artifacts of BASE, and of what it builds upon, for their default options.
+
+    BASE is untrained, and the other is fitted on a few samples.
+    """
     copy = shutil.copytree(bundle, folder)
-    method = spec(BASE)
-    options = method.resolve({})
-    request = fit_request(method, options, Prompt(""), read_bundle(str(copy)))
-    editor = method.build(options, None, load_models(str(copy)))
-    (copy / SHIPPED).mkdir()
-    report = FitReport(steps=0, seconds=0.0, losses={})
-    (copy / SHIPPED / f"{BASE}.safetensors").write_bytes(encode_artifact(request, editor, report, torch.float16))
+    ship_small(copy, COMBINING)
+    ship_small(copy, BASE)
     return copy
+
+
+def ship_small(folder: Path, name: str, seed: int = 0) -> None:
+    """Write an artifact into a bundle, which ships that of its base: with the first parameters of a seed, or, of a
+    method that draws its samples itself, fitted on a few."""
+    method = spec(name)
+    options, models, bundle = method.resolve({}), load_models(str(folder)), read_bundle(str(folder))
+    base, below = None, method.base_of(options)
+    if below:
+        lower = spec(below)
+        base = lower.build(lower.resolve({}), None, models)
+        base.load_state_dict({key: each.float() for key, each in tensors_of(shipped_path(folder, below)).items()})
+    base_id = fits_of(lower, lower.resolve({}), Prompt(""), bundle)[-1].id if below else ""
+    request = fit_request(method, options, Prompt(""), bundle, base=base_id)
+    first = method.resolve({"fit": {"seed": seed}})
+    editor = method.build(first, None, models, base)
+    if method.sourceless:
+        editor.fit(no_samples(models), replace(TINY, seed=seed))
+    path = shipped_path(folder, name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode_artifact(request, editor, FitReport(steps=0, seconds=0.0, losses={}), torch.float16))
 
 
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:

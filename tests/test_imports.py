@@ -50,7 +50,7 @@ coral_core.editors.limits: coral_core.editors.regions coral_core.losses coral_co
 coral_core.editors.wishes: coral_core.types
 coral_core.editors.base: coral_core.editors.wishes coral_core.editors.limits coral_core.fit coral_core.stages coral_core.bundle coral_core.types
 coral_core.editors.transport: coral_core.editors.wishes coral_core.editors.base coral_core.editors.limits coral_core.fit coral_core.inversion coral_core.precision coral_core.bundle coral_core.nets coral_core.types
-coral_core.editors.clipinverter: coral_core.editors.base coral_core.editors.limits coral_core.editors.latent coral_core.editors.source_cache coral_core.inversion coral_core.bundle coral_core.clip coral_core.losses coral_core.nets coral_core.stages coral_core.types
+coral_core.editors.clipinverter: coral_core.editors.transport coral_core.editors.wishes coral_core.editors.regions coral_core.editors.base coral_core.editors.limits coral_core.editors.latent coral_core.editors.source_cache coral_core.inversion coral_core.bundle coral_core.clip coral_core.losses coral_core.nets coral_core.stages coral_core.types
 coral_core.editors.spec: coral_core.editors.base coral_core.fit coral_core.bundle coral_core.types
 coral_core.editors.coral: coral_core.editors.transport coral_core.editors.base coral_core.editors.limits coral_core.editors.regions coral_core.editors.latent coral_core.editors.source_cache coral_core.inversion coral_core.bundle coral_core.losses coral_core.stages coral_core.types
 coral_core.editors.styleclip: coral_core.editors.coral coral_core.editors.base coral_core.editors.limits coral_core.editors.latent coral_core.fit coral_core.inversion coral_core.precision coral_core.bundle coral_core.losses coral_core.types

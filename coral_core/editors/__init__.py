@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from coral_core.editors.base import Editor, FitScope
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.coral.coral import CoralEditor
 from coral_core.editors.coral.coral_difference import CoralDifference, DifferenceConfig
 from coral_core.editors.coral.prompt_config import CoralConfig, LatentConfig, RegionConfig
@@ -173,24 +174,20 @@ ROWS = (
         name="clipinverter",
         scope=FitScope.DOMAIN,
         config=ClipInverterConfig(),
-        fit=FitConfig(steps=2500, batch_size=64, settle=0.0),
+        fit=FitConfig(steps=250, batch_size=16, settle=0.0, precision="float32"),
         fit_reads=("generator", "encoder", "clip", "identity", "perceptual"),
         edit_reads=("generator", "encoder", "clip"),
         make=ClipInverter.assemble,
         edit_options=("residual", "remapping"),
-        more_texts=lambda config, prompt: [config.neutral],
+        more_texts=lambda config, prompt: [config.neutral, *wishes_of(prompt)],
         captioned=True,
         takes_reference=True,
+        combines_wishes=True,
+        base="transport",
+        uses_base=lambda config: config.start == "transport",
     ),
-    EditorSpec(
-        name="coral-inverter-attention",
-        scope=FitScope.PROMPT,
-        config=RegionConfig(),
-        fit=FitConfig(),
-        fit_reads=("generator", "encoder", "clip", "identity"),
-        edit_reads=("generator", "encoder", "clip"),
-        make=partial(RegionEditor.assemble, ConvAttention),
-        base="clipinverter",
+    _region_spec(
+        "coral-inverter-attention", ConvAttention, "clipinverter", RegionConfig(**AT_TRANSPORT, **ATTENTION), "encoder"
     ),
 )
 EDITORS: Mapping[str, EditorSpec] = {row.name: row for row in ROWS}

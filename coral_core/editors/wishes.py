@@ -18,9 +18,9 @@ from itertools import pairwise
 
 from coral_core.types import Prompt
 
-LEADS = ("with", "wearing", "who is", "in front of", "on", "against")
-"""The words that begin a clause."""
-LISTS = ("with", "wearing", "who is")
+LEADS = ("with", "wearing", "who is not wearing", "who is wearing", "who is", "in front of", "on", "against")
+"""The words that begin a clause, longer ones before those that they begin with."""
+LISTS = ("with", "wearing", "who is not wearing", "who is wearing", "who is")
 """The clauses whose items may be several."""
 CLAUSE = re.compile(rf"\b(?:{'|'.join(LEADS)}) ")
 SEPARATOR = re.compile(r", and |, | and ")

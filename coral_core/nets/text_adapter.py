@@ -1,4 +1,5 @@
 """The text-conditioned networks of CLIPInverter (arXiv 2307.08397): CLIPAdapter for taps, CLIPRemapper for styles.
+LayerFactors, for an edit that is given, is our own.
 
 As published (adapter/clipadapter.py and models/stylegan2/model_remapper.py of the official code):
     adapter, per tap:       x <- leaky_relu(norm(conv(pixel_norm(x))) * (1 + exp(g(t))) + b(t))
@@ -83,6 +84,21 @@ class ClipRemapper(nn.Module):
     def blend_weights(self) -> Tensor:
         """0.9 lambda per convolution, [convolutions]; 0 for the first, which keeps its latent."""
         return F.pad(LAMBDA_SCALE * self.lambdas, (1, 0))
+
+
+class LayerFactors(nn.Module):
+    """[..., E] texts -> [..., L] factors of the w-layers for a given edit, all 1 before they are learned. Our own."""
+
+    def __init__(self, text_width: int, num_ws: int) -> None:
+        super().__init__()
+        self.hidden, self.change = nn.Linear(text_width, text_width), nn.Linear(text_width, num_ws)
+        nn.init.zeros_(self.change.weight)
+        nn.init.zeros_(self.change.bias)
+
+    def forward(self, text: Tensor) -> Tensor:
+        with torch.autocast(text.device.type, enabled=False):
+            factors: Tensor = 1 + self.change(F.leaky_relu(self.hidden(text), SLOPE))
+        return factors
 
 
 def _tap_network(text_width: int, channels: int) -> nn.Sequential:

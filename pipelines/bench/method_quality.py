@@ -32,6 +32,7 @@ from pipelines.bench.outcome import BASELINES, Outcome, edit_cases, figures_of, 
 from pipelines.bench.prompts import BenchPrompt
 from pipelines.bench.records import FIGURES, Record
 from pipelines.bench.workers import OnDone, Work, run_all
+from tasks.artifacts.fit_requests import base_levels
 from tasks.artifacts.loaded import load_editor
 from tasks.artifacts.stored import read_artifact
 from tasks.images.tensors import to_pixels
@@ -139,11 +140,10 @@ def measure_quality(
 ) -> list[Record]:
     """One record per (method, prompt): first the inversion, then the methods, the oracles and the exact answer."""
     bundle, store = read_bundle(config.bundle), open_store(str(config.folder))
-    wanted = [fits_behind(bundle, method, prompt) for method in methods for prompt in prompts]
-    for fits in ([chain[:-1] for chain in wanted], [chain[-1:] for chain in wanted]):  # bases first
-        missing = {fit.id: fit for chain in fits for fit in chain if read_artifact(store, fit.id) is None}
-        labelled = [Work(f"fit {fit.method}: {fit.target}", _fit, (config, fit)) for fit in missing.values()]
-        run_all(labelled, workers, on_done)
+    chains = [fits_behind(bundle, method, prompt) for method in methods for prompt in prompts]
+    for fits in base_levels(list({fit.id: fit for chain in chains for fit in chain}.values())):
+        missing = [fit for fit in fits if read_artifact(store, fit.id) is None]
+        run_all([Work(f"fit {fit.method}: {fit.target}", _fit, (config, fit)) for fit in missing], workers, on_done)
     rows = [("inversion",), *((method,) for method in methods), PAIRED, ("oracle",), ("answer",)]
     works = [
         Work(f"measure {' and '.join(row)}: {prompt.id}", _records, (config, row, prompt))

@@ -176,11 +176,12 @@ def _unusable(items: Sequence[Item]) -> Counter[tuple[str, str]]:
 
 
 def _fit(store: Store, plan: Plan, edit: EditSpec, models: Models, on_message: OnMessage) -> None:
-    """Fit the editor and its base, unless they are stored."""
-    requests = {fit.id: fit for fit in plan.fits}
-    own = requests.get(edit.fit_id)
-    for request in () if own is None else (requests.get(own.base), own):
-        if request is not None:
+    """Fit the editor and the bases below it, unless they are stored."""
+    needed = {edit.fit_id}
+    for request in reversed(plan.fits):  # a base comes before the fits that need it
+        needed |= {request.base} if request.id in needed else set()
+    for request in plan.fits:
+        if request.id in needed:
             fit_editor(request, models, store, fit_messages(on_message))
 
 

@@ -15,12 +15,17 @@ SHIPPED = "editors"
 """Folder inside a bundle that holds the artifacts it ships."""
 
 
+def shipped_path(folder: Path, method: str) -> Path:
+    """Where a bundle has the artifact of a method that it ships."""
+    return folder / SHIPPED / f"{method}.safetensors"
+
+
 def shipped(folder: Path, request: FitRequest) -> str:
     """SHA-256 of the artifact that ships with a bundle for a fit; empty if there is none.
 
     Errors: ValueError if the file at its path is not an artifact.
     """
-    path = _shipped_path(folder, request.method)
+    path = shipped_path(folder, request.method)
     if not path.is_file():
         return ""
     fitted_for, digest = _request_and_digest(path, path.stat().st_mtime_ns)
@@ -34,7 +39,7 @@ def adopt_shipped(store: Store, folder: Path, request: FitRequest) -> Artifact |
     """
     if not request.shipped:
         return None
-    path = _shipped_path(folder, request.method)
+    path = shipped_path(folder, request.method)
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != request.shipped:
         raise ValueError(f"{path} is not the artifact that was planned with; give all machines the same bundle")
@@ -53,7 +58,3 @@ def _request_and_digest(path: Path, modified_ns: int) -> tuple[str, str]:
         return content_id(read_notes(data)["request"]), hashlib.sha256(data).hexdigest()
     except (KeyError, ValueError, struct.error) as error:
         raise ValueError(f"{path} is no artifact of a bundle ({error!r}); write it by `coral zoo fit`") from None
-
-
-def _shipped_path(folder: Path, method: str) -> Path:
-    return folder / SHIPPED / f"{method}.safetensors"

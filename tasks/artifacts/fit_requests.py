@@ -35,7 +35,8 @@ def fits_of(
         return (*before, replace(own, shipped=digest))
     if method.captioned and not captions:
         raise ValueError(
-            f"{method.name} learns from captioned images, and bundle {bundle.name} ships none for these options: "
+            f"{method.name} learns from captioned images, and bundle {bundle.name} ships none for these options"
+            f"{f' and its {below}' if below else ''}: "
             "give tars of images, each with its <key>.txt, as fit_source: captions, or leave the fit's options alone"
         )
     return (*before, own)
@@ -61,6 +62,20 @@ def fit_request(
         captions=captions if method.captioned else (),
         base=base,
     )
+
+
+def base_levels(requests: Sequence[FitRequest]) -> list[list[FitRequest]]:
+    """Fits, each after its base, as groups that can be done one after the other: fits without a base first.
+
+    `requests` has a base before the fits that build upon it; a base that is not among them counts as done.
+    """
+    levels: list[list[FitRequest]] = []
+    level_of: dict[str, int] = {}
+    for request in requests:
+        level_of[request.id] = level = level_of.get(request.base, -1) + 1
+        levels += [[]] if level == len(levels) else []
+        levels[level].append(request)
+    return levels
 
 
 def digests_of(bundle: Bundle, parts: Sequence[str]) -> dict[str, str]:

@@ -47,16 +47,17 @@ class Editors:
         return self._loaded[edit.edit_id]
 
     def base(self, method: str, fit_id: str) -> Editor | None:
-        """The fitted editor of this fit, which a method builds upon, loaded once; None for an empty id.
+        """The fitted editor of this fit, which a method builds upon, with its own base if it has one; loaded once.
 
-        Errors: ValueError if it was not fitted.
+        None for an empty id. Errors: ValueError if it, or its base, was not fitted.
         """
         if not fit_id:
             return None
         if fit_id not in self._bases:
             artifact = _required_artifact(self.store, fit_id, f"{method} builds upon")
             base_method = spec(spec(method).base)
-            editor = base_method.build(base_method.resolve({}), None, self.models).eval().requires_grad_(False)
+            below = self.base(base_method.name, str(artifact.request.get("base", "")))
+            editor = base_method.build(base_method.resolve({}), None, self.models, below).eval().requires_grad_(False)
             _load_parameters(self.store, artifact, editor)
             self._bases[fit_id] = editor
         return self._bases[fit_id]

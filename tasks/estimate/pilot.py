@@ -75,7 +75,8 @@ class Pilot:
         slugs = {request.spec.slug for requests in pending.edits for request in requests}
         edits = [edit for edit in plan.edits if edit.slug in slugs]
         wanted = {fit.id for fit in pending.fits} | {edit.fit_id for edit in edits}
-        wanted |= {fit.base for fit in plan.fits if fit.id in wanted}
+        for fit in reversed(plan.fits):  # a base comes before the fits that need it
+            wanted |= {fit.base} if fit.id in wanted else set()
         fits, pilot_id = dict[str, PilotFits](), {"": ""}
         for fit in plan.fits:  # a base comes before the fits that need it
             if fit.id in wanted:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tasks.artifacts.fit_requests import base_levels
 from tasks.artifacts.stored import fitted_ids
 from tasks.cluster.backlog import Outcome
 from tasks.cluster.pooled_worker import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
@@ -91,12 +92,10 @@ def fit(run: Run) -> WaveSummary:
     """Fit every artifact that an edit needs and the store does not have."""
     requests, done = run.plan.fits, fitted_ids(run.store)
     missing = [request for request in requests if request.id not in done]
-    bases = {request.base for request in requests}
-    base_methods = {request.method for request in requests if request.id in bases}  # with their warm-ups, in a pilot
     with timed_summary("fit", reused=len(requests) - len(missing)) as summary:
         summary.left = len(missing)
-        _run_fits(run, [request for request in missing if request.method in base_methods], summary)
-        _run_fits(run, [request for request in missing if request.method not in base_methods], summary)
+        for level in base_levels(requests):
+            _run_fits(run, [request for request in level if request.id not in done], summary)
     return summary
 
 

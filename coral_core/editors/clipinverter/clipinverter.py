@@ -1,22 +1,30 @@
 """CLIPInverter: a text-conditioned residual in the encoder and one in the generator; one model for all texts.
 
 Paper: arXiv 2307.08397. With taps c of the encoder E, its style heads H and a text embedding t:
-    w^ = w + 0.1 H(adapter(c, t)),   image = G(styles(w^), blended with those of remapper(t)).
-Trained in two stages on captioned images x; y is the edit of x to the caption of another image. The adapter learns on
+    w^ = w + start + gain * 0.1 H(adapter(c, t)),   image = G(styles(w^), blended with those of remapper(t)).
+Published: start = 0, gain = 1. Trained in two stages on captioned images x; y is the edit of x to the caption of
+another image. The adapter learns on
     L = edit(x -> y) + cycle * edit(y -> x),
     edit = directional * L_dir + clip * L_clip + identity * L_id + perceptual * L_lpips + l2 * L_2 + norm * |w^ - w_0|,
 w_0 the average latent; the cycle edits back to a caption of x. Then the remapper learns alone, with loss weights of its
 own and a distance to the image without remapping. One edit in four has a caption of x as its target, and no L_dir.
 
 Deviations and why:
+- `start`: a residual that is learned for all texts has to make the whole edit, and was right in a third of recolourings
+  and shapes, with drifting backgrounds. `transport` adds the edit of this method (../transport/) of each sample: by
+  every wish of the sentence or, for a reference image, the decoded change to its embedding. Then gain, a factor per
+  layer of w, and the remapper's lambdas are learned from zero (as in ReZero, arXiv 2003.04887), and the change by each
+  wish is multiplied by 1 + f(t_wish) per layer, with f learned from zero: a wish does not need all layers. So the
+  untrained edit is transport's. `regression` adds guess * B^T (t - t_neutral), with B the regression of w on CLIP
+  embeddings over the training images (text_regression.py), with gain 1. guess = 0 is as published.
+- Edits are compared with the inversion of x and not with x: an edit should not correct errors of the inversion. With
+  start transport, inside the difference mask (../regions/difference.py) of the start's edit, they are compared with
+  that edit: the residual learns to take back what the start changes elsewhere, and not the edit.
+- With start transport, targets are the captions that consist of the most frequent wishes: each has maps to compute.
 - Terms are means over entries (losses.py); the published norm, a Frobenius norm, is a root mean square here.
-- Edits are compared with the inversion of x and not with x: an edit should not correct errors of the inversion.
 - L_dir starts from a neutral text, or from the mean of all captions, instead of a caption of x. Captions mention few
   facts; a direction from a caption also asks to remove everything that it mentions and the target does not.
   `own_captions` is as published.
-- The residual has a second summand, guess * B^T (t - t_neutral), with B the regression of w on CLIP embeddings over the
-  training images (text_regression.py). It makes a large part of most edits before any training; without it, the
-  adapter needs ten thousands of steps. guess = 0 is as published.
 - L_clip, and the bound of both CLIP terms, are not in the paper (coral.py says why they are needed).
 - Text embeddings are standardised over the captions. Published ones are raw, of length ten; those of our CLIP space
   have length one, and sentences of one domain lie close together in it.
@@ -30,21 +38,24 @@ Deviations and why:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from coral_core import losses
-from coral_core.editors.base import FitScope, StyleEditor
-from coral_core.editors.clipinverter.captions import Captions
+from coral_core.editors.base import Editor, FitScope, StyleEditor
+from coral_core.editors.clipinverter.captions import Captions, frequent_targets
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.clipinverter.latent_discriminator import LatentDiscriminator
+from coral_core.editors.clipinverter.start import Start, fixed_start, transport_start
+from coral_core.editors.clipinverter.tap_cache import TapCache
 from coral_core.editors.clipinverter.training_pairs import TrainingPair, TrainingPairs
 from coral_core.editors.latent.text_regression import TextRegression
 from coral_core.editors.source_cache import SourceCache
+from coral_core.editors.transport.transport import Transport
 from coral_core.inversion import take
-from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper
+from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper, LayerFactors
 from coral_core.stages import ParameterGroup, Stage
 from coral_core.types import Inversion, Prompt, Styles
 
@@ -53,59 +64,12 @@ if TYPE_CHECKING:
 
 UNMAPPED_WEIGHT = 0.35
 """Weight of the distance to the image without remapping, relative to that of the distance to the source."""
+LAMBDA = 0.05
+"""First value of the remapper's lambdas, as published; 0 at a start at transport."""
 REMAPPER_SHARE = 0.1
 """Number of steps of the second stage, relative to the first."""
 BATCH = 256
 """Number of images embedded at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipInverterConfig:
-    """Loss weights of both stages, and the strengths of both residuals in an edit of strength 1."""
-
-    directional: float = 4.0  # hinge of cos(edit - source image, target - neutral text) below directional_enough
-    directional_enough: float = 0.5  # cosine of the exact right change; 1: no bound
-    clip: float = 3.0  # hinge of cos(edit, target text) below clip_enough
-    clip_enough: float = 0.3  # cosine of an image and a text that is true of it; 1: no bound
-    identity: float = 0.1  # 1 - cos of identity embeddings
-    perceptual: float = 0.3  # distance of deep features
-    l2: float = 1.0  # mean square of pixels, images in [-1,1]
-    norm: float = 0.1  # root mean square of w^ - w_avg
-    cycle: float = 1.0  # all terms of the cycle edit
-    adversarial: float = 0.0  # discriminator between w^ and the w of images
-    neutral: str = ""  # neutral text that directions start from; empty: the mean of all captions
-    own_captions: bool = False  # in training, directions start from a caption of the image instead
-    scale: float = 0.1  # factor of the style heads' output for adapted taps
-    guess: float = 1.75  # factor of the regression of w on CLIP embeddings
-    remapper_clip: float = 0.5  # both CLIP terms in the second stage, relative to their weights in the first
-    remapper_identity: float = 0.15
-    remapper_perceptual: float = 0.3
-    remapper_l2: float = 0.3
-    adapter_rate: float = 2e-3  # Adam's learning rates
-    remapper_rate: float = 1e-3
-    residual: float = 1.1  # strength of w^ - w in an edit
-    remapping: float = 1.0  # strength of the remapper in an edit
-
-    def __post_init__(self) -> None:
-        wrong = [f"{name} = {value}" for name, value in vars(self).items() if not isinstance(value, str) and value < 0]
-        if wrong:
-            raise ValueError(f"weights, rates and strengths cannot be negative: {', '.join(wrong)}")
-
-
-class TapCache:
-    """Caches the adapter's normalised taps, which do not depend on the text, for the last taps and adapter weights."""
-
-    def __init__(self) -> None:
-        self._taps: Sequence[Tensor] = ()
-        self._versions: list[int] = []
-        self._normalised: tuple[Tensor, ...] = ()
-
-    def normalised(self, adapter: ClipAdapter, taps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """adapter.normalised(taps), computed once for all calls with the same tuple of taps and unchanged weights."""
-        versions = [parameter._version for parameter in adapter.parameters()]  # counts in-place changes
-        if taps is not self._taps or versions != self._versions:
-            self._taps, self._versions, self._normalised = taps, versions, adapter.normalised(taps)
-        return self._normalised
 
 
 class ClipInverter(StyleEditor):
@@ -113,30 +77,44 @@ class ClipInverter(StyleEditor):
 
     fit_scope: ClassVar[FitScope] = FitScope.DOMAIN
     takes_reference: ClassVar[bool] = True
+    combines_wishes: ClassVar[bool] = True
     text_mean_E: Tensor
     text_std_E: Tensor
     image_mean_E: Tensor
     image_std_E: Tensor
     neutral_E: Tensor
     slope_ED: Tensor
+    gain_L1: Tensor
 
-    def __init__(self, models: Models, config: ClipInverterConfig) -> None:
+    def __init__(self, models: Models, config: ClipInverterConfig, base: Transport | None = None) -> None:
+        """`base`: the fitted transport, for `start: transport`; not used otherwise."""
         super().__init__(models)
+        assert (base is not None) == (config.start == "transport"), "only a start at transport reads it"
         self.config = config
+        self._base = (base,)  # in a tuple, so that it is not in state_dict(): it is an artifact of its own
         generator, width = models.generator, models.clip.width
         self.adapter = ClipAdapter(models.encoder.tap_channels, width)
-        self.remapper = ClipRemapper(generator.num_ws, generator.w_dim, width)
+        self.remapper = ClipRemapper(generator.num_ws, generator.w_dim, width, LAMBDA if base is None else 0.0)
+        self.factors = None if base is None else LayerFactors(width, generator.num_ws)
+        ones_L1 = torch.ones(generator.num_ws, 1)
+        if base is None:
+            self.register_buffer("gain_L1", ones_L1, persistent=False)
+        else:
+            self.gain_L1 = nn.Parameter(torch.zeros_like(ones_L1))
         for name in ("text", "image"):
             self.register_buffer(f"{name}_mean_E", torch.zeros(width))
             self.register_buffer(f"{name}_std_E", torch.ones(width))
         self.register_buffer("neutral_E", torch.zeros(width))
-        self.register_buffer("slope_ED", torch.zeros(width, generator.w_dim))
+        self.register_buffer("slope_ED", torch.zeros(width, generator.w_dim), persistent=base is None)
         self._tap_cache = TapCache()
 
     @classmethod
-    def assemble(cls, config: ClipInverterConfig, prompt: Prompt | None, models: Models) -> ClipInverter:
+    def assemble(
+        cls, config: ClipInverterConfig, prompt: Prompt | None, models: Models, base: Editor | None = None
+    ) -> ClipInverter:
         """An editor for any prompt; `prompt` is not used."""
-        return cls(models, config)
+        assert base is None or isinstance(base, Transport), "the table says what this builds upon"
+        return cls(models, config, base)
 
     @torch.no_grad()
     def prepare(self, source: Inversion) -> None:
@@ -149,21 +127,31 @@ class ClipInverter(StyleEditor):
         if not source.captions or not all(source.captions):
             raise ValueError("CLIPInverter learns from captions: fit it on captioned images, each with one or more")
         clip = self.models.clip
-        captions, source_clip = Captions.of(clip, source.captions), SourceCache.of_images(clip.image)
+        (base,), neutral, said = self._base, self.config.neutral, source.captions
+        targets = None if base is None else frequent_targets(said, neutral, self.config.wishes)
+        captions, source_clip = Captions.of(clip, said, targets), SourceCache.of_images(clip.image)
         parts = [take(source, slice(i, i + BATCH)) for i in range(0, len(source.keys), BATCH)]
         images_NE = torch.cat([source_clip(part) for part in parts])
         for name, rows_NE in (("text", captions.embedding_NE), ("image", images_NE)):
             std_E, mean_E = torch.std_mean(rows_NE, 0, correction=0)
             getattr(self, f"{name}_mean_E").copy_(mean_E)
             getattr(self, f"{name}_std_E").copy_(torch.where(std_E > 1e-6, std_E, 1.0))
-        neutral = self.config.neutral
         self.neutral_E.copy_(clip.text([neutral])[0] if neutral else self.text_mean_E)
         start_E = None if self.config.own_captions else self.neutral_E
         self._pairs = TrainingPairs(
-            self.models, captions, source_clip, SourceCache.of_images(self.models.identity), start_E
+            models=self.models,
+            captions=captions,
+            source_clip=source_clip,
+            source_identity=SourceCache.of_images(self.models.identity),
+            make_start=lambda batch, texts, text_BE: self._start(
+                batch, [Prompt(text, neutral) for text in texts], text_BE
+            ),
+            difference=0.0 if base is None else self.config.difference,
+            neutral_E=start_E,
         )
-        regression = TextRegression.of(source.ws_BLD.mean(1), images_NE)
-        self.slope_ED.copy_(regression.slope_ED * regression.std_D)
+        if base is None:
+            regression = TextRegression.of(source.ws_BLD.mean(1), images_NE)
+            self.slope_ED.copy_(regression.slope_ED * regression.std_D)
         self._discriminator: tuple[LatentDiscriminator, ...] = ()  # in a tuple, so that it is not in state_dict()
         if self.config.adversarial:
             with torch.random.fork_rng(devices=[]):
@@ -173,7 +161,10 @@ class ClipInverter(StyleEditor):
     def stages(self) -> Sequence[Stage]:
         """The remapper takes a tenth of the adapter's steps, as published."""
         rate = self.config.adapter_rate
-        groups = [ParameterGroup(tuple(self.adapter.parameters()), rate)]
+        learned = [*self.adapter.parameters(), *(self.factors.parameters() if self.factors else ())]
+        groups = [ParameterGroup(tuple(learned), rate)]
+        if isinstance(self.gain_L1, nn.Parameter):
+            groups.append(ParameterGroup((self.gain_L1,), self.config.gain_rate))
         groups += [ParameterGroup(tuple(each.parameters()), rate) for each in self._discriminator]
         remapper = ParameterGroup(tuple(self.remapper.parameters()), self.config.remapper_rate)
         return (Stage("adapter", tuple(groups)), Stage("remapper", (remapper,), REMAPPER_SHARE))
@@ -193,15 +184,24 @@ class ClipInverter(StyleEditor):
         """The edited styles. What does not depend on the text is computed once for calls with the same taps."""
         taps = inversion.taps or self.models.encoder.body(inversion.image_BCHW)
         text_BE = torch.stack([self._target_embedding(prompt) for prompt in prompts])
-        ws_BLD = inversion.ws_BLD + strength * self.config.residual * self._residual(
-            self._tap_cache.normalised(self.adapter, taps), text_BE
-        )
+        start = self._start(inversion, prompts, text_BE)
+        change_BLD = self._change(start, self._tap_cache.normalised(self.adapter, taps), text_BE)
+        ws_BLD = inversion.ws_BLD + strength * self.config.residual * change_BLD
         return self._remap(ws_BLD, text_BE, strength * self.config.remapping)
+
+    def target_embedding(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        (base,) = self._base
+        return (
+            super().target_embedding(inversion, prompts) if base is None else base.target_embedding(inversion, prompts)
+        )
 
     def check(self, prompts: Sequence[Prompt]) -> None:
         super().check(prompts)
+        (base,) = self._base
         for prompt in prompts:
             self._target_embedding(prompt)
+            if base is not None and not prompt.look:
+                base.check([prompt])
 
     def _target_embedding(self, prompt: Prompt) -> Tensor:
         """The target embedding [E]: of the text, or of the reference image (`look`).
@@ -220,11 +220,25 @@ class ClipInverter(StyleEditor):
     def _standardised(self, text_BE: Tensor) -> Tensor:
         return (text_BE - self.text_mean_E) / self.text_std_E
 
-    def _residual(self, normalised: Sequence[Tensor], text_BE: Tensor) -> Tensor:
+    def _start(self, inversion: Inversion, prompts: Sequence[Prompt], text_BE: Tensor) -> Start:
+        """The changes of w without what was learned."""
+        (base,) = self._base
+        if base is None:
+            return fixed_start(self.config.guess * ((text_BE - self.neutral_E) @ self.slope_ED), text_BE)
+        return transport_start(base, inversion, prompts)
+
+    def _change(self, start: Start, normalised: Sequence[Tensor], text_BE: Tensor) -> Tensor:
         """w^ - w. [B,L,D]"""
+        fixed_BLD = start.fixed_BD[:, None] + self._residual(normalised, text_BE)
+        if self.factors is None:
+            return fixed_BLD
+        factor_BKL = self.factors(self._standardised(start.wish_BKE))
+        return fixed_BLD + torch.einsum("bkl,bkd->bld", factor_BKL, start.change_BKD)
+
+    def _residual(self, normalised: Sequence[Tensor], text_BE: Tensor) -> Tensor:
+        """What is added to the start. [B,L,D]"""
         base_B1D, offsets_BLD = self.models.encoder.heads(self.adapter(normalised, self._standardised(text_BE)))
-        guess_BD = (text_BE - self.neutral_E) @ self.slope_ED
-        return self.config.scale * (base_B1D + offsets_BLD) + self.config.guess * guess_BD[:, None]
+        return self.gain_L1 * (self.config.scale * (base_B1D + offsets_BLD))
 
     def _remap(self, ws_BLD: Tensor, text_BE: Tensor, strength: float = 1.0) -> Styles:
         """The styles blended with those of the remapper. Styles are affine in w, so this blends latents per layer."""
@@ -240,23 +254,27 @@ class ClipInverter(StyleEditor):
     def _adapter_losses(self, pair: TrainingPair) -> tuple[Tensor, dict[str, Tensor]]:
         """The image of the edit without remapping, and its loss terms."""
         config, generator = self.config, self.models.generator
-        ws_BLD = pair.ws_BLD + self._residual(self.adapter.normalised(pair.taps), pair.target_BE)
+        ws_BLD = self._edited_ws(pair)
         image_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
         terms = {
             **self._clip_terms(image_BCHW, pair),
             "identity": config.identity * self._identity(image_BCHW, pair),
-            "perceptual": config.perceptual * self._perceptual(image_BCHW, pair.source_BCHW),
-            "l2": config.l2 * losses.pixel_l2(image_BCHW, pair.source_BCHW),
+            "perceptual": config.perceptual * self._perceptual(image_BCHW, pair.kept_BCHW),
+            "l2": config.l2 * losses.pixel_l2(image_BCHW, pair.kept_BCHW),
             "norm": config.norm * losses.latent_l2(ws_BLD - generator.w_avg).sqrt(),
         }
         for discriminator in self._discriminator:
-            terms["adversarial"] = config.adversarial * discriminator(pair.ws_BLD, ws_BLD)
+            terms["adversarial"] = config.adversarial * discriminator(pair.edited.ws_BLD, ws_BLD)
         return image_BCHW, {name: term.mean() for name, term in terms.items()}
+
+    def _edited_ws(self, pair: TrainingPair) -> Tensor:
+        """w^ of a training pair. [B,L,D]"""
+        return pair.edited.ws_BLD + self._change(pair.start, self.adapter.normalised(pair.taps), pair.target_BE)
 
     def _remapper_losses(self, pair: TrainingPair) -> dict[str, Tensor]:
         config, generator = self.config, self.models.generator
         with torch.no_grad():
-            ws_BLD = pair.ws_BLD + self._residual(self.adapter.normalised(pair.taps), pair.target_BE)
+            ws_BLD = self._edited_ws(pair)
             unmapped_BCHW = generator.render(generator.styles(ws_BLD)).clamp(-1, 1)
         image_BCHW = generator.render(self._remap(ws_BLD, pair.target_BE)).clamp(-1, 1)
         distances = {
@@ -283,7 +301,7 @@ class ClipInverter(StyleEditor):
         }
 
     def _identity(self, image_BCHW: Tensor, pair: TrainingPair) -> Tensor:
-        return losses.identity_distance(self.models.identity(image_BCHW), pair.source_BI)
+        return losses.identity_distance(self.models.identity(image_BCHW), pair.kept_BI)
 
     def _perceptual(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         return losses.perceptual(self.models.perceptual(image_BCHW), self.models.perceptual(other_BCHW))
@@ -295,4 +313,4 @@ class ClipInverter(StyleEditor):
         pair: TrainingPair,
         unmapped_BCHW: Tensor,
     ) -> Tensor:
-        return distance(image_BCHW, pair.source_BCHW) + UNMAPPED_WEIGHT * distance(image_BCHW, unmapped_BCHW)
+        return distance(image_BCHW, pair.kept_BCHW) + UNMAPPED_WEIGHT * distance(image_BCHW, unmapped_BCHW)

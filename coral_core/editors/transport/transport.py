@@ -182,6 +182,26 @@ class Transport(StyleEditor):
                 moved_BD[rows], moved_BE[rows] = self._moved(w_BD[rows], e_BE[rows], sorted(wishes_of(prompt)))
             return self.config.extent * (moved_BD - w_BD), moved_BE
 
+    @torch.no_grad()
+    def changes(self, inversion: Inversion, prompts: Sequence[Prompt]) -> Tensor:
+        """The parts of displacement() by each wish, in alphabetical order. [B,K,D]
+
+        K is the largest number of wishes; samples with fewer have zeros at the end.
+        """
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):
+            w_BD = inversion.ws_BLD.float().mean(1)
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            most = max((len(wishes_of(prompt)) for prompt in prompts), default=0)
+            change_BKD = w_BD.new_zeros(len(w_BD), most, w_BD.shape[1])
+            for prompt in dict.fromkeys(prompts):
+                rows = torch.tensor([index for index, each in enumerate(prompts) if each == prompt], device=w_BD.device)
+                at_BD, at_BE = w_BD[rows], e_BE[rows]
+                for step, wish in enumerate(sorted(wishes_of(prompt))):
+                    next_BD, at_BE = self._moved(at_BD, at_BE, [wish])
+                    change_BKD[rows, step] = self.config.extent * (next_BD - at_BD)
+                    at_BD = next_BD
+            return change_BKD
+
     def _moved(self, w_BD: Tensor, e_BE: Tensor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The latents [B,D] and embeddings [B,E] after every text in turn."""
         std_D = self.decoder.std_D
@@ -193,6 +213,17 @@ class Transport(StyleEditor):
             inside_BD = rest_BD @ found.directions_KD.T @ found.directions_KD
             w_BD, e_BE = w_BD + least_BD + inside_BD * std_D, moved_BE
         return w_BD, e_BE
+
+    @torch.no_grad()
+    def decoded_change(self, inversion: Inversion, embedding_BE: Tensor) -> Tensor:
+        """The change of w to what the decoder gives for these embeddings, such as those of reference images. [B,D]
+
+        All that CLIP sees in them is taken over. What it does not see (where a head stands) stays.
+        """
+        with torch.autocast(inversion.ws_BLD.device.type, enabled=False):
+            e_BE = self.models.clip.image(inversion.image_BCHW).float()
+            change_BD: Tensor = self.decoder(embedding_BE) - self.decoder(e_BE)
+            return change_BD
 
     @torch.no_grad()
     def text_map(self, text: str) -> TextMap:

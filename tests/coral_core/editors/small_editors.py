@@ -13,6 +13,16 @@ from coral_core.inversion import no_samples
 from coral_core.types import Inversion, Prompt
 
 RED = Prompt("red")
+WEIGHTS = {
+    "directional": 4.0,
+    "clip": 3.0,
+    "perceptual": 0.3,
+    "l2": 1.0,
+    "norm": 0.1,
+    "cycle": 1.0,
+    "adapter_rate": 2e-3,
+}
+"""Options with which CLIPInverter learns an edit that it has to make itself (`start: regression`)."""
 DRAWN: dict[Any, dict[str, torch.Tensor]] = {}
 """What bases that draw their samples themselves learned, by the sizes of the generator."""
 

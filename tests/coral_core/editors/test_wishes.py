@@ -41,6 +41,11 @@ def transport(models: Models, inversion: Inversion) -> Transport:
         ("a person with red hair and wearing a tie", (RED, "a person wearing a tie")),
         ("a person wearing a cap with a visor who is smiling", ("a person wearing a cap with a visor", SMILE)),
         ("a person with a hat against a black and white wall", (HAT, "a person against a black and white wall")),
+        ("a smiling person who is wearing a hat", (SMILE, "a person who is wearing a hat")),
+        (
+            "a person with red hair who is not wearing glasses and a hat",
+            (RED, "a person who is not wearing glasses", "a person who is not wearing a hat"),
+        ),
         ("an old smiling person", ("a person who is old", SMILE)),
         ("a smiling  person\nwith a hat", (SMILE, HAT)),
     ],
@@ -58,6 +63,8 @@ def test_a_sentence_with_several_wishes_becomes_one_sentence_each(target: str, e
         "a smiling person",
         "a person wearing a cap with a visor",
         "someone with a hat",
+        "a person who is not wearing glasses",
+        "a person who is wearing a cap with a visor",
         "a person in front of a red and white wall",
         "red hair and a hat",
         "a smiling dog with a hat and a tie",
@@ -138,6 +145,15 @@ def test_wishes_are_applied_one_after_the_other(transport: Transport, models: Mo
     torch.testing.assert_close(blue_BE, transport.text_map("blue").embedding(e_BE))
     assert (after_BD - blue_BD).abs().max() > 1e-2 and (blue_BD - w_BD).abs().max() > 1e-2
     assert torch.equal(both, transport.displacement(inversion, [Prompt("x", wishes=("red", "blue"))] * count))
+
+
+def test_the_parts_of_an_edit_by_each_wish_add_up_to_it(transport: Transport, inversion: Inversion) -> None:
+    prompts = [Prompt("a photo", wishes=("red", "blue")), Prompt("red"), Prompt("blue"), Prompt("red")]
+    change_BKD = transport.changes(inversion, prompts)
+    assert change_BKD.shape[1] == 2 and not change_BKD[1:, 1].any() and change_BKD[:, 0].any(1).all()
+    torch.testing.assert_close(change_BKD.sum(1), transport.displacement(inversion, prompts), atol=1e-5, rtol=1e-5)
+    blue_BKD = transport.changes(inversion, [Prompt("blue")] * 4)
+    torch.testing.assert_close(change_BKD[0, 0], blue_BKD[0, 0], atol=1e-5, rtol=1e-5)  # blue comes first
 
 
 def test_a_single_wish_is_the_edit_by_its_text(transport: Transport, inversion: Inversion) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper, TapModulation
+from coral_core.nets.text_adapter import ClipAdapter, ClipRemapper, LayerFactors, TapModulation
 
 TEXT = 7
 
@@ -153,3 +153,11 @@ def test_blend_weights_are_nine_tenths_of_lambda_and_zero_for_the_first_convolut
     with torch.no_grad():
         remapper.lambdas.copy_(torch.linspace(0.1, 0.8, 8))
     torch.testing.assert_close(remapper.blend_weights(), 0.9 * torch.linspace(0.0, 0.8, 9))
+
+
+def test_factors_of_layers_are_one_until_they_are_learned_and_depend_on_the_text() -> None:
+    factors, text_BKE = LayerFactors(TEXT, 10), torch.randn(3, 2, TEXT)
+    assert torch.equal(factors(text_BKE), torch.ones(3, 2, 10))
+    shaken(factors)
+    found_BKL = factors(text_BKE)
+    assert (torch.cdist(found_BKL.flatten(0, 1), found_BKL.flatten(0, 1)) + torch.eye(6)).min() > 0.1

@@ -16,7 +16,7 @@ from manifests.stores.store import Store
 from tasks.artifacts.train_bundled import train_bundled
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import JobSpec
-from tests.inverters import BASE, Ship, shorten_fits
+from tests.inverters import BASE, COMBINING, Ship, shorten_fits
 from tests.tars import write_shards
 
 
@@ -39,8 +39,9 @@ def folder(tmp_path: Path, bundle: Path) -> Path:
 
 @pytest.fixture
 def train(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
-    """Ship BASE, after a training of six steps unless the changes say otherwise."""
+    """Ship BASE, after a training of six steps unless the changes say otherwise, beside what it builds upon."""
     shorten_fits(monkeypatch)
+    train_bundled(str(folder), COMBINING, [], {}, "cpu", False, lambda step, steps, losses: None)
     write_shards(tmp_path, 2, 3)
 
     def call(

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
 from coral_core.inversion import generator_samples
 from manifests.query import query
 from manifests.stores.open import open_store
 from manifests.stores.s3_options import S3Options
 from manifests.stores.store import Store
-from tasks.artifacts.loaded import load_editor
+from tasks.artifacts.loaded import Editors, load_editor
 from tasks.artifacts.stored import fitted_ids, read_artifact, read_notes
 from tasks.plan.plan import Plan, make_plan
 from tasks.spec.job import EditEntry, JobSpec
 from tasks.spec.requests import FitRequest
 from tasks.worker.fit import fit_editor
-from tests.inverters import ABOVE, BASE, shipping_copy, shorten_fits
+from tests.inverters import ABOVE, BASE, COMBINING, equal, shipping_copy, shorten_fits
 from tests.tars import image_bytes, members_of, write_shards, write_tar
 
 
@@ -89,31 +91,31 @@ def statuses(plan: Plan) -> dict[str, int]:
 
 def test_two_prompts_share_one_base_that_is_fitted_first(finished: Finished) -> None:
     plan, fits, edits = finished.plan, finished.fits, finished.edits
-    assert [fit.method for fit in plan.fits] == [BASE, ABOVE, ABOVE]
-    assert {fit.base for fit in plan.fits[1:]} == {plan.fits[0].id}
-    assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (3, 0, 0, [], [])
+    assert [fit.method for fit in plan.fits] == [COMBINING, BASE, ABOVE, ABOVE]
+    assert [fit.base for fit in plan.fits] == ["", plan.fits[0].id, plan.fits[1].id, plan.fits[1].id]
+    assert (fits.done, fits.reused, fits.left, fits.failures, edits.failures) == (4, 0, 0, [], [])
     assert statuses(plan) == {"red": 3, "smile": 3}
     assert fitted_ids(open_store(plan.output)) == {fit.id for fit in plan.fits}
 
 
 def test_a_second_run_has_nothing_to_fit(copied: JobSpec, run_job: Callable[..., Any]) -> None:
     _, (_, fits, edits) = run_job(copied)
-    assert (fits.done, fits.reused, edits.done, edits.reused) == (0, 3, 0, 2)
+    assert (fits.done, fits.reused, edits.done, edits.reused) == (0, 4, 0, 2)
 
 
 def test_an_edit_that_is_added_finds_the_base(copied: JobSpec, run_job: Callable[..., Any]) -> None:
     plan, (_, fits, _) = run_job(replace(copied, edits=(*copied.edits, entry_of(copied, "hat", "a hat"))))
-    assert (fits.done, fits.reused) == (1, 3)
+    assert (fits.done, fits.reused) == (1, 4)
     assert statuses(plan) == {"red": 3, "smile": 3, "hat": 3}
 
 
 def test_an_artifact_names_its_base_and_holds_none_of_its_tensors(finished: Finished, models: Any) -> None:
     plan, store = finished.plan, open_store(finished.plan.output)
-    base, own = (read_artifact(store, fit.id) for fit in plan.fits[:2])
+    base, own = (read_artifact(store, fit.id) for fit in plan.fits[1:3])
     assert base is not None and own is not None
-    assert "base" not in base.request and own.request["base"] == base.fit_id
+    assert base.request["base"] == plan.fits[0].id and own.request["base"] == base.fit_id
     assert read_notes(store.read(f"editors/{own.fit_id}.safetensors"))["request"] == own.request
-    assert fit_editor(plan.fits[1], models, store) == own
+    assert fit_editor(plan.fits[2], models, store) == own
     names = set(load_editor(store, plan.edits[0], models).editor.state_dict())
     assert names and not any("adapter" in name or "remapper" in name for name in names)
 
@@ -127,7 +129,7 @@ def delete_artifact(store: Store, fit: FitRequest) -> None:
 def test_fitting_upon_a_base_does_not_change_it(copied: JobSpec, models: Any) -> None:
     plan = make_plan(copied)
     store = open_store(plan.output)
-    base, own, _ = plan.fits
+    _, base, own, _ = plan.fits
     before = store.read(f"editors/{base.id}.safetensors")
     delete_artifact(store, own)
     fit_editor(own, models, store)
@@ -137,7 +139,7 @@ def test_fitting_upon_a_base_does_not_change_it(copied: JobSpec, models: Any) ->
 def test_without_its_base_nothing_is_built(copied: JobSpec, models: Any) -> None:
     plan = make_plan(copied)
     store = open_store(plan.output)
-    base, own, _ = plan.fits
+    _, base, own, _ = plan.fits
     delete_artifact(store, base)
     with pytest.raises(ValueError, match=f"builds upon the artifact editors/{base.id}"):
         load_editor(store, plan.edits[0], models)
@@ -146,10 +148,26 @@ def test_without_its_base_nothing_is_built(copied: JobSpec, models: Any) -> None
         fit_editor(own, models, store)
 
 
+def test_a_base_is_loaded_with_its_own_base(copied: JobSpec, models: Any) -> None:
+    plan = make_plan(copied)
+    store = open_store(plan.output)
+    lowest, base, _, _ = plan.fits
+    editor = Editors(store, models).base(ABOVE, base.id)
+    assert isinstance(editor, ClipInverter)
+    (transport,) = editor._base
+    assert transport is not None
+    stored = safetensors.torch.load(store.read(f"editors/{lowest.id}.safetensors"))
+    assert equal(stored, transport.state_dict())
+    assert not any(parameter.requires_grad for parameter in (*editor.parameters(), *transport.parameters()))
+    delete_artifact(store, lowest)
+    with pytest.raises(ValueError, match=rf"{BASE} builds upon the artifact editors/{lowest.id}"):
+        load_editor(store, plan.edits[0], models)
+
+
 def test_an_altered_base_is_not_used(copied: JobSpec, models: Any) -> None:
     plan = make_plan(copied)
     store = open_store(plan.output)
-    base, own, _ = plan.fits
+    _, base, own, _ = plan.fits
     delete_artifact(store, own)
     key = f"editors/{base.id}.safetensors"
     data = store.read(key)
@@ -171,7 +189,7 @@ def test_a_fit_whose_base_failed_is_reported_and_other_edits_are_not_affected(
         ("fit red hair", "not fitted, because what it builds upon was not fitted"),
         ("fit a smile", "not fitted, because what it builds upon was not fitted"),
     ]
-    assert (fits.done, fits.left) == (1, 0)
+    assert (fits.done, fits.left) == (2, 0)
     assert [failure.work for failure in edits.failures] == ["edit red", "edit smile"]
     assert statuses(plan) == {"red": 0, "smile": 0, "plain": 3}
 
@@ -181,10 +199,11 @@ def test_a_shipped_base_needs_no_captions(
 ) -> None:
     folder = shipping_copy(bundle, tmp_path / "shipping")
     plan, (_, fits, edits) = run_job(replace(job, bundle=str(folder), fit_captions=()))
-    assert (fits.done, fits.failures, edits.failures) == (3, [], [])
+    assert (fits.done, fits.failures, edits.failures) == (4, [], [])
     store = open_store(plan.output)
-    stored = store.read(f"editors/{plan.fits[0].id}.safetensors")
-    assert stored == (folder / "editors" / f"{BASE}.safetensors").read_bytes()
+    for fit in plan.fits[:2]:
+        stored = store.read(f"editors/{fit.id}.safetensors")
+        assert stored == (folder / "editors" / f"{fit.method}.safetensors").read_bytes()
     assert statuses(plan) == {"red": 3, "smile": 3}
 
 

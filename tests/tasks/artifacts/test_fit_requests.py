@@ -12,11 +12,11 @@ import pytest
 from coral_core.bundle.catalog import read_bundle
 from coral_core.editors import EDITORS, spec
 from coral_core.types import Prompt
-from tasks.artifacts.fit_requests import fits_of
+from tasks.artifacts.fit_requests import base_levels, fits_of
 from tasks.plan.plan import make_plan
 from tasks.spec.job import JobSpec
 from tasks.spec.requests import Shard
-from tests.inverters import ABOVE, BASE, digest_of, own_fit
+from tests.inverters import ABOVE, BASE, COMBINING, digest_of, own_fit, ship_small
 from tests.tars import members_of, write_tar
 
 
@@ -51,7 +51,8 @@ def test_a_method_that_builds_upon_it_needs_them_too(edit_job: Callable[..., Job
 
 def test_with_a_shipped_artifact_no_captions_are_needed(edit_job: Callable[..., JobSpec], shipping: Path) -> None:
     job = edit_job(BASE, bundle=shipping)
-    assert [fit.shipped for fit in make_plan(job).fits] == [digest_of(shipping / "editors" / f"{BASE}.safetensors")]
+    shipped = [digest_of(shipping / "editors" / f"{name}.safetensors") for name in (COMBINING, BASE)]
+    assert [fit.shipped for fit in make_plan(job).fits] == shipped
     assert not own_fit(edit_job(BASE, captions="captions.tar", bundle=shipping)).shipped
     with pytest.raises(ValueError, match="ships none for these options"):
         make_plan(edit_job(BASE, bundle=shipping, options={"directional": 3.0}))
@@ -68,12 +69,36 @@ def test_captions_for_another_method_leave_a_shipped_artifact_in_use() -> None:
 def test_a_base_comes_before_the_fit_that_builds_upon_it_and_enters_its_id(edit_job: Callable[..., JobSpec]) -> None:
     one, other = (make_plan(edit_job(ABOVE, captions=f"{name}.tar")) for name in ("captions", "others"))
     for plan in (one, other):
-        base, own = plan.fits
-        assert (base.method, own.method, own.base) == (BASE, ABOVE, base.id)
+        lowest, base, own = plan.fits
+        assert (lowest.method, lowest.base, base.method, base.base) == (COMBINING, "", BASE, lowest.id)
+        assert (own.method, own.base) == (ABOVE, base.id)
         assert (base.target, own.target, own.captions) == ("", "red hair", ())
         assert plan.edits[0].fit_id == own.id
-    assert one.fits[1].id != other.fits[1].id
+    assert one.fits[0].id == other.fits[0].id and one.fits[1].id != other.fits[1].id and one.fits[2] != other.fits[2]
     assert one.edits[0].edit_id != other.edits[0].edit_id
+
+
+def test_fits_are_done_level_by_level(edit_job: Callable[..., JobSpec]) -> None:
+    above = edit_job(ABOVE, captions="captions.tar")
+    plain = replace(above.edits[0], id="plain", method="styleclip-mapper", options={})
+    fits = make_plan(replace(above, edits=(*above.edits, plain))).fits
+    assert [[fit.method for fit in level] for level in base_levels(fits)] == [
+        [COMBINING, "styleclip-mapper"],
+        [BASE],
+        [ABOVE],
+    ]
+    assert [[fit.method for fit in level] for level in base_levels(fits[1:3])] == [[BASE], [ABOVE]]
+
+
+def test_a_shipped_artifact_is_used_with_the_shipped_base_that_it_was_fitted_upon(
+    edit_job: Callable[..., JobSpec], shipping: Path
+) -> None:
+    job = edit_job(BASE, bundle=shipping)
+    base, own = make_plan(job).fits
+    assert base.shipped and own.base == base.id
+    ship_small(shipping, COMBINING, seed=1)
+    with pytest.raises(ValueError, match=f"ships none for these options and its {COMBINING}"):
+        make_plan(job)
 
 
 def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselves(
@@ -81,7 +106,7 @@ def test_a_base_has_its_default_options_and_serves_those_who_ask_for_it_themselv
 ) -> None:
     above = edit_job(ABOVE, captions="captions.tar", options={"area": 0.5})
     direct = replace(above.edits[0], id="direct", method=BASE, options={})
-    base, own = make_plan(replace(above, edits=(*above.edits, direct))).fits
+    _, base, own = make_plan(replace(above, edits=(*above.edits, direct))).fits
     assert base.options == EDITORS[BASE].fit_options(EDITORS[BASE].resolve({}))
     assert own.options["area"] == 0.5
 

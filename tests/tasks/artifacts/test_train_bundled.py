@@ -13,7 +13,7 @@ from coral_core.types import Prompt
 from tasks.artifacts.fit_requests import fits_of
 from tasks.artifacts.stored import read_notes
 from tasks.artifacts.train_bundled import train_bundled
-from tests.inverters import ABOVE, BASE, Ship, equal, tensors_of
+from tests.inverters import ABOVE, BASE, COMBINING, Ship, equal, tensors_of
 from tests.tars import image_bytes, write_tar
 
 STILL = {"adapter_rate": 0.0, "remapper_rate": 0.0}
@@ -29,7 +29,7 @@ def test_the_artifact_is_written_into_the_bundle_in_half_precision(train: Ship, 
     heard: list[int] = []
     path, report = train(heard=heard)
     assert path == folder / "editors" / f"{BASE}.safetensors"
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, f"{COMBINING}.safetensors"]
     assert {tensor.dtype for tensor in tensors_of(path).values()} == {torch.float16}
     assert report.steps == heard[-1] == 6 and heard == sorted(heard)
 
@@ -87,7 +87,7 @@ def test_a_training_that_fails_does_not_change_the_artifact(train: Ship, folder:
         train_bundled(
             str(folder), BASE, [str(tmp_path / "nowhere.tar")], {}, "cpu", True, lambda step, steps, losses: None
         )
-    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
+    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 2
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,20 @@ def test_an_option_that_changes_the_sizes_of_the_artifact_is_refused(folder: Pat
 def test_an_unknown_option_of_a_training_is_refused(train: Ship, folder: Path) -> None:
     with pytest.raises(ValueError, match="unknown option 'perceptul'; did you mean 'perceptual'"):
         train({"perceptul": 1.0})
-    assert not (folder / "editors").exists()
+    assert not (folder / "editors" / f"{BASE}.safetensors").exists()
+
+
+def test_the_artifact_is_for_the_base_that_ships_beside_it(train: Ship, folder: Path) -> None:
+    path, _ = train()
+    fits = fits_of(spec(BASE), spec(BASE).resolve({}), Prompt("red"), read_bundle(str(folder)))
+    assert [fit.method for fit in fits] == [COMBINING, BASE] and all(fit.shipped for fit in fits)
+    assert read_notes(path.read_bytes())["request"]["base"] == fits[0].id
+
+
+def test_without_its_base_in_the_bundle_nothing_is_trained(train: Ship, folder: Path) -> None:
+    path, _ = train()
+    before = path.read_bytes()
+    (folder / "editors" / f"{COMBINING}.safetensors").unlink()
+    with pytest.raises(ValueError, match=f"{BASE} builds upon {COMBINING}, and .*`coral zoo fit {COMBINING}` makes it"):
+        train_bundled(str(folder), BASE, ["unread.tar"], {}, "cpu", True, lambda step, steps, losses: None)
+    assert path.read_bytes() == before

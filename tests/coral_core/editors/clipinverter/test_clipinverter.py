@@ -11,7 +11,8 @@ from torch import Tensor
 
 from coral_core.bundle.models import Models
 from coral_core.editors import EDITORS, spec
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.fit import FitConfig
 from coral_core.inversion import take
 from coral_core.nets.stylegan2 import StyledConv, ToRGB
@@ -25,7 +26,7 @@ def build(models: Models, **options: float) -> ClipInverter:
     """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ClipInverter(models, ClipInverterConfig(**{"residual": 1.0, **options}))
+        return ClipInverter(models, ClipInverterConfig(start="regression", **{**small_editors.WEIGHTS, **options}))
 
 
 def ready(models: Models, source: Inversion, **options: float) -> ClipInverter:
@@ -85,7 +86,7 @@ def test_without_remapping_styles_are_those_of_the_adapted_latents(models: Model
     editor = ready(models, inversion, remapping=0.0)
     ws_BLD = inversion.ws_BLD + residual(editor, inversion, models.clip.text(["red"] * 4))
     assert same(editor.styles(inversion, [RED] * 4), models.generator.styles(ws_BLD))
-    editor.config = ClipInverterConfig(residual=1.0)
+    editor.config = ClipInverterConfig(start="regression")
     assert not same(editor.styles(inversion, [RED] * 4), models.generator.styles(ws_BLD))
     editor.remapper.lambdas.data.zero_()
     assert same(editor.styles(inversion, [RED] * 4), models.generator.styles(ws_BLD))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,17 +11,20 @@ from torch import Tensor
 
 from coral_core import losses
 from coral_core.bundle.models import Models
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.fit import FitConfig, Progress
 from coral_core.inversion import invert, take
+from coral_core.precision import Precision
 from coral_core.types import Inversion, Prompt
+from tests.coral_core.editors.small_editors import WEIGHTS
 
 
 def build(models: Models, **options: float) -> ClipInverter:
     """An editor that is not fitted, the same in every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ClipInverter(models, ClipInverterConfig(**{"residual": 1.0, **options}))  # type: ignore[arg-type]
+        return ClipInverter(models, ClipInverterConfig(start="regression", **{**WEIGHTS, **options}))  # type: ignore[arg-type]
 
 
 def train(
@@ -51,6 +55,19 @@ def test_a_source_without_captions_is_refused(models: Models, inversion: Inversi
     for captions in ((), (("red",), (), ("blue",), ("red",))):
         with pytest.raises(ValueError, match="fit it on captioned images, each with one or more"):
             train(build(models), replace(inversion, captions=captions))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_fit_lowers_the_clip_loss(
+    precision: Precision, models: Models, make_inversion: Callable[..., Inversion]
+) -> None:
+    editor, source, red = build(models), make_inversion(models, 12), [Prompt("red")] * 12
+    editor.fit(source, FitConfig(steps=40, batch_size=4, settle=0.0, precision=precision))
+    before, after = (
+        (models.clip.image(image_BCHW) * models.clip.text(["red"])).sum(1).mean()
+        for image_BCHW in (source.recon_BCHW, editor.edit(source, red).image_BCHW)
+    )
+    assert after - before > 0.1
 
 
 @pytest.mark.parametrize("adversarial", [0.0, 1.0])

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from coral_core.bundle.models import Models
-from coral_core.editors.clipinverter.clipinverter import ClipInverter, ClipInverterConfig
+from coral_core.editors.clipinverter.clipinverter import ClipInverter
+from coral_core.editors.clipinverter.config import ClipInverterConfig
 from coral_core.editors.coral.prompt_config import RegionConfig
 from coral_core.editors.coral.region_editor import RegionEditor
 from coral_core.editors.regions.attention import ConvAttention
@@ -39,7 +40,7 @@ def base(models: Models, source: Inversion) -> ClipInverter:
     """A ClipInverter with the statistics of a source and random weights, so that every part has effect."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        inverter = ClipInverter(models, ClipInverterConfig())
+        inverter = ClipInverter(models, ClipInverterConfig(start="regression"))
     inverter.prepare(source)
     return inverter
 
