@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet
+COMPILE := $(BIN)/uv pip compile pyproject.toml $(LOCKED)
 
 .PHONY: help demo test lint lock clean
 
@@ -21,9 +22,10 @@ lint: $(READY) ## Check style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY) ## Resolve pyproject.toml again: requirements-dev.lock for developers, requirements.lock to run
+lock: $(READY) ## Resolve pyproject.toml again: requirements-dev.lock for developers, requirements.lock to run, -readers for a test
 	$(COMPILE) --group dev --upgrade -o requirements-dev.lock
 	$(COMPILE) --constraints requirements-dev.lock -o requirements.lock
+	$(BIN)/uv pip compile --group pyproject.toml:readers $(LOCKED) --upgrade -o requirements-readers.lock
 
 clean: ## Remove the environment and everything the demo and the trainings wrote
 	rm -rf .venv runs build *.egg-info

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
-from manifests.parquet.row_places import RowPlace
 from manifests.parquet.writer import LocalPart
-from manifests.stores.store import CommitConflict, CommitUnknown, ObjectInfo, Store
+from manifests.stores.store import CommitConflict, CommitUnknown, Store
 
 __all__ = [
     "CommitConflict",
@@ -26,7 +26,6 @@ __all__ = [
     "commit",
     "committed",
     "read_commit",
-    "row_places",
 ]
 
 PREFIX = "commits/"
@@ -95,10 +94,10 @@ def commit(store: Store, record: CommitRecord, files: Mapping[str, Path]) -> Com
     return winner
 
 
-def committed(store: Store) -> dict[str, ObjectInfo]:
-    """Every committed request's id with the size and etag of its record, from one listing."""
-    found = (info for info in store.list(PREFIX) if info.key.endswith(".json"))
-    return {info.key.removeprefix(PREFIX).removesuffix(".json"): info for info in found}
+def committed(store: Store) -> set[str]:
+    """The id of every committed request, from one listing."""
+    found = (info.key for info in store.list(PREFIX) if info.key.endswith(".json"))
+    return {intern(key.removeprefix(PREFIX).removesuffix(".json")) for key in found}
 
 
 def read_commit(store: Store, request_id: str) -> CommitRecord | None:
@@ -108,14 +107,6 @@ def read_commit(store: Store, request_id: str) -> CommitRecord | None:
     except FileNotFoundError:
         return None
     return CommitRecord.from_json(data)
-
-
-def row_places(record: CommitRecord, prefix: str = "data/") -> Iterator[RowPlace]:
-    """The RowPlace of each row, in the order written, in the objects below `prefix`."""
-    for ref in record.objects:
-        if ref.key.startswith(prefix):
-            for group, rows in enumerate(ref.row_groups):
-                yield from (RowPlace(ref.key, group, row) for row in range(rows))
 
 
 def _put_record(store: Store, record: CommitRecord) -> CommitRecord:

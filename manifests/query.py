@@ -1,31 +1,30 @@
-"""The published manifest as one table: a pyarrow dataset over exactly the parts of the snapshot, and SQL on it."""
+"""SQL on the manifest: one SELECT at a time, by DuckDB, over exactly the files of one version."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
-from manifests.parquet.filesystem import filesystem_of
-from manifests.parquet.schema import MANIFEST_SCHEMA
-from manifests.snapshot import Snapshot, read_snapshot
 from manifests.stores.store import Store
+from manifests.stores.temporary import owned_folder, sweep
+from manifests.table import Manifest, open_manifest
 
 _SANDBOX = {
     "enable_external_access": "false",  # no files, no network, no ATTACH, no COPY
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",  # Python variables are not tables
-    "lock_configuration": "true",
+    "memory_limit": "2GB",  # beyond it, sorts and groups use the temporary folder
 }
 _READ_STATEMENTS = frozenset({duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI})
-
+BATCH_ROWS = 2048
+_SCRATCH = "coral-query-"
 
 HAS_IMAGE = "status IN ('ok', 'rejected')"
 """SQL: the rows with an edited image."""
@@ -34,99 +33,64 @@ Ask = Callable[[str], pa.Table]
 """The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
 
 
-def _manifest(store: Store, snapshot: Snapshot | None = None) -> pads.Dataset:
-    """The rows of a snapshot (None: the current one), in MANIFEST_SCHEMA; empty before the first publish."""
-    keys = [part.key for part in (snapshot or read_snapshot(store)).parts]
-    if not keys:
-        return pads.dataset(MANIFEST_SCHEMA.empty_table())
-    filesystem, parquet = filesystem_of(store), pads.ParquetFileFormat()
-    # One fragment per key: pyarrow lists no folder and opens no file to find them.
-    fragments = [parquet.make_fragment(key, filesystem) for key in keys]
-    return _SingleThreadedDataset(fragments, MANIFEST_SCHEMA, parquet, filesystem)
-
-
-class _SingleThreadedDataset(pads.FileSystemDataset):
-    """The dataset that DuckDB scans in its own threads, without Arrow's scanner.
-
-    Arrow's scanner reads ahead in its own threads. They call our Store and so need Python's interpreter lock, which
-    to_reader() holds: with pyarrow 26 this is a deadlock. They also go on after the query has ended; if the
-    interpreter ends meanwhile, the process aborts. The cost of this class: nothing is read ahead, and every column of
-    a row group is a separate request to a bucket.
-    """
-
-    def scanner(self, *, columns: list[str] | None = None, filter: pads.Expression | None = None, **rest: Any) -> Any:
-        return _Scan(self, list(self.schema.names) if columns is None else columns, filter)
-
-
-@dataclass(frozen=True)
-class _Scan:
-    dataset: pads.FileSystemDataset
-    columns: list[str]
-    condition: pads.Expression | None
-
-    @property
-    def projected_schema(self) -> pa.Schema:
-        return pa.schema([self.dataset.schema.field(name) for name in self.columns])
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(self.projected_schema, self._batches())
-
-    @property
-    def _needed_columns(self) -> list[str]:
-        """The selected columns and those that the condition uses."""
-        empty, names = self.dataset.schema.empty_table(), list(self.dataset.schema.names)
-        return [name for name in names if name in self.columns or not self._is_independent_of(name, empty)]
-
-    def _is_independent_of(self, name: str, empty: pa.Table) -> bool:
-        if self.condition is None:
-            return True
-        try:
-            empty.drop_columns([name]).filter(self.condition)
-        except pa.ArrowInvalid:  # "No match for FieldRef"; an expression has no method that lists its fields
-            return False
-        return True
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        columns = self._needed_columns
-        for fragment in self.dataset.get_fragments():
-            found = fragment if self.condition is None else fragment.subset(self.condition, self.dataset.schema)
-            groups = [group.id for group in found.row_groups]
-            with fragment.filesystem.open_input_file(fragment.path) as source:
-                file = pq.ParquetFile(source, metadata=fragment.metadata, pre_buffer=False)
-                for batch in file.iter_batches(row_groups=groups, columns=columns, use_threads=False):
-                    table = with_schema(batch, self.dataset.schema, columns)
-                    kept = table if self.condition is None else table.filter(self.condition)
-                    yield from kept.select(self.columns).to_batches()
-
-
-def with_schema(batch: pa.RecordBatch, schema: pa.Schema, columns: list[str]) -> pa.Table:
-    """The columns with the types of the schema; nulls for columns that a file of an earlier version lacks."""
-    present, count = set(batch.schema.names), batch.num_rows
-    schema = pa.schema([schema.field(name) for name in columns])
-    arrays = [batch[f.name].cast(f.type) if f.name in present else pa.nulls(count, f.type) for f in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def query(store: Store, sql: str) -> pa.Table:
+def query(store: Store, sql: str, manifest: Manifest | None = None) -> pa.Table:
     """The result of one SELECT over the table `manifest`. ValueError with DuckDB's message when the SQL is wrong."""
-    with asking(store) as ask:
+    with asking(store, manifest) as ask:
         return ask(sql)
 
 
 @contextmanager
-def asking(store: Store, snapshot: Snapshot | None = None) -> Iterator[Ask]:
-    """For several queries over the same snapshot, also if another one is published meanwhile."""
-    with duckdb.connect(":memory:", config=_SANDBOX) as connection:
-        connection.register("manifest", _manifest(store, snapshot))
+def asking(store: Store, manifest: Manifest | None = None) -> Iterator[Ask]:
+    """For several queries over one version (None: the current one), also if another one is published meanwhile."""
+    with connected(store, manifest) as connection:
+        yield connection.ask
 
-        def ask(sql: str) -> pa.Table:
-            try:
-                _check_read_only(connection, sql)
-                return connection.sql(sql).to_arrow_table()
-            except duckdb.Error as error:
-                raise ValueError(f"the query failed: {error}") from error
 
-        yield ask
+@contextmanager
+def connected(store: Store, manifest: Manifest | None = None) -> Iterator[Connection]:
+    """As asking(), for results of any size too."""
+    scratch = Path(tempfile.gettempdir())
+    sweep(scratch.glob(f"{_SCRATCH}*"))
+    with (
+        owned_folder(scratch, _SCRATCH) as folder,
+        duckdb.connect(":memory:", config={**_SANDBOX, "temp_directory": str(folder)}) as database,
+    ):
+        database.execute("SET enable_progress_bar = false; SET lock_configuration = true")
+        yield Connection(database, open_manifest(store) if manifest is None else manifest)
+
+
+class Connection:
+    """SQL over one version of the manifest."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+        self._database, self._manifest = database, manifest
+        self._options = manifest.store.client().options
+        database.register("manifest", manifest.dataset)
+
+    def ask(self, sql: str) -> pa.Table:
+        """The result of one SELECT. ValueError with DuckDB's message when the SQL is wrong."""
+        return self._result(sql, lambda relation: relation.to_arrow_table())
+
+    def stream(self, sql: str) -> Iterator[dict[str, Any]]:
+        """The rows of one SELECT, until the next query. ValueError as for ask()."""
+        for batch in self._result(sql, lambda relation: relation.to_arrow_reader(BATCH_ROWS)):
+            yield from batch.to_pylist()
+
+    def _result(self, sql: str, read: Callable[[duckdb.DuckDBPyRelation], Any]) -> Any:
+        self._renew_credentials()
+        try:
+            _check_read_only(self._database, sql)
+            return read(self._database.sql(sql))
+        except duckdb.Error as error:
+            raise ValueError(f"the query failed: {error}") from error
+
+    def _renew_credentials(self) -> None:
+        """Open the version again if its bucket's credentials are other ones by now."""
+        options = self._manifest.store.client().options
+        if options != self._options and self._manifest.delta is not None:
+            self._options = options
+            self._manifest = open_manifest(self._manifest.store, self._manifest.version)
+            self._database.register("manifest", self._manifest.dataset)
 
 
 def sql_literal(text: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from manifests.parquet.schema import inversion_schema
 from manifests.stores.open import open_store
+from manifests.stores.store import Store
 from tasks.plan.plan import Plan
 from tasks.shards.commits import commit_info
 from tasks.shards.output import open_inversion, open_outputs
@@ -51,9 +52,11 @@ def small_plan(
     )
 
 
-def commit_all(plan: Plan, samples: int = 20, metadata: Metadata = labels_of, seed: int = 0) -> frozenset[str]:
+def commit_all(
+    plan: Plan, samples: int = 20, metadata: Metadata = labels_of, seed: int = 0, store: Store | None = None
+) -> frozenset[str]:
     """Commit every request of the plan; the ids of the edits. Some scores are NaN, some rows are no images at all."""
-    store, rng = open_store(plan.output), np.random.default_rng(seed)
+    store, rng = store or open_store(plan.output), np.random.default_rng(seed)
     for requests in plan.edit_requests():
         _commit_inversion(store, requests[0], samples)
         with open_outputs(requests) as outputs:

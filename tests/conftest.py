@@ -105,7 +105,6 @@ def run_job() -> Callable[..., Any]:
 
     The works whose names are in `deadly` count as having killed their workers.
     """
-    from manifests.commit import committed
     from manifests.stores.open import open_store
     from tasks.cluster.actor import Worker
     from tasks.cluster.backlog import Outcome
@@ -141,7 +140,7 @@ def run_job() -> Callable[..., Any]:
             record_plan(under_way.store, plan)
             record_retries(under_way.store, plan)
             summaries = [waves.invert(under_way), waves.fit(under_way), waves.edit(under_way)]
-            publish_edits(under_way.store, plan, frozenset(committed(under_way.store)))
+            publish_edits(under_way.store, plan, frozenset(under_way.done))
         return plan, summaries
 
     return run

@@ -25,9 +25,11 @@ ALLOWED_IMPORTS = """
 manifests.stores:
 manifests.parquet: manifests.stores
 manifests.commit: manifests.parquet manifests.stores
-manifests.snapshot: manifests.parquet manifests.stores
-manifests.query: manifests.snapshot manifests.parquet manifests.stores
-manifests.selection: manifests.query manifests.snapshot manifests.stores
+manifests.table_files: manifests.commit manifests.parquet manifests.stores
+manifests.table: manifests.table_files manifests.parquet manifests.stores
+manifests.table_preflight: manifests.stores
+manifests.query: manifests.table manifests.stores
+manifests.selection: manifests.query manifests.table manifests.stores
 
 coral_core.types:
 coral_core.stages:
@@ -64,7 +66,7 @@ tasks.export: tasks.shards tasks.inputs tasks.spec
 tasks.worker: tasks.artifacts tasks.shards tasks.inputs tasks.images tasks.spec
 tasks.plan: tasks.artifacts tasks.shards tasks.inputs tasks.spec
 tasks.cluster: tasks.worker tasks.artifacts tasks.shards tasks.spec
-tasks.publish: tasks.plan tasks.shards tasks.spec
+tasks.publish: tasks.plan tasks.shards tasks.inputs tasks.spec
 tasks.gallery: tasks.plan tasks.worker tasks.artifacts tasks.shards tasks.inputs tasks.images tasks.spec
 tasks.run: tasks.cluster tasks.publish tasks.plan tasks.worker tasks.artifacts tasks.shards tasks.spec
 tasks.estimate: tasks.run tasks.cluster tasks.publish tasks.plan tasks.artifacts tasks.shards tasks.inputs tasks.spec
@@ -92,9 +94,10 @@ SDKS = {
     "webdataset": {"tasks/inputs/archive.py", "tasks/inputs/tar_headers.py"},
     "PIL": {"tasks/images/", "coral_core/zoo/"},
     "pyarrow": {"manifests/"},
-    "duckdb": {"manifests/query.py"},
-    "boto3": {"manifests/stores/s3.py"},
-    "botocore": {"manifests/stores/s3.py"},
+    "deltalake": {"manifests/table.py", "manifests/table_preflight.py"},
+    "duckdb": {"manifests/query.py", "manifests/parquet/many_objects.py"},
+    "boto3": {"manifests/stores/s3.py", "manifests/stores/s3_clients.py"},
+    "botocore": {"manifests/stores/s3.py", "manifests/stores/s3_clients.py"},
     "open_clip": {"coral_core/clip.py", "coral_core/zoo/"},
     "torch": {"coral_core/", "tasks/", "pipelines/demo.py", "pipelines/bench/"},
     "typer": {"pipelines/"},
@@ -112,7 +115,7 @@ RUN_MODULES = (
     "tasks.cluster.actor",
     "tasks.run.prefect_tasks",
 )
-COMMAND_FILES = ("app", "bench", "edit", "report", "zoo")
+COMMAND_FILES = ("app", "bench", "edit", "manifest", "report", "zoo")
 """Files of pipelines/cli/ that are imported before a command is chosen."""
 
 

@@ -1,19 +1,36 @@
-"""A Store as a read-only pyarrow filesystem, so that Parquet readers fetch byte ranges from any store."""
+"""The objects of a store for Parquet readers: one object as a file, or a folder of them as a filesystem of Arrow's."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from urllib.parse import urlsplit
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 
-from manifests.stores.store import ObjectInfo, Store
+from manifests.stores.store import ObjectClient, Store
 
 
-def filesystem_of(store: Store) -> pafs.FileSystem:
-    """The store's objects under their keys; writing raises."""
-    return pafs.PyFileSystem(_Handler(store))
+def filesystem_of(client: ObjectClient, folder: str) -> pafs.FileSystem:
+    """The objects below a folder of a store, read by Arrow's own threads, which need no Python.
+
+    With credentials that end, it is valid as long as they are: ask the store for a new client for each piece of work.
+    """
+    options = client.options
+    if not options:
+        return pafs.SubTreeFileSystem(f"{client.uri}/{folder}", pafs.LocalFileSystem())
+    endpoint = urlsplit(options["aws_endpoint_url"])
+    hosted = options["aws_virtual_hosted_style_request"] == "true"
+    bucket = client.uri.removeprefix("s3://").partition("/")[0]
+    s3 = pafs.S3FileSystem(
+        access_key=options["aws_access_key_id"],
+        secret_key=options["aws_secret_access_key"],
+        session_token=options.get("aws_session_token"),
+        region=options["aws_region"],
+        scheme=endpoint.scheme,
+        endpoint_override=endpoint.netloc.removeprefix(f"{bucket}.") if hosted else endpoint.netloc,
+        force_virtual_addressing=hosted,
+    )
+    return pafs.SubTreeFileSystem(f"{client.uri.removeprefix('s3://')}/{folder}", s3)
 
 
 class ObjectFile(io.RawIOBase):
@@ -45,38 +62,3 @@ class ObjectFile(io.RawIOBase):
         data = self._store.read(self._key, self._position, length) if length else b""
         self._position += len(data)
         return data
-
-
-class _Handler(pafs.FileSystemHandler):
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def get_type_name(self) -> str:
-        return "coral-store"
-
-    def normalize_path(self, path: str) -> str:
-        return path
-
-    def get_file_info(self, paths: list[str]) -> list[pafs.FileInfo]:
-        return [_file_info(path, self._store.head(path)) for path in paths]
-
-    def get_file_info_selector(self, selector: pafs.FileSelector) -> list[pafs.FileInfo]:
-        raise NotImplementedError("objects are read by the names in commits and snapshots, never by listing")
-
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        return pa.PythonFile(ObjectFile(self._store, path), mode="r")
-
-    def open_input_stream(self, path: str) -> pa.NativeFile:
-        return self.open_input_file(path)
-
-    def _refuse(self, *given: Any) -> Any:
-        raise NotImplementedError(f"this filesystem is read-only; given {given}")
-
-    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
-    move = copy_file = open_output_stream = open_append_stream = _refuse
-
-
-def _file_info(path: str, info: ObjectInfo | None) -> pafs.FileInfo:
-    if info is None:
-        return pafs.FileInfo(path, pafs.FileType.NotFound)
-    return pafs.FileInfo(path, pafs.FileType.File, size=info.size)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.parquet.filesystem import ObjectFile
@@ -26,13 +25,6 @@ def read_batches(
         if unknown:
             raise ValueError(f"{key!r} has no columns {sorted(unknown)}; it has {file.schema_arrow.names}")
         yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
-
-
-def read_matching(store: Store, key: str, column: str, values: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """The object's rows, in order, whose text in `column` is one of `values`."""
-    wanted = pa.array(values, pa.string())
-    for batch in read_batches(store, key, batch_rows=1 << 16):
-        yield batch.filter(pc.is_in(batch.column(column), wanted))
 
 
 def read_rows(store: Store, key: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

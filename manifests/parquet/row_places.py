@@ -36,3 +36,12 @@ def rows_at(
                 wanted = sorted(rows)
                 taken = file.read_row_group(group, columns=list(columns)).take(wanted).to_pylist()
                 yield from zip([RowPlace(key, group, row) for row in wanted], taken, strict=True)
+
+
+def image_bytes(store: Store, row: Mapping[str, Any], column: str = "image") -> bytes:
+    """The encoded image of a manifest row, or its "mask". ValueError for a row without one."""
+    place = place_of(row)
+    found = None if place is None else next(rows_at(store, [place], [column]))[1][column]
+    if found is None or found["bytes"] is None:
+        raise ValueError(f"the row {row.get('key')!r} has no {column}: its status is {row.get('status')!r}")
+    return bytes(found["bytes"])

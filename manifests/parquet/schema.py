@@ -27,6 +27,14 @@ Status = Literal[
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+SourceState = Literal[
+    "present",
+    "changed",  # the shard has another content now, of which nothing is published yet
+    "kept",  # the shard is gone, and the job keeps its rows as they are
+    "removed",  # the shard is gone: an export leaves the row out unless it is asked for
+]
+SOURCE_STATES: tuple[SourceState, ...] = get_args(SourceState)
+
 IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 PAYLOAD = frozenset({"image", "mask", "ws"})
@@ -35,7 +43,7 @@ PAYLOAD = frozenset({"image", "mask", "ws"})
 LOW_CARDINALITY = frozenset(
     {
         *("status", "reason", "source_uri", "prompt", "source_prompt", "edit", "method", "models_digest"),
-        *("editor_digest", "request_id", "image_uri", "gate", "split"),
+        *("editor_digest", "request_id", "image_uri", "gate", "split", "rules", "source_version", "source_state"),
     }
 )
 """Columns with few distinct values per file: the only ones with a dictionary."""
@@ -86,6 +94,9 @@ _PUBLISHED = (
     pa.field("synthetic", pa.bool_()),  # true for every edited image; edit, method and the digests identify the edit
     pa.field("split", pa.string()),  # of the source, null if it has none
     pa.field("original", pa.string()),  # JSON: the source's metadata if the edit's labels changed it, else null
+    pa.field("source_version", pa.string()),  # of the shard that was edited: the file's sha256, or the object's etag
+    pa.field("source_state", pa.string()),  # one of SOURCE_STATES
+    pa.field("rules", pa.string()),  # JSON: the gates and labels that the row was published with
 )
 
 
@@ -105,7 +116,10 @@ ROWS_SCHEMA = _schema("rows", *_SOURCE, *_EDIT, *_SIZE, *_SCORES)
 """rows/: the same rows in the same order without image and mask."""
 
 MANIFEST_SCHEMA = _schema("manifest", *_SOURCE, *_EDIT, *_SIZE, *_SCORES, *_PUBLISHED)
-"""manifest/: the published rows with labels and gates applied, and with the RowPlace of each image."""
+"""manifest/: the published rows with labels and gates applied, and with the RowPlace of each image.
+
+The table is partitioned by `edit`, so its files lack this column; the table's log has it.
+"""
 
 INVERSION_SCHEMA = _schema(
     "inversion", *_SOURCE, *_SIZE, pa.field("inversion_error", pa.float32()), pa.field("ws", pa.list_(pa.float32()))

@@ -77,6 +77,11 @@ class PartWriter:
         else:
             self.discard()
 
+    @property
+    def open_bytes(self) -> int:
+        """Bytes written so far of the part that is not full yet."""
+        return 0 if self._open is None else self._open.size
+
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows. A column that a row lacks is null; a column that the schema lacks is a ValueError."""
         self._append(_batch(rows, self.schema))

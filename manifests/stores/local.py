@@ -18,7 +18,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from manifests.stores.disk_errors import TEMPORARY, naming_full_disk, naming_refused_folder
-from manifests.stores.store import ObjectChanged, ObjectInfo, Upload, check_key
+from manifests.stores.store import ObjectChanged, ObjectClient, ObjectInfo, Upload, check_key
 from manifests.stores.temporary import is_owned, lock, sweep
 
 STAGING = ".staging"  # unpublished bytes and the lock; no key may contain a name that begins with a dot
@@ -40,6 +40,9 @@ class LocalStore:
 
     def __str__(self) -> str:
         return str(self.root)
+
+    def client(self) -> ObjectClient:
+        return ObjectClient(str(self.root))
 
     def head(self, key: str) -> ObjectInfo | None:
         try:

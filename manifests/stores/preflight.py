@@ -12,7 +12,7 @@ from manifests.stores.store import Store
 PREFIX = "preflight-"  # not a folder, because a local store would keep it
 WRITERS = 4
 
-_CONDITIONS = (
+CONDITIONS = (
     "It must obey the headers If-None-Match: * and If-Match of PutObject, as AWS S3, SeaweedFS, RustFS and Cloudflare "
     "R2 do. Update the server, remove a proxy that drops the headers, or write the output elsewhere and copy it "
     "afterwards"
@@ -44,23 +44,23 @@ def preflight(store: Store) -> None:
 
 def _check_create_only(store: Store, key: str) -> None:
     winners = _race(lambda: store.put_new(key, b"first"))
-    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers create one object", _CONDITIONS)
+    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers create one object", CONDITIONS)
     again = store.put_new(key, b"second")
-    _require(not again and store.read(key) == b"first", store, "created an object that existed", _CONDITIONS)
+    _require(not again and store.read(key) == b"first", store, "created an object that existed", CONDITIONS)
 
 
 def _check_compare_and_swap(store: Store, key: str) -> None:
     seen = _etag(store, key)
     winners = _race(lambda: store.put_if(key, uuid.uuid4().bytes, seen))
-    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers replace one version", _CONDITIONS)
+    _require(winners == 1, store, f"let {winners} of {WRITERS} simultaneous writers replace one version", CONDITIONS)
     _require(
         not store.put_if(key, b"lost update", seen),
         store,
         "replaced a version that the writer had not read",
-        _CONDITIONS,
+        CONDITIONS,
     )
     store.delete(key)
-    _require(not store.put_if(key, b"", seen), store, "replaced an object that did not exist", _CONDITIONS)
+    _require(not store.put_if(key, b"", seen), store, "replaced an object that did not exist", CONDITIONS)
 
 
 def _check_reading(store: Store, key: str) -> None:

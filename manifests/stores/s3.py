@@ -5,13 +5,11 @@ etag is still the same. Conditional writes use a client that sends each request 
 own object and treat it as another writer's. A write that was certainly not executed is sent again here; all other
 failures are CommitUnknown.
 
-Each process finds credentials by boto3's own chain. They are in no field, message, pickle or log of ours. The level of
-botocore's log is WARNING: at lower levels it logs credentials, or for every client where they were found.
+Each process finds credentials by boto3's own chain. They are in no field, message, pickle or log of ours.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import re
@@ -20,19 +18,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore import exceptions as boto
 
 from manifests.stores.disk_errors import TEMPORARY, naming_full_disk
 from manifests.stores.resumable_file import open_partial_file
+from manifests.stores.s3_clients import client_options, clients
 from manifests.stores.s3_errors import WRONG_ADDRESS, FailedRequest
 from manifests.stores.s3_options import AMBIENT, S3Options, check_address
 from manifests.stores.store import (
     CommitUnknown,
     ObjectChanged,
+    ObjectClient,
     ObjectInfo,
     StoreRefused,
     StoreUnavailable,
@@ -41,7 +40,6 @@ from manifests.stores.store import (
 )
 
 ATTEMPTS = 8  # of a conditional write, or of a body without a byte of progress
-BOTOCORE_ATTEMPTS = 5  # of other requests, by botocore
 CHUNK_BYTES = 1 << 20  # of a body, read at a time
 PAGE_OBJECTS = 1000  # objects per request of a listing; S3 gives no more
 MULTIPART_BYTES = 64 << 20  # files of at least this size are uploaded in parts
@@ -80,6 +78,9 @@ class S3Store:
     @property
     def bucket(self) -> str:
         return self.uri.removeprefix("s3://").partition("/")[0]
+
+    def client(self) -> ObjectClient:
+        return ObjectClient(self.uri, client_options(self.bucket, self.options))
 
     def head(self, key: str) -> ObjectInfo | None:
         full_key = self._full_key(key)
@@ -199,7 +200,7 @@ class S3Store:
         while True:
             attempt += 1
             try:
-                s3 = _clients(os.getpid(), self.options).once
+                s3 = clients(os.getpid(), self.options).once
                 s3.put_object(Bucket=self.bucket, Key=full_key, Body=data, **condition, **self._write_parameters(key))
                 return True
             except _ERRORS as error:
@@ -241,7 +242,7 @@ class S3Store:
     def _client(self, what: str) -> Iterator[Any]:
         """The client for requests that may be repeated; its errors become our exceptions."""
         try:
-            yield _clients(os.getpid(), self.options).repeating
+            yield clients(os.getpid(), self.options).repeating
         except _ERRORS as error:
             raise _failed_request(error).to_exception(f"{what} in {self}") from None
 
@@ -257,35 +258,6 @@ class S3Source(S3Store):
 
     def _is_listed(self, key: str, size: int) -> bool:
         return size > 0 or not key.endswith("/")
-
-
-class _Clients(NamedTuple):
-    repeating: Any
-    once: Any  # sends each request once
-
-
-@cache
-def _clients(process: int, options: S3Options) -> _Clients:
-    """The clients of all stores of a process with the same options; a forked process creates new ones."""
-    import boto3  # here: importing it takes longer than most commands
-    from botocore.config import Config
-
-    log = logging.getLogger("botocore")
-    log.setLevel(max(log.getEffectiveLevel(), logging.WARNING))
-    config = Config(
-        connect_timeout=options.connect_timeout,
-        read_timeout=options.read_timeout,
-        tcp_keepalive=True,
-        max_pool_connections=16,
-        s3={"addressing_style": {None: "auto", True: "path", False: "virtual"}[options.path_style]},
-    )
-    session = boto3.Session()
-
-    def connect(attempts: int) -> Any:
-        retries = config.merge(Config(retries={"mode": "standard", "total_max_attempts": attempts}))
-        return session.client("s3", endpoint_url=options.endpoint, region_name=options.region, config=retries)
-
-    return _Clients(connect(BOTOCORE_ATTEMPTS), connect(1))
 
 
 def _failed_request(error: Exception) -> FailedRequest:

@@ -6,8 +6,8 @@ only complete objects: an object appears, or is replaced, in one atomic step, af
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +55,18 @@ class Upload:
     started: int  # seconds since 1970, by the store's clock
 
 
+@dataclass(frozen=True)
+class ObjectClient:
+    """The access of another client to the objects of a store.
+
+    `options` has the names of the Rust crate object_store, which delta-rs and polars take as storage_options. It holds
+    credentials, so it is neither shown nor stored.
+    """
+
+    uri: str  # an absolute path, or s3://bucket/prefix
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
 class Source(Protocol):
     """Objects of other writers, for listing and fetching. Every key that the service allows is valid.
 
@@ -85,6 +97,10 @@ class Store(Protocol):
     is a ValueError everywhere. put_new and put_if may raise CommitUnknown. With a network, every method may raise
     StoreRefused and StoreUnavailable, and read ObjectChanged; with a disk, DiskFull and StoreRefused.
     """
+
+    def client(self) -> ObjectClient:
+        """How other clients, of Delta Lake and of Arrow, reach the same objects; with credentials as of now."""
+        ...
 
     def head(self, key: str) -> ObjectInfo | None:
         """Size and etag, or None when there is no such object."""

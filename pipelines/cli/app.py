@@ -11,6 +11,7 @@ import typer
 
 from pipelines.cli.bench import bench_app
 from pipelines.cli.edit import edit
+from pipelines.cli.manifest import history, query, restore, verify
 from pipelines.cli.report import preview, report
 from pipelines.cli.zoo import zoo_app
 
@@ -29,6 +30,8 @@ app.add_typer(bench_app, name="bench")
 app.command()(preview)
 app.command()(edit)
 app.command()(report)
+for command in (query, history, restore, verify):
+    app.command()(command)
 
 JobFile = Annotated[Path, typer.Argument(help="The job, a YAML file.")]
 Output = Annotated[str, typer.Argument(help="The output of a job: a folder or URL.")]
@@ -139,7 +142,7 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
     """Publish the committed edits with the job's present gates and labels. Edits nothing and starts no workers."""
     from manifests.commit import committed
     from manifests.stores.open import open_store
-    from manifests.stores.preflight import preflight
+    from manifests.table_preflight import preflight_output
     from pipelines.cli.console import show
     from pipelines.cli.tables import publication_tables
     from pipelines.jobfile.load import load_job
@@ -149,7 +152,7 @@ def publish(job: JobFile, limit_samples: Limit = None) -> None:
 
     planned = make_plan(load_job(job).spec(), limit_samples)
     store = open_store(planned.output, planned.s3)
-    preflight(store)
+    preflight_output(store)
     record_plan(store, planned)
     publication = publish_edits(store, planned, committed(store))
     show(*publication_tables(planned.output, edit_statuses(store, planned), publication))
@@ -205,24 +208,6 @@ def gates(
 
 
 @app.command()
-def query(
-    output: Output,
-    sql: Annotated[str, typer.Argument(help="One SELECT over the table `manifest`.")],
-    form: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Format of the result.")] = "table",
-) -> None:
-    """Query the manifest with SQL (DuckDB)."""
-    from manifests.query import query as run_query
-    from pipelines.cli.tables import write_rows
-    from pipelines.jobfile.s3_environment import open_output
-    from tasks.plan.status import expect_planned
-
-    store = open_output(output)
-    expect_planned(store)
-    result = run_query(store, sql)
-    write_rows(result.column_names, result.to_pylist(), form)
-
-
-@app.command()
 def export(
     output: Output,
     dest: Annotated[str, typer.Argument(help="An empty folder or s3:// prefix; or an export that was interrupted.")],
@@ -234,6 +219,9 @@ def export(
     ] = "webdataset",
     with_masks: Annotated[bool, typer.Option("--with-masks", help="Also the mask of each edit.")] = False,
     with_rejected: Annotated[bool, typer.Option("--with-rejected", help="Also rows that a gate rejected.")] = False,
+    with_removed: Annotated[
+        bool, typer.Option("--with-removed", help="Also rows whose source is gone and that the job marks.")
+    ] = False,
     without_sidecars: Annotated[
         bool,
         typer.Option("--without-sidecars", help="Without text members; the source tars are not read."),
@@ -254,7 +242,12 @@ def export(
     expect_planned(store)
     files = FileOptions(kind=to, with_masks=with_masks, max_bytes=parse_size(shard_size), max_samples=max_samples)
     spec = ExportSpec(
-        where=where, with_rejected=with_rejected, limit=limit, with_sidecars=not without_sidecars, files=files
+        where=where,
+        with_rejected=with_rejected,
+        with_removed=with_removed,
+        limit=limit,
+        with_sidecars=not without_sidecars,
+        files=files,
     )
     with export_lines() as on_files:
         report = export_rows(store, open_output(dest), spec, on_files, s3_options({}))
@@ -265,6 +258,9 @@ def export(
 def gc(
     output: Output,
     older_than: Annotated[float, typer.Option(min=1.0, help="Hours; running attempts need their recent objects.")] = 24,
+    keep_history: Annotated[
+        float, typer.Option(min=0, help="Days for which earlier versions of the manifest can be read; 30 at most.")
+    ] = 7,
     delete: Annotated[bool, typer.Option("--delete", help="Delete them; without it they are only listed.")] = False,
 ) -> None:
     """List objects that killed attempts left behind and nothing refers to; with --delete, delete them."""
@@ -273,7 +269,7 @@ def gc(
     from tasks.publish.gc import find_leftovers, remove
 
     store = open_output(output)
-    leftovers = find_leftovers(store, older_than)
+    leftovers = find_leftovers(store, older_than, history_days=keep_history)
     if delete:
         remove(store, leftovers)
     print(*leftover_lines(leftovers, delete), sep="\n")

@@ -131,6 +131,28 @@ def fits(
     _save(json_file, found)
 
 
+@bench_app.command()
+def manifest(
+    requests: Annotated[str, typer.Option(help="Edits of shards, several numbers separated by commas.")] = "1000",
+    rows: Annotated[int, typer.Option(min=1, help="Of each request.")] = 100,
+    folder: Annotated[Path, typer.Option(help="For the outputs, which are removed at the end.")] = Path("runs/scale"),
+    json_file: JsonFile = None,
+) -> None:
+    """Time planning, publishing and reading on outputs with many commits, which are made without networks."""
+    import shutil
+    from dataclasses import asdict
+
+    from pipelines.bench.manifest_scale import ScaleConfig, measure_scale, table
+
+    costs = []
+    for count in [int(number) for number in requests.split(",")]:
+        config = ScaleConfig(folder=(folder / str(count)).absolute(), requests=count, rows=rows)
+        costs += measure_scale(config, lambda cost: print(table([cost]).splitlines()[-1], file=sys.stderr, flush=True))
+        shutil.rmtree(config.folder)
+    print(table(costs))
+    _save(json_file, [asdict(cost) for cost in costs])
+
+
 def _print_progress(done: Done) -> None:
     left = done.seconds / done.count * (done.total - done.count)
     progress = f"{done.count}/{done.total}, {done.seconds:.0f} s, about {left:.0f} s left"

@@ -46,4 +46,6 @@ def report_lines(report: ExportReport, destination: str) -> Iterator[str]:
     reused = f", {report.reused} of them there before" if report.reused else ""
     files = f"{len(report.files)} file{'s' * (len(report.files) != 1)}"
     yield f"{report.samples} samples in {files} ({size / 1e6:.1f} MB{reused}) in {destination}"
-    yield f"from snapshot {report.snapshot}; README.md says how to load them"
+    if report.without_texts:
+        yield f"{report.without_texts} of them without text members, because their sources are gone or were changed"
+    yield f"from version {report.version} of the manifest; README.md says how to load them"

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from manifests.snapshot import read_snapshot
 from manifests.stores.store import Store
 from pipelines.cli.console import grid
 from tasks.plan.plan import read_plans
@@ -20,11 +19,10 @@ def read_effects(store: Store, keep: float | None, edit: str | None) -> list[Gat
     A suggestion is for the job of the newest run, because earlier versions of its edits have the same ids in the job.
     Errors: ValueError if nothing is published, or there is no such edit.
     """
-    snapshot = read_snapshot(store)
     if keep is None:
-        effects = list(gates_in_force(store, snapshot))
+        effects = list(gates_in_force(store))
     else:
-        effects = of_newest_run(store, list(suggested_gates(store, snapshot, keep)), edit)
+        effects = of_newest_run(store, list(suggested_gates(store, keep)), edit)
     chosen = [effect for effect in effects if edit in (None, effect.edit, slug_of(effect.edit))]
     if not chosen:
         known = ", ".join(sorted({effect.edit for effect in effects}))

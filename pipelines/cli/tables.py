@@ -79,7 +79,7 @@ def publication_tables(output: str, edits: Sequence[EditStatus], publication: Pu
 def rows_line(edits: Sequence[EditStatus], rows: int, version: int) -> Text:
     """The rows of an output, and how many of them belong to the job."""
     own = sum(edit.rows for edit in edits)
-    return Text(f"manifest: {rows} rows of all jobs, {own} of them of this job; snapshot {version}")
+    return Text(f"manifest: {rows} rows of all jobs, {own} of them of this job; version {version}")
 
 
 def wave_line(wave: WaveSummary) -> str:

@@ -16,6 +16,7 @@ from tasks.plan.retry import Retryable
 from tasks.plan.status import EditStatus, edit_statuses
 from tasks.publish.publish import Publication
 from tasks.run.prefect_tasks import edit_wave, fit_wave, invert_wave, plan_run, publish, start
+from tasks.run.publishing import published_at_last
 from tasks.run.run import Run
 from tasks.run.waves import Failure, WaveSummary
 
@@ -68,12 +69,13 @@ def edit_dataset(
     deadlines = job.deadlines.spec()
     with (
         displayed(progress) as on_progress,
-        Run(plan, job.worker_resources(), on_progress, deadlines, limit) as run,
+        Run(plan, job.worker_resources(), on_progress, deadlines, limit, job.publish_every_minutes) as run,
     ):
         start(run)
-        inversions = invert_wave(run)
-        editors = fit_wave(run)
-        edits = edit_wave(run)
+        with published_at_last(run):
+            inversions = invert_wave(run)
+            editors = fit_wave(run)
+            edits = edit_wave(run)
     publication = publish(run)
     record = RunRecord.of(job, (inversions, editors, edits), run.actor_hours, run.excluded)
     return RunSummary(

@@ -1,9 +1,9 @@
 """The end of a run: all processes that it started end with it, and soon after SIGTERM or Ctrl-C.
 
 No cleanup is needed, because everything visible in the store is complete at any moment. So Prefect and Ray get one
-second (to release the actors, and to report the flow's state to a Prefect server that keeps running), and then all
-processes are killed. By themselves Prefect and Ray take three to ten seconds to shut down, most of it waiting for each
-other's servers.
+second (to release the actors, and to report the flow's state to a Prefect server that keeps running), a publish of what
+is committed gets some more, and then all processes are killed; a second signal kills them at once. By themselves
+Prefect and Ray take three to ten seconds to shut down, most of it waiting for each other's servers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from tasks.cluster.signals import STOPPING
+from tasks.cluster.signals import LAST_WORK, STOPPING
 
 GRACE_SECONDS = 1.0
+LAST_WORK_SECONDS = 25.0
+"""For the publish of what is committed: less than the 30 seconds that Kubernetes and Prefect leave after SIGTERM."""
 SHOW_CURSOR = "\x1b[?25h"
 PR_SET_CHILD_SUBREAPER = 36
 EXITING = 0
@@ -61,7 +63,14 @@ class Stopping:
         while (number := os.read(self._signals, 1)[0]) not in STOPPING:
             if number == EXITING:
                 self._no_signal.set()
+        threading.Thread(target=self._end_soon, args=(number,), name="ending", daemon=True).start()
+        while os.read(self._signals, 1)[0] not in STOPPING:  # Prefect repeats the signal when the flow has ended
+            continue
+        self.end(number)
+
+    def _end_soon(self, number: int) -> None:
         time.sleep(self.grace)
+        LAST_WORK.acquire(timeout=LAST_WORK_SECONDS)
         self.end(number)
 
     def _at_exit(self) -> None:

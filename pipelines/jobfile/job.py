@@ -23,7 +23,7 @@ from pipelines.jobfile.sections import (
 )
 from tasks.spec.gates import Gates
 from tasks.spec.geometry import Geometry
-from tasks.spec.job import EditEntry, JobSpec
+from tasks.spec.job import PUBLISH_EVERY_MINUTES, EditEntry, JobSpec, RemovedInputs
 from tasks.spec.labels import flat_labels
 from tasks.spec.publish_rules import PublishRules
 from tasks.spec.resources import Price, Resources
@@ -100,7 +100,9 @@ class Job(Section):
     max_hours: Annotated[float, Field(gt=0, le=10 * 365 * 24)] | None = (
         None  # of a run; after this time it stops cleanly, and the next run continues
     )
+    publish_every_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = PUBLISH_EVERY_MINUTES  # in the edit wave
     gates: GatesSection = GatesSection()  # of every edit
+    removed_inputs: RemovedInputs = "mark"  # what publishing does with rows of inputs that are gone
     s3: S3Section = S3Section()
 
     @field_validator("edits")
@@ -127,6 +129,7 @@ class Job(Section):
             fit_captions=tuple(self.fit_source.captions),
             max_failure_rate=self.max_failure_rate,
             s3=s3_options(self.s3.model_dump(exclude_none=True)),
+            removed_inputs=self.removed_inputs,
         )
 
     def worker_resources(self) -> Resources:

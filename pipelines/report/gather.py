@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 
+from manifests.commit import committed
 from manifests.query import asking
-from manifests.snapshot import Snapshot, read_snapshot
 from manifests.stores.store import Store
+from manifests.table import PublishedRequest, open_manifest
 from pipelines.report.charts import Box, Chart, histogram_chart, shares
 from pipelines.report.figures import EditFigures, Quantiles, Reason, chosen_rows, edit_figures, failure_reasons
 from pipelines.report.heatmap import HeatMap, heat_map, highest_area
@@ -84,7 +85,7 @@ class Report:
     """The content of the page."""
 
     plan: Plan
-    snapshot: int
+    version: int  # of the manifest
     work: WorkStatus
     edits: tuple[EditReport, ...]
     reasons: tuple[Reason, ...]
@@ -133,20 +134,25 @@ def find_plan(store: Store, run_id: str | None) -> Plan:
     return plan
 
 
-def gather(store: Store, plan: Plan, run: RunRecord | None = None) -> Report:
-    """Collect the report of a plan: aggregations over the manifest, and pictures of a few of its rows."""
-    snapshot = read_snapshot(store)
-    gates = published_gates(snapshot, plan)
-    with asking(store, snapshot) as ask:
-        rows = chosen_rows(ask, [edit.edit_id for edit in plan.edits], published_requests(store, plan))
+def gather(store: Store, plan: Plan, run: RunRecord | None = None, done: Collection[str] | None = None) -> Report:
+    """Collect the report of a plan: aggregations over the manifest, and pictures of a few of its rows.
+
+    `done`: the committed requests, if they are listed already.
+    """
+    done = committed(store) if done is None else done
+    manifest = open_manifest(store)
+    gates = published_gates(manifest.requests, plan)
+    with asking(store, manifest) as ask:
+        ours = published_requests(store, plan, manifest.requests)
+        rows = chosen_rows(ask, [edit.edit_id for edit in plan.edits], ours)
         figures = edit_figures(ask, rows, _thresholds(gates.values()))
         chosen = picks(ask, rows, figures)
         reasons = tuple(failure_reasons(ask, rows))
-    timings = read_timings(store, plan)
+    timings = read_timings(store, plan, done)
     return Report(
         plan=plan,
-        snapshot=snapshot.version,
-        work=plan_status(store, plan),
+        version=manifest.version,
+        work=plan_status(store, plan, manifest, done),
         edits=tuple(_sections(plan, figures, gates, _report_samples(store, plan, chosen), timings)),
         reasons=reasons,
         timings=timings,
@@ -159,12 +165,12 @@ def page_of(report: Report) -> str:
     return render("report.html", report=report, plan=report.plan, scores=list(SCORES.values()))
 
 
-def published_gates(snapshot: Snapshot, plan: Plan) -> dict[str, Gates]:
+def published_gates(published: Mapping[str, PublishedRequest], plan: Plan) -> dict[str, Gates]:
     """By edit id, the gates its rows were published with; those of the plan if there are no rows or several rules."""
-    noted, found = snapshot.rules, defaultdict(set)
+    found = defaultdict(set)
     for edit, request in ((request.spec.edit_id, request) for shard in plan.edit_requests() for request in shard):
-        if request.id in noted:
-            found[edit].add(noted[request.id])
+        if request.id in published:
+            found[edit].add(published[request.id].rules)
     one = {edit: PublishRules.read(next(iter(texts))) for edit, texts in found.items() if len(texts) == 1}
     return {edit.edit_id: one.get(edit.edit_id, plan.rules_of(edit)).gates for edit in plan.edits}
 

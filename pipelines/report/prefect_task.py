@@ -30,7 +30,7 @@ def write_report(run: Run, record: RunRecord) -> ReportAddress:
     store, plan = run.store, run.plan
     try:
         put_record(store, plan.run_id, record)
-        key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record)).encode())
+        key = put(store, plan.run_id, PAGE, page_of(gather(store, plan, record, run.done)).encode())
     except Exception as error:
         log.warning("no report", exc_info=True)
         return ReportAddress(problem=f"{type(error).__name__}: {error}")

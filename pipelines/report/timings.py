@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -48,9 +48,10 @@ class Timings:
     read: int  # commits that were read
 
 
-def read_timings(store: Store, plan: Plan) -> Timings:
-    """Seconds by phase of all commits and fits of the plan, also those of earlier runs."""
-    done, artifacts = committed(store), fitted_ids(store)
+def read_timings(store: Store, plan: Plan, done: Collection[str] | None = None) -> Timings:
+    """Seconds by phase of all commits and fits of the plan, also those of earlier runs. `done`: as for gather()."""
+    done = committed(store) if done is None else done
+    artifacts = fitted_ids(store)
     edits = (request.id for requests in plan.edit_requests() for request in requests)
     wanted = [each for each in (*(request.id for request in plan.invert_requests()), *edits) if each in done]
     chosen = wanted[:: max(1, -(-len(wanted) // COMMITS))]

@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+LAST_WORK = threading.Lock()
+"""Held while a process that was told to stop does its last work."""
+
+
+@contextmanager
+def end_postponed() -> Iterator[None]:
+    """Last work of a process that ends: whoever ends it may wait for the block, but not for long."""
+    with LAST_WORK:
+        yield
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def pending_work(store: Store, plan: Plan) -> PendingWork:
 
     What too many samples of failed is not tried again by itself, and so is not pending.
     """
-    done, artifacts = committed(store).keys() | read_refusals(store, plan.max_failure_rate).keys(), fitted_ids(store)
+    done, artifacts = committed(store) | read_refusals(store, plan.max_failure_rate).keys(), fitted_ids(store)
     pending = (tuple(each for each in requests if each.id not in done) for requests in plan.edit_requests())
     return PendingWork(
         inversions=tuple(each for each in plan.invert_requests() if each.id not in done),

@@ -57,12 +57,7 @@ class SampleOptions:
 
     with_masks: bool
     with_texts: bool  # text members are read from the source tars
-    rules: Mapping[str, str]  # id of a published request -> its publish rules
     s3: S3Options = AMBIENT  # how the buckets of the sources are reached
-
-    def changes(self, request_id: str) -> Labels:
-        """The labels that an edit changes."""
-        return PublishRules.read(self.rules[request_id]).labels
 
 
 def provenance(row: ManifestRow) -> dict[str, Any]:
@@ -110,9 +105,10 @@ def _samples_of(
     store: Store, group: list[ManifestRow], sources: Sources, options: SampleOptions
 ) -> Iterator[TrainingSample]:
     """The samples of one row group."""
-    request_id = group[0]["request_id"]
-    shard, changes = sources.shard_of(request_id), options.changes(request_id)
-    texts = sources.texts_of(shard) if options.with_texts else None
+    first = group[0]
+    shard, changes = sources.shard_of(first["request_id"]), PublishRules.read(first["rules"]).labels
+    readable = options.with_texts and first["source_state"] == "present"
+    texts = sources.texts_of(shard) if readable else None
     for row, stored in zip(group, _stored(store, group, options.with_masks), strict=True):
         yield TrainingSample(
             key=sample_key(shard.id, row["key"], row["edit"]),

@@ -57,7 +57,7 @@ def _matching(address: str) -> tuple[list[Path], list[Path]]:
     literal = path_of(address)
     if not is_glob(address):
         return [literal], []
-    pattern = _glob_of(address)
+    pattern = glob_of(address)
     visible = _files(glob.glob(pattern, recursive=True))  # noqa: PTH207  Path.glob takes no absolute one
     every = _files(glob.glob(pattern, recursive=True, include_hidden=True))  # noqa: PTH207
     itself = {literal} if literal.is_file() else set()
@@ -68,7 +68,7 @@ def _files(names: Iterable[str]) -> set[Path]:
     return {path for path in map(Path, names) if not path.is_dir()}
 
 
-def _glob_of(address: str) -> str:
+def glob_of(address: str) -> str:
     """The address as an absolute glob, in which only the characters written by the user are wildcards.
 
     Those in the working directory, in the home directory and percent-encoded in a URL (%5B) are not.

@@ -27,15 +27,15 @@ from tasks.inputs.local_copy import local_copy
 from tasks.plan.resolve import resolve_edit
 from tasks.plan.retry_log import read_retries
 from tasks.spec.geometry import Geometry
-from tasks.spec.job import JobSpec
+from tasks.spec.job import JobSpec, RemovedInputs
 from tasks.spec.publish_rules import PublishRules
 from tasks.spec.requests import EditRequest, EditSpec, FitRequest, InvertRequest, InvertSpec, Shard
 
 LIMITED = "-limit.json"
 """End of the names of the plans with a sample limit."""
-FORMAT = 5
+FORMAT = 6
 """Version of the plan file's format; increase it when the fields change."""
-READABLE = (3, 4, FORMAT)
+READABLE = (3, 4, 5, FORMAT)
 """Formats that can be read; fields that older formats lack have their defaults."""
 INVERT_READS = ("generator", "encoder")
 """Bundle parts that inverting reads."""
@@ -60,7 +60,13 @@ class Plan:
     job: Mapping[str, object] = field(default_factory=dict)  # the job as the user gave it
     publish: Mapping[str, PublishRules] = field(default_factory=dict)  # slug of an edit -> its rules
     retries: Mapping[str, int] = field(default_factory=dict)  # id of a request's first try -> number of its retry
+    removed_inputs: RemovedInputs = "mark"  # what becomes of the rows of inputs that are gone
     passed_over: tuple[str, ...] = ()  # what the input has that is no shard, one line each; logged, not in the file
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The input patterns of the job; none in plans of pilots and tests, which have no job."""
+        return tuple(str(pattern) for pattern in self.job.get("inputs", ()))  # type: ignore[attr-defined]
 
     def invert_requests(self) -> list[InvertRequest]:
         """One per shard."""
@@ -75,7 +81,8 @@ class Plan:
 
     def rules_of(self, edit: EditSpec) -> PublishRules:
         """How the rows of an edit are published."""
-        return self.publish.get(edit.slug, PublishRules())
+        found = self.publish.get(edit.slug)
+        return PublishRules() if found is None else found
 
     def to_json(self) -> bytes:
         """The plan's file."""
@@ -125,6 +132,7 @@ def make_plan(job: JobSpec, limit_samples: int | None = None) -> Plan:
         job=asdict(job),
         publish={entry.id: entry.rules for entry in job.edits},
         retries=read_retries(store),
+        removed_inputs=job.removed_inputs,
         passed_over=(*inputs.passed_over, *captions.passed_over),
     )
 

@@ -7,17 +7,19 @@ Only one of these requests has rows in the manifest at any time. It is in force 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 from manifests.stores.store import Store
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.retry_log import read_retries
 from tasks.spec.requests import EditRequest, EditSpec, InvertRequest
 
+Request = TypeVar("Request", InvertRequest, EditRequest)
 
-@dataclass(frozen=True, order=True)
-class Rank:
+
+class Rank(NamedTuple):
     """The rank of a request among those for one edit of one shard; the highest that is present is in force."""
 
     samples: float  # from the start of the shard; infinite for the whole shard
@@ -39,9 +41,10 @@ class RequestPrecedence:
         for known in (plan, *read_plans(store, limited=True)):
             for inversion in first_inversions(known):
                 complete = replace(inversion, shard=replace(inversion.shard, limit=None))
+                tried = [inversion, *_later_tries(inversion, retries)]
                 for spec in known.edits:
                     whole = EditRequest(inversion=complete, spec=spec).id
-                    for request in tries(inversion, spec, retries):
+                    for request in tries(tried, spec, retries):
                         samples = math.inf if request.shard.limit is None else request.shard.limit
                         wholes[request.id] = whole
                         ranks[request.id] = Rank(samples, request.inversion.retry, request.retry)
@@ -65,8 +68,15 @@ def first_inversions(plan: Plan) -> Iterator[InvertRequest]:
             yield InvertRequest(shard=replace(shard, limit=None), spec=plan.invert)
 
 
-def tries(inversion: InvertRequest, spec: EditSpec, retries: Mapping[str, int]) -> Iterator[EditRequest]:
-    """Every try of an edit of a shard; `retries`: id of a first try -> number of its newest retry."""
-    for number in range(retries.get(inversion.id, 0) + 1):
-        first = EditRequest(inversion=replace(inversion, retry=number), spec=spec)
-        yield from (replace(first, retry=retry) for retry in range(retries.get(first.id, 0) + 1))
+def tries(inversions: Sequence[InvertRequest], spec: EditSpec, retries: Mapping[str, int]) -> Iterator[EditRequest]:
+    """Every try of an edit of a shard, whose inversion had these tries.
+
+    `retries`: id of a first try -> number of its newest retry.
+    """
+    for inversion in inversions:
+        first = EditRequest(inversion=inversion, spec=spec)
+        yield from (first, *_later_tries(first, retries))
+
+
+def _later_tries(first: Request, retries: Mapping[str, int]) -> list[Request]:
+    return [replace(first, retry=number + 1) for number in range(retries.get(first.id, 0))]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from manifests.commit import committed
-from manifests.query import query
-from manifests.snapshot import read_snapshot
+from manifests.query import query, sql_literal
 from manifests.stores.store import Store
+from manifests.table import Manifest, PublishedRequest, open_manifest
 from tasks.artifacts.stored import fitted_ids
 from tasks.plan.plan import Plan, read_plans
 from tasks.plan.precedence import RequestPrecedence
@@ -86,7 +86,7 @@ class OutputStatus:
     work: WorkStatus
     rows: int  # of the manifest, other jobs included
     job_rows: int  # of them, those of the newest plan's edits
-    snapshot: int  # version
+    snapshot: int  # version of the manifest
     edits: tuple[EditStatus, ...]
 
 
@@ -95,16 +95,17 @@ def output_status(store: Store) -> OutputStatus:
     plan = next(iter(read_plans(store, newest=1)), None)
     if plan is None:
         raise ValueError(NEVER_PLANNED)
-    snapshot, edits = read_snapshot(store), edit_statuses(store, plan)
+    manifest = open_manifest(store)
+    edits = edit_statuses(store, plan, manifest)
     return OutputStatus(
         output=plan.output,
         job=str(plan.job.get("name", "")),
         run_id=plan.run_id,
         shards=len(plan.shards),
-        work=plan_status(store, plan),
-        rows=snapshot.rows,
+        work=plan_status(store, plan, manifest),
+        rows=manifest.rows,
         job_rows=sum(edit.rows for edit in edits),
-        snapshot=snapshot.version,
+        snapshot=manifest.version,
         edits=edits,
     )
 
@@ -115,20 +116,22 @@ def expect_planned(store: Store) -> None:
         raise ValueError(NEVER_PLANNED)
 
 
-def plan_status(store: Store, plan: Plan) -> WorkStatus:
-    """How much of the plan is done, from a few listings."""
-    done, artifacts, rules = committed(store), fitted_ids(store), read_snapshot(store).rules
-    in_force = RequestPrecedence.of(store, plan).in_force(rules)
+def plan_status(
+    store: Store, plan: Plan, manifest: Manifest | None = None, done: Collection[str] | None = None
+) -> WorkStatus:
+    """How much of the plan is done, from a few listings. `done`: the committed requests, if they are listed already."""
+    done = committed(store) if done is None else done
+    artifacts, published = fitted_ids(store), (manifest or open_manifest(store)).requests
+    in_force = RequestPrecedence.of(store, plan).in_force(published.keys())
     refused = read_refusals(store, plan.max_failure_rate).keys() - done
     inversions = [request.id for request in plan.invert_requests()]
     edits = {request.id: plan.rules_of(request.spec) for requests in plan.edit_requests() for request in requests}
+    shown = {id_: published[in_force[id_]].rules == rules.text for id_, rules in edits.items() if id_ in in_force}
     return WorkStatus(
         inverted=_share(inversions, done, refused),
         fitted=Share(sum(each.id in artifacts for each in plan.fits), len(plan.fits)),
         edited=_share(edits, done, refused),
-        published=Share(
-            sum(id_ in in_force and rules[in_force[id_]] == wanted.text for id_, wanted in edits.items()), len(edits)
-        ),
+        published=Share(sum(shown.values()), len(edits)),
     )
 
 
@@ -136,23 +139,27 @@ def _share(requests: Collection[str], done: Collection[str], refused: Collection
     return Share(sum(each in done for each in requests), len(requests), sum(each in refused for each in requests))
 
 
-def published_requests(store: Store, plan: Plan) -> frozenset[str]:
+def published_requests(store: Store, plan: Plan, published: Mapping[str, PublishedRequest]) -> frozenset[str]:
     """The published requests in force for those of the plan: themselves, later retries, or ones for more samples."""
-    in_force = RequestPrecedence.of(store, plan).in_force(read_snapshot(store).requests)
+    in_force = RequestPrecedence.of(store, plan).in_force(published.keys())
     ids = (request.id for requests in plan.edit_requests() for request in requests)
     return frozenset(in_force[id_] for id_ in ids if id_ in in_force)
 
 
-def edit_statuses(store: Store, plan: Plan) -> tuple[EditStatus, ...]:
+def edit_statuses(store: Store, plan: Plan, manifest: Manifest | None = None) -> tuple[EditStatus, ...]:
     """The published rows of each edit of the plan, by status and gate; rows of other plans do not count."""
-    ours = published_requests(store, plan)
+    manifest = manifest or open_manifest(store)
+    ours = published_requests(store, plan, manifest.requests)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     gates: dict[str, Counter[str]] = defaultdict(Counter)
-    sql = "SELECT request_id, edit, status, gate, count(*) AS rows FROM manifest GROUP BY ALL ORDER BY ALL"
-    for row in query(store, sql).to_pylist():
-        if row["request_id"] in ours:
+    prompts = {each.edit_id: each.target for each in plan.edits}
+    others = {id_ for id_, each in manifest.requests.items() if each.edit in prompts} - ours
+    names = ", ".join(map(sql_literal, prompts))
+    by = "request_id, edit, status, gate" if others else "edit, status, gate"
+    sql = f"SELECT {by}, count(*) AS rows FROM manifest WHERE edit IN ({names}) GROUP BY ALL ORDER BY ALL"
+    for row in query(store, sql, manifest).to_pylist():
+        if row.get("request_id") not in others:
             counts[row["edit"]][row["status"]] += row["rows"]
             if row["gate"]:
                 gates[row["edit"]][row["gate"]] += row["rows"]
-    prompts = {each.edit_id: each.target for each in plan.edits}
     return tuple(EditStatus(id_, prompt, dict(counts[id_]), dict(gates[id_])) for id_, prompt in prompts.items())

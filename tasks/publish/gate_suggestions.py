@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from manifests.query import HAS_IMAGE, Ask, asking, sql_literal
-from manifests.snapshot import Snapshot
 from manifests.stores.store import Store
 from tasks.publish.published_rows import scores_of
 from tasks.spec.gates import BOUNDS, GATED_SCORES, Bound, Gates
@@ -56,32 +55,25 @@ class GatesEffect:
         )
 
 
-def gates_in_force(store: Store, snapshot: Snapshot) -> Iterator[GatesEffect]:
-    """The gates that the snapshot was published with, per edit; once for each different set of gates of an edit."""
-    by_gates: dict[Gates, Snapshot] = {}
-    for part in snapshot.parts:
-        gates = PublishRules.read(part.rules).gates
-        before = by_gates.get(gates, replace(snapshot, parts=()))
-        by_gates[gates] = replace(before, parts=(*before.parts, part))
-    for gates, share in by_gates.items():
-        with asking(store, share) as ask:
-            for edit, scores in scores_by_edit(ask):
-                yield GatesEffect.of(edit, gates, scores)
+def gates_in_force(store: Store) -> Iterator[GatesEffect]:
+    """The gates that the rows were published with, per edit; once for each different set of gates of an edit."""
+    with asking(store) as ask:
+        for row in ask(f"SELECT edit, rules FROM manifest WHERE {HAS_IMAGE} GROUP BY ALL ORDER BY ALL").to_pylist():
+            own = f"edit = {sql_literal(row['edit'])} AND rules = {sql_literal(row['rules'])}"
+            yield GatesEffect.of(row["edit"], PublishRules.read(row["rules"]).gates, _scores(ask, own))
 
 
-def suggested_gates(store: Store, snapshot: Snapshot, keep: float) -> Iterator[GatesEffect]:
+def suggested_gates(store: Store, keep: float) -> Iterator[GatesEffect]:
     """Per edit, the gates that keep the share `keep`, above 0 and at most 1, of its images."""
-    with asking(store, snapshot) as ask:
-        for edit, scores in scores_by_edit(ask):
-            yield GatesEffect.of(edit, suggest(scores, keep), scores)
+    with asking(store) as ask:
+        for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {HAS_IMAGE} ORDER BY edit").to_pylist():
+            scores = _scores(ask, f"edit = {sql_literal(row['edit'])}")
+            yield GatesEffect.of(row["edit"], suggest(scores, keep), scores)
 
 
-def scores_by_edit(ask: Ask) -> Iterator[tuple[str, Scores]]:
-    """The scores of all edited images, edit by edit."""
-    columns = ", ".join(GATED_SCORES)
-    for row in ask(f"SELECT DISTINCT edit FROM manifest WHERE {HAS_IMAGE} ORDER BY edit").to_pylist():
-        own = f"{HAS_IMAGE} AND edit = {sql_literal(row['edit'])}"
-        yield row["edit"], scores_of(ask(f"SELECT {columns} FROM manifest WHERE {own}"))
+def _scores(ask: Ask, condition: str) -> Scores:
+    """The scores of the edited images for which the condition holds."""
+    return scores_of(ask(f"SELECT {', '.join(GATED_SCORES)} FROM manifest WHERE {HAS_IMAGE} AND {condition}"))
 
 
 def suggest(scores: Scores, keep: float) -> Gates:

@@ -12,12 +12,12 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from manifests.commit import committed
 from manifests.stores.open import open_store
 from tasks.plan.plan import Plan, make_plan
 from tasks.plan.retry import Retryable, with_retries
 from tasks.publish.publish import Publication, publish_edits
 from tasks.run import waves
+from tasks.run.publishing import RegularPublishing
 from tasks.run.run import Run
 from tasks.run.waves import WaveSummary
 from tasks.spec.job import JobSpec
@@ -55,11 +55,12 @@ def fit_wave(run: Run) -> WaveSummary:
 
 @task(name="edit", **QUIET)
 def edit_wave(run: Run) -> WaveSummary:
-    """Apply every edit to every shard."""
-    return waves.edit(run)
+    """Apply every edit to every shard, and publish what is committed from time to time."""
+    with RegularPublishing(run, run.publish_every_minutes) as publishing:
+        return waves.edit(run, publishing.remind)
 
 
 @task(name="publish", **QUIET)
 def publish(run: Run) -> Publication:
     """Publish everything that is committed in the manifest."""
-    return publish_edits(run.store, run.plan, frozenset(committed(run.store)))
+    return publish_edits(run.store, run.plan, frozenset(run.done))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any
 
+from manifests.commit import committed
 from manifests.stores.open import open_store
-from manifests.stores.preflight import preflight
+from manifests.table_preflight import preflight_output
 from tasks.cluster.actor import WorkerConfig, start_actor
 from tasks.cluster.backlog import Outcome
 from tasks.cluster.capacity import max_actors
@@ -23,6 +24,7 @@ from tasks.plan.retry import record_retries
 from tasks.plan.status import plan_status
 from tasks.run.progress import OnProgress, WaveState
 from tasks.spec.callbacks import ignore
+from tasks.spec.job import PUBLISH_EVERY_MINUTES
 from tasks.spec.resources import DEFAULT_DEADLINES, Deadlines, Resources
 from tasks.worker.pulse import Pulse
 
@@ -37,9 +39,10 @@ class Run:
         on_progress: OnProgress = ignore,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         limit: TimeLimit = UNLIMITED,
+        publish_every_minutes: float = PUBLISH_EVERY_MINUTES,
     ) -> None:
         self.plan, self.resources, self.on_progress, self.deadlines = plan, resources, on_progress, deadlines
-        self.limit = limit
+        self.limit, self.publish_every_minutes = limit, publish_every_minutes
         self.store = open_store(plan.output, plan.s3)
         self._pool: Pool | None = None
         self._spent = 0.0  # worker seconds of the pool, kept after it has ended
@@ -54,6 +57,11 @@ class Run:
     ) -> None:
         self._stack.close()
         self._spent, self._excluded, self._pool = self.actor_hours * 3600, self.excluded, None
+
+    @cached_property
+    def done(self) -> set[str]:
+        """Ids of the committed requests: those of one listing, and those that this run has committed since."""
+        return committed(self.store)
 
     @property
     def actor_hours(self) -> float:
@@ -71,8 +79,8 @@ class Run:
         Errors: ValueError if the store lacks a guarantee that commits need, or if no node of the cluster has the
         resources that the job asks for; then nothing is recorded.
         """
-        preflight(self.store)
-        if plan_status(self.store, self.plan).left:
+        preflight_output(self.store)
+        if plan_status(self.store, self.plan, done=self.done).left:
             self._workers()
         record_plan(self.store, self.plan)
         record_retries(self.store, self.plan)

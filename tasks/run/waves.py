@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from manifests.commit import committed
 from tasks.artifacts.fit_requests import base_levels
 from tasks.artifacts.stored import fitted_ids
 from tasks.cluster.backlog import Outcome
@@ -16,6 +15,7 @@ from tasks.cluster.pooled_worker import FIT_ATTEMPTS, SHARD_ATTEMPTS, Work
 from tasks.run.run import Run
 from tasks.shards.output import ShardReport
 from tasks.shards.refusals import Refusal, read_refusals
+from tasks.spec.callbacks import ignore
 from tasks.spec.requests import FitRequest
 
 QUARANTINE_METHODS = {"invert": "quarantine_inversion", "edit": "quarantine_edits"}
@@ -70,7 +70,7 @@ class WaveSummary:
 
 def invert(run: Run) -> WaveSummary:
     """Compute latents for every shard that has none."""
-    requests, done = run.plan.invert_requests(), committed(run.store)
+    requests, done = run.plan.invert_requests(), run.done
     refused, limit = read_refusals(run.store, run.plan.max_failure_rate), run.deadlines.shard_minutes
     missing = [request for request in requests if request.id not in done]
     works = [
@@ -119,9 +119,12 @@ def _run_fits(run: Run, requests: Sequence[FitRequest], summary: WaveSummary) ->
             summary.done += 1
 
 
-def edit(run: Run) -> WaveSummary:
-    """Apply every edit to every shard that has latents, if the edit's artifact is fitted."""
-    done, artifacts = committed(run.store), fitted_ids(run.store)
+def edit(run: Run, on_commit: Callable[[], None] = ignore) -> WaveSummary:
+    """Apply every edit to every shard that has latents, if the edit's artifact is fitted.
+
+    `on_commit` is called whenever all edits of a shard are done.
+    """
+    done, artifacts = run.done, fitted_ids(run.store)
     refused = read_refusals(run.store, run.plan.max_failure_rate)
     works, reused, unfinished, failures = [], 0, 0, []
     for requests in run.plan.edit_requests():
@@ -147,7 +150,7 @@ def edit(run: Run) -> WaveSummary:
             summary.left = unfinished  # a missing inversion or fit is no failure then: there was no time for it
             return summary
         summary.failures += failures
-        _run_shards(run, works, summary)
+        _run_shards(run, works, summary, on_commit)
     return summary
 
 
@@ -170,7 +173,7 @@ def timed_summary(wave: str, reused: int = 0) -> Iterator[WaveSummary]:
     summary.seconds = time.perf_counter() - started
 
 
-def _run_shards(run: Run, works: Sequence[Work], summary: WaveSummary) -> None:
+def _run_shards(run: Run, works: Sequence[Work], summary: WaveSummary, on_commit: Callable[[], None] = ignore) -> None:
     """Run the works; after all of them, quarantine the shards of those that killed their workers."""
     deadly = []
     summary.left += len(works)
@@ -178,9 +181,16 @@ def _run_shards(run: Run, works: Sequence[Work], summary: WaveSummary) -> None:
         summary.left -= 1
         if outcome.deadly:
             deadly.append(outcome)
-        summary.add_outcome(outcome)
+        _add(run, outcome, summary)
+        on_commit()
     for outcome in run.outcomes("quarantine", [quarantine_work(outcome) for outcome in deadly], _samples):
-        summary.add_outcome(outcome)
+        _add(run, outcome, summary)
+
+
+def _add(run: Run, outcome: Outcome, summary: WaveSummary) -> None:
+    summary.add_outcome(outcome)
+    if not outcome.error:
+        run.done.update(report.request_id for report in outcome.result if not report.refused)
 
 
 def quarantine_work(outcome: Outcome) -> Work:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from coral_core.editors import UNLIMITED, Limits
 from manifests.stores.s3_options import AMBIENT, S3Options
 from tasks.spec.geometry import Geometry
 from tasks.spec.publish_rules import PublishRules
 from tasks.spec.requests import ImageFormat, Onto
+
+RemovedInputs = Literal["keep", "mark", "drop"]
+"""What publishing does with the rows of an input that is gone: nothing; mark them, so that exports leave them out; or
+remove them from the manifest."""
+
+PUBLISH_EVERY_MINUTES = 15.0
+"""While the edit wave of a run lasts, what is committed is published so often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +57,4 @@ class JobSpec:
     max_failure_rate: float
     fit_captions: tuple[str, ...] = ()  # tars of captioned images, for methods that are trained on captions
     s3: S3Options = AMBIENT
+    removed_inputs: RemovedInputs = "mark"

@@ -1,6 +1,6 @@
 """The rules for publishing an edit: which of its images pass, and which labels it changes.
 
-They are not part of any request's id. The snapshot stores the text of the rules with every part, so that a publish can
+They are not part of any request's id. Every row of the manifest has the text of its rules, so that a publish can
 compare it with the current rules, and readers can see which rules were used.
 """
 
@@ -39,5 +39,5 @@ class PublishRules:
 
     @classmethod
     def read(cls, text: str) -> PublishRules:
-        """From `text`; "", of a part that was published without rules, gives empty rules."""
+        """From `text`; "", of rows that an early version published without rules, gives empty rules."""
         return cls.of(json.loads(text)) if text else cls()

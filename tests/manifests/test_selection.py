@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from manifests import selection
-from manifests.parquet.schema import MANIFEST_SCHEMA
-from manifests.parquet.writer import PartWriter
+from manifests import query
 from manifests.selection import select
-from manifests.snapshot import Snapshot, put_part, read_snapshot, swap_snapshot
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
+from manifests.table import open_manifest
+from tests.published import publish_rows
 
 SOURCES = ("file:///c.tar", "file:///a's.tar", "file:///b.tar")
 
@@ -24,7 +23,7 @@ def store(tmp_path: Path) -> Store:
     found = open_store(tmp_path / "out")
     for source in SOURCES:
         for edit in ("smile-1", "red-1"):
-            publish(found, tmp_path, [row(source, edit, index) for index in (2, 0, 1)])
+            publish_rows(found, tmp_path, [row(source, edit, index) for index in (2, 0, 1)])
     return found
 
 
@@ -38,13 +37,6 @@ def row(source: str, edit: str, index: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def publish(store: Store, folder: Path, rows: list[dict[str, Any]]) -> None:
-    with PartWriter(MANIFEST_SCHEMA, folder / "scratch", "part") as writer:
-        writer.write(rows)
-    parts = [put_part(store, part, [rows[0]["request_id"]]) for part in writer.close()]
-    swap_snapshot(store, lambda snapshot: snapshot.publish(parts))
-
-
 def places(rows: Any) -> list[tuple[Any, ...]]:
     return [tuple(each[name] for name in ("source_uri", "edit", "image_uri", "row_group", "row")) for each in rows]
 
@@ -53,8 +45,8 @@ def places(rows: Any) -> list[tuple[Any, ...]]:
 def test_rows_with_an_image_come_once_in_the_order_of_the_images(
     store: Store, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(selection, "ROWS_AT_ONCE", at_once)
-    with select(store, read_snapshot(store), "true") as chosen:
+    monkeypatch.setattr(query, "BATCH_ROWS", at_once)
+    with select(store, open_manifest(store), "true") as chosen:
         found = places(chosen.rows())
         assert (chosen.total, len(found)) == (17, 17)
         assert found == sorted(found)
@@ -62,24 +54,24 @@ def test_rows_with_an_image_come_once_in_the_order_of_the_images(
             assert places(chosen.rows(skip)) == found[skip:]
 
 
-def test_rows_come_from_the_given_snapshot(store: Store, tmp_path: Path) -> None:
-    before = read_snapshot(store)
+def test_rows_come_from_the_given_version(store: Store, tmp_path: Path) -> None:
+    before = open_manifest(store)
     with select(store, before, "true") as chosen:
-        publish(store, tmp_path, [row("file:///d.tar", "red-1", 0)])
+        publish_rows(store, tmp_path, [row("file:///d.tar", "red-1", 0)])
         assert len(list(chosen.rows())) == 17
     with select(store, before, "true") as chosen:
         assert chosen.total == 17
-    with select(store, read_snapshot(store), "true") as chosen:
+    with select(store, open_manifest(store), "true") as chosen:
         assert chosen.total == 18
 
 
 def test_a_condition_may_use_every_column_and_a_comment(store: Store) -> None:
-    with select(store, read_snapshot(store), "direction > 0.05 AND edit LIKE 'red%' -- good ones") as chosen:
+    with select(store, open_manifest(store), "direction > 0.05 AND edit LIKE 'red%' -- good ones") as chosen:
         assert chosen.count_by("key") == [{"key": "1", "rows": 2}, {"key": "2", "rows": 3}]
 
 
 def test_every_condition_holds_whatever_the_others_say(store: Store) -> None:
-    with select(store, read_snapshot(store), "key = '1' -- one", "true OR key = '2' /* (more) */ --") as chosen:
+    with select(store, open_manifest(store), "key = '1' -- one", "true OR key = '2' /* (more) */ --") as chosen:
         assert chosen.count_by("key") == [{"key": "1", "rows": 5}]
 
 
@@ -90,7 +82,7 @@ def test_every_condition_holds_whatever_the_others_say(store: Store) -> None:
 def test_a_condition_stays_between_its_parentheses(store: Store, condition: str) -> None:
     with (
         pytest.raises(ValueError, match=r"by itself is no condition .*, as direction > 0\.1 .*query"),
-        select(store, read_snapshot(store), "false", condition),
+        select(store, open_manifest(store), "false", condition),
     ):
         pass
 
@@ -100,10 +92,10 @@ def test_a_condition_stays_between_its_parentheses(store: Store, condition: str)
     ["key =", "nothing = 1", "true) ; DROP TABLE manifest; --", "1 = 1 ORDER BY key;", "true;", "true LIMIT 1"],
 )
 def test_invalid_conditions_are_an_error(store: Store, condition: str) -> None:
-    with pytest.raises(ValueError, match="query"), select(store, read_snapshot(store), condition):
+    with pytest.raises(ValueError, match="query"), select(store, open_manifest(store), condition):
         pass
 
 
 def test_a_selection_of_an_empty_manifest_is_empty(tmp_path: Path) -> None:
-    with select(open_store(tmp_path), Snapshot(), "true") as chosen:
+    with select(open_store(tmp_path), open_manifest(open_store(tmp_path)), "true") as chosen:
         assert (chosen.total, list(chosen.rows())) == (0, [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from manifests.parquet.reader import open_parquet, read_batches, read_matching, read_row_group, read_rows
+from manifests.parquet.reader import open_parquet, read_batches, read_row_group, read_rows
 from manifests.parquet.schema import EDIT_SCHEMA, INVERSION_SCHEMA, inversion_schema, ws_shape
 from manifests.parquet.writer import PartWriter
 from manifests.stores.store import Store
@@ -35,11 +35,6 @@ def test_rows_come_in_order(store: Store, images: str) -> None:
     rows = list(read_rows(store, images, ["key", "image"]))
     assert [row["key"] for row in rows] == [f"k{index}" for index in range(50)]
     assert all(len(row["image"]["bytes"]) == 25 * KIB for row in rows)
-
-
-def test_matching_rows_come_in_order(store: Store, images: str) -> None:
-    found = read_matching(store, images, "key", ["k40", "k3", "k3", "none"])
-    assert [key for batch in found for key in batch.column("key").to_pylist()] == ["k3", "k40"]
 
 
 def test_batches_are_bounded(store: Store, images: str) -> None:

@@ -26,7 +26,7 @@ def test_rows_with_an_image_are_edited_and_those_that_pass_the_gates_ok() -> Non
     assert "rows edited ok rejected by min_direction by max_area failed" in " ".join(heading.split())
     assert [row.split()[1:8] for row in rows] == [["12", "10", "7", "3", "2", "1", "2"], ["12", "12", "12", *"0000"]]
     assert unwrapped(rows_line([red, smile], 100, 5)) == (
-        "manifest: 100 rows of all jobs, 24 of them of this job; snapshot 5"
+        "manifest: 100 rows of all jobs, 24 of them of this job; version 5"
     )
 
 

@@ -23,6 +23,7 @@ signal.pause()
 MAIN = """
 import ctypes, signal, subprocess, sys, time
 from pipelines.flow.stopping import Stopping
+from tasks.cluster.signals import end_postponed
 stopping = Stopping(grace=0.2)
 child = subprocess.Popen([sys.executable, "-c", {stubborn!r}], stdout=subprocess.PIPE, text=True)
 print(child.pid, child.stdout.readline().strip(), flush=True)
@@ -56,6 +57,29 @@ def test_all_descendants_end(what: str, number: signal.Signals) -> None:
     assert time.monotonic() - sent < 3
     assert process.returncode == 128 + number
     assert said.count("coral: stopped; run the same command again") == 1
+
+
+LAST_WORK = """try: time.sleep(600)
+except SystemExit:
+    with end_postponed():
+        time.sleep(2)
+        print("published", flush=True)"""
+
+
+@pytest.mark.parametrize(("signals", "published"), [(1, True), (2, False)])
+def test_the_last_publish_is_waited_for_unless_the_signal_is_repeated(signals: int, published: bool) -> None:
+    script = MAIN.format(stubborn=STUBBORN, then=LAST_WORK)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    family = [int(pid) for pid in process.stdout.readline().split()]
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    printed, _ = process.communicate(timeout=60)
+    wait_until_gone(family)
+    assert ("published" in printed) == published and process.returncode == 128 + signal.SIGTERM
 
 
 def test_the_engines_get_less_than_half_of_the_three_seconds() -> None:

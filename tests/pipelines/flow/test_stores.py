@@ -186,7 +186,7 @@ def test_of_two_attempts_at_every_request_one_commits_and_the_other_leaves_no_or
     assert len(plans) == 2 and plans[0].shards == plans[1].shards
     requests = {request.id for shard in plans[0].edit_requests() for request in shard}
     requests |= {each.id for each in plans[0].invert_requests()}
-    assert committed(finished.store).keys() == finished.attempts.keys() == requests
+    assert committed(finished.store) == finished.attempts.keys() == requests
     for request, attempts in finished.attempts.items():
         record = read_commit(finished.store, request)
         assert len(attempts) == 2 and record is not None and record.attempt in attempts

@@ -45,7 +45,7 @@ def test_labels_follow_yaml_1_2(tmp_path: Path) -> None:
 
 
 NUMBERS = [
-    *((name, "") for name in ("seed", "batch_size", "max_failure_rate", "max_hours")),
+    *((name, "") for name in ("seed", "batch_size", "max_failure_rate", "max_hours", "publish_every_minutes")),
     *((name, "resources") for name in ("actors", "num_cpus", "num_gpus", "memory", "price_per_actor_hour")),
     *((name, "deadlines") for name in DeadlinesSection.model_fields),
     *((name, "gates") for name in GatesSection.model_fields),

@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from manifests.snapshot import ManifestPart, Snapshot
+from manifests.commit import committed
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from pipelines.cli.app import app
@@ -17,6 +17,7 @@ from pipelines.report.run_record import RunRecord, read_record
 from tasks.plan.plan import Plan, record_plan
 from tasks.run.waves import Failure, WaveSummary
 from tests.pipelines.report.publishedrows import Published
+from tests.published import publish_rows
 
 BROKEN = RunRecord(
     waves=(WaveSummary("fit", seconds=3.0, failures=[Failure("fit <x>", "it broke")]),),
@@ -31,6 +32,10 @@ class Ended:
     store: Store
     plan: Plan
 
+    @property
+    def done(self) -> set[str]:
+        return committed(self.store)
+
 
 def test_the_page_of_a_run_lies_beside_its_data(published: Published) -> None:
     plan = replace(published.plan, run_id="20990101T000000-broken")
@@ -43,14 +48,16 @@ def test_a_report_that_fails_says_so_and_fails_nothing_else(published: Published
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "LATEST.json").write_text("damaged")
     written = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
-    assert written == ReportAddress(problem=written.problem) and "not a snapshot" in written.problem
+    assert written == ReportAddress(problem=written.problem) and "is damaged" in written.problem
     assert read_record(open_store(tmp_path), published.plan.run_id) == BROKEN  # for a later report
 
 
 def test_an_unexpected_error_does_not_fail_the_run_either(published: Published, tmp_path: Path) -> None:
-    part = ManifestPart("manifest/part-x.parquet", 1, (next(published.plan.edit_requests())[0].id,), rules="{}")
-    (tmp_path / "snapshots").mkdir()
-    (tmp_path / "snapshots" / "LATEST.json").write_bytes(Snapshot(1, (part,)).to_json())
+    publish_rows(
+        open_store(tmp_path),
+        tmp_path,
+        [{"key": "k", "request_id": next(published.plan.edit_requests())[0].id, "rules": "{}"}],
+    )
     written = write_report.fn(Ended(open_store(tmp_path), published.plan), BROKEN)
     assert written.problem == "KeyError: 'gates'"
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from manifests.query import query
-from manifests.snapshot import read_snapshot
 from manifests.stores.open import open_store
+from manifests.table import history, open_manifest
 from tasks.plan.plan import make_plan
 from tasks.plan.retry_log import read_retries
 from tasks.plan.status import edit_statuses
@@ -52,18 +52,18 @@ def test_rows_of_a_retry_replace_the_failed_ones(
     run_job(undisturbed)
     assert rows(job) == rows(undisturbed)
     assert [edit.counts for edit in edit_statuses(open_store(job.output), plan)] == [{"ok": 4}, {"ok": 4}]
-    assert len(read_snapshot(open_store(job.output)).superseded) == 2
+    assert history(open_store(job.output))[0]["requests"]["removed"] == 2
 
 
 def test_later_runs_use_the_newest_retry(job: Any, run_job: Callable[..., Any]) -> None:
     run_job(job, deadly={work("invert", job)})
     run_job(job, retry=("quarantined",))
-    before = read_snapshot(open_store(job.output))
+    before = open_manifest(open_store(job.output))
     _, summaries = run_job(job)
     assert [summary.done for summary in summaries] == [0, 0, 0]
-    assert read_snapshot(open_store(job.output)) == before
+    assert open_manifest(open_store(job.output)) == before
     run_job(job, retry=("quarantined", "failed"))  # nothing is left that has these statuses
-    assert read_snapshot(open_store(job.output)) == before
+    assert open_manifest(open_store(job.output)) == before
 
 
 def test_old_rows_stay_if_the_retry_fails(job: Any, run_job: Callable[..., Any]) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from manifests.commit import committed
 from manifests.query import query
-from manifests.snapshot import read_snapshot
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
 from tasks.publish.gate_suggestions import GatesEffect, gates_in_force, suggest, suggested_gates
@@ -97,7 +96,7 @@ def output(tmp_path: Path) -> tuple[Any, Store]:
 
 def test_what_is_in_force_is_what_the_manifest_says(output: tuple[Any, Store]) -> None:
     _, store = output
-    effects = {each.edit.split("-")[0]: each for each in gates_in_force(store, read_snapshot(store))}
+    effects = {each.edit.split("-")[0]: each for each in gates_in_force(store)}
     rows = query(store, "SELECT gate FROM manifest WHERE gate IS NOT NULL").to_pylist()
     assert effects["red"].gates == Gates(min_direction=0.4, max_area=0.8) and effects["smile"].gates == Gates()
     assert effects["red"].first == Counter(row["gate"] for row in rows)
@@ -108,10 +107,10 @@ def test_what_is_in_force_is_what_the_manifest_says(output: tuple[Any, Store]) -
 
 def test_publishing_by_a_suggestion_rejects_what_it_said(output: tuple[Any, Store]) -> None:
     plan, store = output
-    effects = list(suggested_gates(store, read_snapshot(store), 0.7))
+    effects = list(suggested_gates(store, 0.7))
     rules = {each.edit.split("-")[0]: PublishRules(gates=each.gates) for each in effects}
     publish_edits(store, replace(plan, publish=rules), committed(store))
     sql = "SELECT edit, count(*) AS n FROM manifest WHERE status = 'rejected' GROUP BY edit ORDER BY edit"
     rejected = {row["edit"]: row["n"] for row in query(store, sql).to_pylist()}
     assert rejected == {each.edit: each.rejected for each in effects}
-    assert list(suggested_gates(store, read_snapshot(store), 0.7)) == effects
+    assert list(suggested_gates(store, 0.7)) == effects

@@ -10,17 +10,19 @@ from typing import Any
 
 import pytest
 
-from manifests.commit import committed
 from manifests.query import query
-from manifests.snapshot import POINTER, Snapshot, read_snapshot
 from manifests.stores.local import STAGING
 from manifests.stores.open import open_store
 from manifests.stores.store import Store, Upload
+from manifests.table import open_manifest
 from tasks.publish.gc import find_leftovers, remove
 from tasks.publish.publish import publish_edits
 from tasks.spec.gates import Gates
 from tasks.spec.publish_rules import PublishRules
+from tests.commits import commit_all, small_plan
 from tests.emulator import Emulator
+from tests.published import publish_rows
+from tests.wrapped import Wrapped
 
 ID = "ab" * 32
 LATER = 3600 * 25.0
@@ -40,6 +42,7 @@ def leftovers_of(store: Store, hours: float = 24.0) -> list[str]:
 ORPHANS = [
     f"data/edit=red-0123abcd/{ID}-0123456789ab-0000.parquet",
     f"inversions/{ID[:16]}/{ID[:16]}-0123456789ab-0000.parquet",
+    f"manifest/edit=red-0123abcd/{ID[:32]}.parquet",
     f"manifest/part-{ID[:16]}-0123456789ab.parquet",
     f"preflight-{ID[:32]}",
     f"rows/{ID}-0123456789ab-0000.parquet",
@@ -50,7 +53,7 @@ def test_orphans_of_every_kind_are_found_and_removed(store: Store) -> None:
     for key in ORPHANS:
         finished(store).put_new(key, b"12345")
     found = find_leftovers(store, 24.0, time.time() + LATER)
-    assert sorted(info.key for info in found.objects) == ORPHANS and found.size == 25
+    assert sorted(info.key for info in found.objects) == ORPHANS and found.size == 30
     remove(store, found)
     remove(store, found)
     assert [info.key for info in store.list("")] == ["plans/p.json"]
@@ -64,15 +67,22 @@ def test_what_is_young_or_not_ours_stays(store: Store) -> None:
     assert leftovers_of(store, hours=26.0) == []
 
 
-def test_replaced_parts_stay_as_long_as_the_snapshot_that_replaced_them_is_young(store: Store) -> None:
-    """A reader of the previous snapshot may still read them."""
-    part = next(key for key in ORPHANS if key.startswith("manifest/"))
-    finished(store).put_new(part, b"x")
-    time.sleep(2.1)  # a store's clock counts whole seconds
-    store.put_new(POINTER, Snapshot().to_json())
-    hour = store.head(POINTER).modified + 3600  # type: ignore[union-attr]
-    assert find_leftovers(store, 1.0, hour - 1).objects == ()
-    assert [info.key for info in find_leftovers(store, 1.0, hour + 1).objects] == [part]
+def test_replaced_files_of_the_manifest_stay_for_its_readers(store: Store, tmp_path: Path) -> None:
+    """Files that were written long ago, and replaced a moment ago."""
+    rows = [{"key": "k", "request_id": "r1"}]
+    finished(store)
+    first = publish_rows(store, tmp_path, rows)
+    second = publish_rows(store, tmp_path, rows)
+    now, day = time.time(), 86400
+    assert find_leftovers(store, 24.0, now + 6.9 * day).objects == ()
+    assert query(store, "SELECT key FROM manifest", first).num_rows == 1
+    replaced = [f"manifest/{path}" for path in first.files]
+    assert [info.key for info in find_leftovers(store, 24.0, now + 7.1 * day).objects] == replaced
+    assert [info.key for info in find_leftovers(store, 24.0, now + 2 * day, history_days=1).objects] == replaced
+    remove(store, find_leftovers(store, 24.0, now + 7.1 * day))
+    assert query(store, "SELECT key FROM manifest").num_rows == 1 and second.version == 2
+    with pytest.raises(ValueError, match="tells of 30 days only"):
+        find_leftovers(store, 24.0, history_days=31)
 
 
 def test_a_finished_run_has_no_leftovers_and_loses_nothing(
@@ -92,33 +102,23 @@ def test_a_finished_run_has_no_leftovers_and_loses_nothing(
     assert query(store, "SELECT count(*) AS n FROM manifest").to_pylist() == [{"n": 6}]
 
 
-def test_a_publisher_who_was_too_late_leaves_no_part(
-    make_job: Callable[..., Any], run_job: Callable[..., Any], tmp_path: Path
-) -> None:
-    from tests.tars import write_shards
-
-    class Late:
-        """Another process publishes the same requests right after this part was uploaded."""
+def test_a_publisher_who_was_too_late_leaves_no_file(tmp_path: Path) -> None:
+    class Late(Wrapped):
+        """Another process publishes the same requests right after this file was uploaded."""
 
         def put_file(self, key: str, path: Path) -> None:
             store.put_file(key, path)
             publish_edits(store, changed, done)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(store, name)
-
-    write_shards(tmp_path, 1, 3)
-    plan, _ = run_job(make_job())
-    store = open_store(plan.output)
-    done = frozenset(committed(store))
-    replaced = {part.key for part in read_snapshot(store).parts}
+    plan = small_plan(tmp_path)
+    done, store = commit_all(plan), finished(open_store(plan.output))
+    publish_edits(store, plan, done)
+    replaced = set(open_manifest(store).files)
     changed = replace(plan, publish={edit.slug: PublishRules(gates=Gates(min_direction=0.9)) for edit in plan.edits})
-    publication = publish_edits(Late(), changed, done)  # type: ignore[arg-type]
+    publication = publish_edits(Late(store), changed, done)  # type: ignore[arg-type]
     assert publication.published == publication.republished == 0
-    assert {info.key for info in store.list("manifest/")} == replaced | {
-        part.key for part in read_snapshot(store).parts
-    }
-    assert set(leftovers_of(store)) == replaced
+    named = {f"manifest/{path}" for path in replaced | open_manifest(store).files.keys()}
+    assert {info.key for info in store.list("manifest/edit=")} == named
 
 
 def test_a_damaged_commit_stops_it(store: Store) -> None:

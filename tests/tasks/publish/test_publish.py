@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ import pytest
 from manifests.commit import committed
 from manifests.parquet.reader import read_row_group
 from manifests.query import query
-from manifests.snapshot import POINTER, read_snapshot
 from manifests.stores.open import open_store
 from manifests.stores.store import Store
+from manifests.table import open_manifest
 from tasks.plan.plan import Plan
 from tasks.plan.status import Share, edit_statuses, plan_status, published_requests
-from tasks.publish import publish
 from tasks.publish.publish import Publication, publish_edits
 from tasks.spec.gates import BOUNDS, Gates
 from tasks.spec.labels import flat_labels
@@ -41,9 +38,9 @@ def test_every_sample_is_published_once_per_edit(tmp_path: Path, make_job: Any, 
     plan, _ = run_job(make_job())
     store = open_store(plan.output)
     assert counts(store) == {"red": 6, "smile": 6}
-    version = read_snapshot(store).version
+    version = open_manifest(store).version
     publish_edits(store, plan, frozenset(committed(store)))
-    assert read_snapshot(store).version == version
+    assert open_manifest(store).version == version
 
 
 def test_a_published_row_leads_to_its_image(tmp_path: Path, make_job: Any, run_job: Callable[..., Any]) -> None:
@@ -77,7 +74,6 @@ def test_a_limited_run_does_the_first_samples_and_makes_way_for_the_whole(
     _, (inverted, _, edited) = run_job(make_job())
     assert (inverted.reused, edited.reused) == (1, 2)
     assert counts(store) == {"red": 12, "smile": 12}
-    assert sum(each.rows for each in read_snapshot(store).superseded) == 4
     limited, _ = run_job(make_job(), limit_samples=6)
     assert counts(store) == {"red": 12, "smile": 12}
     assert plan_status(store, limited).published == Share(4, 4)
@@ -91,30 +87,9 @@ def test_of_several_limits_the_largest_stands(
     write_shards(tmp_path, 1, 4)
     for limit in limits:
         plan, _ = run_job(make_job(), limit_samples=limit)
-        assert len(published_requests(open_store(plan.output), plan)) == 2
+        store = open_store(plan.output)
+        assert len(published_requests(store, plan, open_manifest(store).requests)) == 2
     assert counts(open_store(plan.output)) == {"red": 3, "smile": 3}
-
-
-def test_who_publishes_meanwhile_is_not_lost(
-    tmp_path: Path, make_job: Any, run_job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_shards(tmp_path, 2, 2)
-    job = make_job()
-    plan, _ = run_job(job)
-    store = open_store(plan.output)
-    store.delete("snapshots/LATEST.json")
-    done = sorted(request.id for requests in plan.edit_requests() for request in requests)
-    write, others = publish.write_parts, [frozenset(done[:2])]
-
-    def interrupted(*arguments: Any) -> Any:
-        parts = write(*arguments)
-        if others:
-            publish_edits(store, plan, others.pop())
-        return parts
-
-    monkeypatch.setattr(publish, "write_parts", interrupted)
-    publish_edits(store, plan, frozenset(done))
-    assert counts(store) == {"red": 4, "smile": 4}
 
 
 def by_rules(plan: Plan, **rules: PublishRules) -> Publication:
@@ -178,14 +153,14 @@ def test_every_verdict_is_the_rule_on_the_rows_scores(tmp_path: Path) -> None:
 def test_other_gates_are_another_publish_and_touch_no_commit(tmp_path: Path) -> None:
     plan = small_plan(tmp_path)
     store, _ = open_store(plan.output), commit_all(plan, samples=100)
-    kept, truth = [], [info for info in store.list("") if not info.key.startswith(("manifest/", "snapshots/"))]
+    kept, truth = [], [info for info in store.list("") if not info.key.startswith("manifest/")]
     thresholds = (0.0, 0.2, 0.5, 0.2, 0.0)
     for version, threshold in enumerate(thresholds, 1):
         assert by_rules(plan, **gated(Gates(min_direction=threshold))).version == version
         rows = manifest(store, "edit, source_uri, key, image_uri", "status = 'ok'")
         kept.append({tuple(row.values()) for row in rows})
     assert kept[0] > kept[1] > kept[2] and kept[3:] == [kept[1], kept[0]]
-    assert [info for info in store.list("") if not info.key.startswith(("manifest/", "snapshots/"))] == truth
+    assert [info for info in store.list("") if not info.key.startswith("manifest/")] == truth
 
 
 def test_a_rejected_row_keeps_its_image(tmp_path: Path) -> None:
@@ -235,10 +210,9 @@ def test_only_what_has_other_rules_is_published_again(tmp_path: Path) -> None:
     strict = PublishRules(gates=STRICT)
     assert by_rules(plan, red=strict) == Publication(2, 0, 2, 80)
     assert manifest(store, where="edit LIKE 'smile%'") == smile
-    parts = {part.rules: part.key for part in read_snapshot(store).parts}
-    assert parts.keys() == {PublishRules().text, strict.text}
+    files = set(open_manifest(store).files)
     assert by_rules(plan, red=strict, smile=PublishRules(labels={"a": 1})).republished == 2
-    assert parts[strict.text] in {part.key for part in read_snapshot(store).parts}
+    assert {path.partition("-")[0] for path in files & open_manifest(store).files.keys()} == {"edit=red"}
 
 
 def test_who_publishes_a_request_last_decides_its_rules_and_no_others(tmp_path: Path) -> None:
@@ -251,44 +225,3 @@ def test_who_publishes_a_request_last_decides_its_rules_and_no_others(tmp_path: 
     assert not manifest(store, where="status = 'rejected' AND NOT source_uri LIKE '%002.tar'")
     assert by_rules(mine, **gated(STRICT)).republished == 4
     assert manifest(store, where="source_uri LIKE '%002.tar'") == before
-
-
-def test_a_manifest_of_unknown_rules_is_published_again(tmp_path: Path) -> None:
-    plan = small_plan(tmp_path)
-    store, _ = open_store(plan.output), commit_all(plan)
-    by_rules(plan)
-    rows, snapshot = manifest(store), json.loads(store.read(POINTER))
-    for part in snapshot["parts"]:
-        del part["rules"]  # as earlier versions wrote it
-    store.delete(POINTER)
-    store.put_new(POINTER, json.dumps(snapshot).encode())
-    assert manifest(store) == rows
-    assert by_rules(plan).republished == 4
-    assert manifest(store) == rows
-
-
-def test_readers_see_one_of_two_publishers_and_see_it_whole(tmp_path: Path) -> None:
-    plan = small_plan(tmp_path, shards=6)
-    store, _ = open_store(plan.output), commit_all(plan)
-    wholes = []
-    for threshold in (0.3, 0.6):
-        by_rules(plan, **gated(Gates(min_direction=threshold)))
-        wholes.append(manifest(store))
-    seen, over = [], threading.Event()
-
-    def read() -> None:
-        while not over.is_set():
-            seen.append(manifest(store))
-
-    def publish_often(threshold: float) -> None:
-        for _ in range(4):
-            by_rules(plan, **gated(Gates(min_direction=threshold)))
-
-    with ThreadPoolExecutor(3) as pool:
-        reading = pool.submit(read)
-        for publishing in [pool.submit(publish_often, threshold) for threshold in (0.3, 0.6)]:
-            publishing.result()
-        over.set()
-        reading.result()
-    assert seen and all(each in wholes for each in [*seen, manifest(store)])
-    assert read_snapshot(store).version > 2

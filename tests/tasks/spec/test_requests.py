@@ -97,3 +97,11 @@ def test_edit_ids_are_a_slug_and_a_short_hash() -> None:
     slug, _, digest = EDIT.edit_id.partition("-")
     assert slug == "red" and len(digest) == 8
     assert len(FIT.id) == len(REQUEST.id) == 64
+
+
+@pytest.mark.parametrize("retry", [0, 3])
+def test_the_id_of_an_edit_is_that_of_its_canonical_json(retry: int) -> None:
+    request = EditRequest(inversion=InvertRequest(shard=SHARD, spec=INVERT), spec=EDIT)
+    content = {"kind": "edit", "inversion": request.inversion.id, "edit": request.spec.digest}
+    again = {"retry": retry} if retry else {}
+    assert replace(request, retry=retry).id == content_id({**content, **again})
