@@ -81,7 +81,7 @@ AT_TRANSPORT: dict[str, Any] = {"clip": 0.0, "directional": 0.0, "embedding": 4.
 """Guidance of edits that start at transport or are its edits."""
 MAPPER: dict[str, Any] = {**AT_TRANSPORT, "l2": 10.0, "latent_rate": 0.2}
 """Options of a mapper that starts at transport: a small residual."""
-NEEDED: dict[str, Any] = {"area": 0.1, "unneeded": 0.3, "complete": 10.0, "close_layers": 0.02, "difference": 0.18}
+NEEDED: dict[str, Any] = {"area": 0.1, "unneeded": 0.3, "complete": 10.0, "close_layers": 0.1, "difference": 0.18}
 """Options of regions around edits that start at transport: complete edits, tight by what the edit itself changes."""
 ATTENTION: dict[str, Any] = {**NEEDED, "region_rate": 0.015}
 SHORT = FitConfig(steps=60)

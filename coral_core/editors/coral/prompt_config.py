@@ -56,14 +56,14 @@ class RegionConfig(PromptConfig):
     total_variation: float = 0.1  # mean squared difference of neighbouring mask pixels
     keep: float = 2.0  # mean of (1 - mask) * absolute change of the blended image, images in [-1,1]
     region_rate: float = 0.01  # Adam's learning rate of the region
-    close_layers: float = 0.0  # layers whose mask has a smaller mean over the training source are shut after the fit
+    close_layers: float = 0.0  # layers whose mask covers less than this share of the largest are shut after the fit
     difference: float = 0.0  # edits: masks are saturated, and kept where the image changes by more; 0: as learned
 
     def __post_init__(self) -> None:
         super().__post_init__()
         Limits(difference=self.difference)
         if not 0 <= self.close_layers <= 1:
-            raise ValueError(f"close_layers is {self.close_layers}; give an area from 0, which shuts none, to 1")
+            raise ValueError(f"close_layers is {self.close_layers}; give a share from 0, which shuts none, to 1")
 
     def weights(self) -> dict[str, float]:
         names = ("area", "unneeded", "complete", "total_variation", "keep")

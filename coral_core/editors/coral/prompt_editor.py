@@ -19,7 +19,8 @@ edit started; no gradient flows into it):
   exaggerates the edit to make up for soft masks, X becomes more, and the whole image changes (right 0.09).
 - Edits use saturated masks, cut where the image does not change clearly (`difference`): a soft mask mixes source and
   edit, and what was removed shines through. `area` and `outside` are scored with the mask before the cut.
-- Layers whose mask stays small over the training source are shut after the fit (`close_layers`).
+- Layers whose mask is small over the training source, compared with the largest one, are shut after the fit
+  (`close_layers`). The largest one is small for small things, such as lips.
 """
 
 from __future__ import annotations
@@ -164,11 +165,11 @@ class PromptEditor(Editor):
 
     @torch.no_grad()
     def _close_layers(self, source: Inversion, least: float) -> None:
-        """Shut the layers whose mask, as edits use it, has a mean of less than `least` over the samples."""
+        """Shut the layers whose mask, as edits use it, covers less than `least` of what the largest one covers."""
         masks = self.masks(source)
         if masks is not None:
             areas_L = losses.layer_areas(saturated(masks)).mean(0)
-            self.open_layers.copy_(areas_L >= least)
+            self.open_layers.copy_(areas_L >= least * areas_L.max())
 
     def clear_cache(self) -> None:
         """Drop what was computed for single samples: those of another source may have the same keys."""

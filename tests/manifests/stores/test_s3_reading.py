@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 
-import manifests.stores.s3
+import manifests.stores.s3_clients
 from manifests.stores.open import open_store
 from manifests.stores.s3 import S3Store
 from manifests.stores.store import ObjectChanged, StoreUnavailable
@@ -131,7 +131,7 @@ def test_long_listings_come_in_pages(emulator: Emulator, bucket: S3Store, monkey
 
 def test_invalid_keys_and_keys_outside_the_prefix_are_not_listed(bucket: S3Store) -> None:
     root = open_store(f"s3://{bucket.bucket}", bucket.options)
-    client = manifests.stores.s3._clients(os.getpid(), bucket.options).once
+    client = manifests.stores.s3_clients.clients(os.getpid(), bucket.options).once
     for name in ("some/prefix/", "some/prefix/folder/", "some/prefix/.hidden", "some/prefixes/x", "other"):
         client.put_object(Bucket=bucket.bucket, Key=name)
     bucket.put_new("k", b"")

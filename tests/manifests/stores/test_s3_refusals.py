@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import boto3
 import pytest
 
-import manifests.stores.s3
+import manifests.stores.s3_clients
 from manifests.stores.s3 import S3Store
 from manifests.stores.s3_options import S3Options
 from manifests.stores.store import CommitUnknown, StoreRefused, StoreUnavailable
@@ -146,6 +146,6 @@ def test_each_process_creates_its_own_session(bucket: S3Store) -> None:
 
 
 def _check_fresh(store: S3Store) -> None:
-    assert manifests.stores.s3._clients.cache_info().currsize == 0
+    assert manifests.stores.s3_clients.clients.cache_info().currsize == 0
     assert store.read("k") == b"x"
     assert boto3.DEFAULT_SESSION is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import manifests.stores.s3
+import manifests.stores.s3_clients
 from manifests.commit import CommitRecord, commit, read_commit
 from manifests.stores.s3 import S3Store
 from manifests.stores.s3_options import S3Options
@@ -75,7 +75,7 @@ def test_large_files_are_uploaded_in_parts(
 
 
 def test_an_upload_whose_writer_died_is_found_and_aborted(bucket: S3Store) -> None:
-    s3 = manifests.stores.s3._clients(os.getpid(), bucket.options).once
+    s3 = manifests.stores.s3_clients.clients(os.getpid(), bucket.options).once
     for key in ("some/prefix/data/x", "some/prefix/data/y", "elsewhere"):
         s3.create_multipart_upload(Bucket=bucket.bucket, Key=key)
     uploads = list(bucket.uploads())

@@ -47,7 +47,7 @@ def rows_then(store: Store) -> list[dict[str, Any]]:
 
 
 def rows_now(store: Store) -> list[dict[str, Any]]:
-    columns = "* EXCLUDE (rules, source_version, source_state)"
+    columns = "* EXCLUDE (rules, source_version, source_state, effective_area)"  # of later versions
     rows = query(store, f"SELECT {columns} FROM manifest ORDER BY {ORDER}").to_pylist()
     return [{name: "NaN" if value != value else value for name, value in row.items()} for row in rows]
 

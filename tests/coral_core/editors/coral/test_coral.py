@@ -183,9 +183,14 @@ class PerLayer(Region):
         return tuple(torch.full(shape, value) for shape, value in zip(shapes, self.values, strict=True))
 
 
-def test_layers_whose_mask_stays_small_are_shut_by_a_fit(models: Models, inversion: Inversion) -> None:
-    values = [1.0, 0.3, 0.52, 0.0, 0.45, 1.0, 1.0][: len(models.generator.conv_sizes)]
-    for least, expected in ((0.0, [1.0] * len(values)), (0.4, [float(value > 0.5) for value in values])):
+@pytest.mark.parametrize("largest", [1.0, 0.45])
+def test_layers_whose_mask_is_small_beside_the_largest_are_shut_by_a_fit(
+    largest: float, models: Models, inversion: Inversion
+) -> None:
+    values = [largest, 0.3, 0.4, 0.0, 0.42, largest, largest][: len(models.generator.conv_sizes)]
+    solid = [min(max(4 * (value - 0.5) + 0.5, 0.0), 1.0) for value in values]  # as edits use them
+    for least in (0.0, 0.4):
+        expected = [float(value >= least * max(solid)) for value in solid]
         editor = moved(models, PerLayer(*values), CoralConfig(start="none", close_layers=least))
         editor.fit(inversion, FitConfig(steps=1, batch_size=2))
         assert editor.open_layers.tolist() == expected
