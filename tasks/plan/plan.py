@@ -211,7 +211,8 @@ def _parse(fields: dict[str, Any]) -> Plan:
 
 
 def _fit(fields: dict[str, Any], s3: S3Options) -> FitRequest:
-    return FitRequest(**{**fields, "captions": tuple(Shard(**shard, s3=s3) for shard in fields.get("captions", ()))})
+    captions = tuple(Shard(**shard, s3=s3) for shard in fields.get("captions", ()))
+    return FitRequest(**{**fields, "captions": captions, "wishes": tuple(fields.get("wishes", ()))})
 
 
 def _edit(fields: dict[str, Any], s3: S3Options) -> EditSpec:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from manifests.commit import read_commit
 from tasks.artifacts.fit_requests import base_levels
 from tasks.artifacts.stored import fitted_ids
 from tasks.cluster.backlog import Outcome
@@ -191,6 +192,10 @@ def _add(run: Run, outcome: Outcome, summary: WaveSummary) -> None:
     summary.add_outcome(outcome)
     if not outcome.error:
         run.done.update(report.request_id for report in outcome.result if not report.refused)
+        return
+    (requests, *_) = outcome.work.arguments  # a work that failed may have committed some of its requests
+    ids = [request.id for request in (requests if isinstance(requests, Sequence) else (requests,))]
+    run.done.update(request_id for request_id in ids if read_commit(run.store, request_id) is not None)
 
 
 def quarantine_work(outcome: Outcome) -> Work:

@@ -37,7 +37,7 @@ def test_a_real_fit_is_timed_without_its_evaluations(
     tmp_path: Path, judged_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = FitConfig(steps=20, batch_size=2, source_samples=4)
-    config = replace(EDITORS[METHOD].config, start="regression")
+    config = replace(EDITORS[METHOD].config, start="regression", embedding=0.0, clip=2.0, directional=3.0)
     monkeypatch.setitem(EDITORS, METHOD, replace(EDITORS[METHOD], fit=tiny, config=config))  # type: ignore[arg-type]
     quality = QualityConfig(bundle=str(judged_bundle), folder=tmp_path, selection=SceneSelection(scenes=3))
     (cost,) = measure_fits(quality, [METHOD], [WALL], 1, lambda done: None)

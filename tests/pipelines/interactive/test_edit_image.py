@@ -126,7 +126,10 @@ def test_a_folder_is_no_image(wanted: Callable[..., OneEdit], tmp_path: Path) ->
         ({"options": {"clp": 1.0}}, "unknown option 'clp'; did you mean 'clip'"),
         ({"bundle": "portrait"}, "no bundle 'portrait'"),
         ({"method": BASE, "options": {}}, f"{BASE} learns from captioned images, and bundle .* ships none"),
-        ({"texts": ("red hair", "a hat")}, "cannot combine the wishes of all_of; transport, .* can"),
+        (
+            {"texts": ("red hair", "a hat")},
+            "can combine the wishes of all_of only with start: transport",
+        ),
         ({"texts": ("red hair", "Red hair")}, r"coral edit: edits\[0\].all_of: the wishes .* say the same"),
         ({"reference": "look.png"}, f"styleclip-mapper cannot follow a reference image; {BASE} can"),
     ],

@@ -30,7 +30,7 @@ FLAGS = (
 def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: Callable[..., Any]) -> Published:
     """Two edits of 13 samples, one of them no image. The first edit has a gate that passes half of the rows."""
     folder = tmp_path_factory.mktemp("hostile")
-    mapped = {"start": "regression", "embedding": 0, "fit": {"steps": 2}}
+    mapped = {"start": "regression", "embedding": 0, "clip": 2, "directional": 3, "fit": {"steps": 2}}
     members = [member for index in range(GOOD) for member in members_of(index, f"{index:03d}-O'Neil<b>")]
     write_tar(folder / "in.tar", [*members, (f"{BROKEN}.png", b"no image"), ("000-O'Neil<b>.note", b"")])
     job: dict[str, Any] = {
@@ -47,7 +47,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, bundle: Path, run_job: C
                 "target": HOSTILE,
                 "source": f"no {HOSTILE}",
                 "method": "coral-mapper-attention",
-                "options": {"start": "regression", "embedding": 0, "fit": {"steps": 2, "batch_size": 4}},
+                "options": {**mapped, "difference": 0, "fit": {"steps": 2, "batch_size": 4}},
             },
             {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": mapped},
         ],

@@ -23,20 +23,16 @@ def address(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> str:
     folder = tmp_path_factory.mktemp("preview")
     members = [member for index in range(SAMPLES) for member in members_of(index, f"{index:03d}-O'Neil<b>")]
     write_tar(folder / "in.tar", members)
+    mapped = {"start": "regression", "embedding": 0, "clip": 2, "directional": 3}
     edits = [
         {
             "id": "hostile",
             "target": HOSTILE,
             "method": "coral-mapper-attention",
-            "options": {"start": "regression", "embedding": 0},
+            "options": {**mapped, "difference": 0},
             "gates": {"max_outside": 0.0},
         },
-        {
-            "id": "tame",
-            "target": "a smile",
-            "method": "styleclip-mapper",
-            "options": {"start": "regression", "embedding": 0},
-        },
+        {"id": "tame", "target": "a smile", "method": "styleclip-mapper", "options": mapped},
     ]
     options = {"input": str(folder / "in.tar"), "output": str(folder / "out"), "bundle": str(bundle), "batch_size": 4}
     job = Job.model_validate({"name": HOSTILE, "edits": edits, "fit_source": {"samples": 8}, **options})

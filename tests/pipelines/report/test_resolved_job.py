@@ -12,12 +12,12 @@ from pipelines.report.run_record import RunRecord
 def test_what_the_user_did_not_write_is_there_with_what_it_was(published: Any) -> None:
     found = yaml.safe_load(resolved_yaml(published.plan, {"max_hours": 2.0}))
     hostile, tame = found["edits"]
-    assert hostile["options"]["total_variation"] == 0.1 and hostile["options"]["region_rate"] == 0.01
+    assert hostile["options"]["total_variation"] == 0.1 and hostile["options"]["region_rate"] == 0.015
     assert (
         hostile["options"]["fit"] | {"steps": 2, "source_samples": 8, "precision": "bfloat16"}
         == (hostile["options"]["fit"])
     )
-    assert tame["options"]["latent_rate"] == 2.0 and tame["strength"] == 1.0
+    assert tame["options"]["latent_rate"] == 0.2 and tame["strength"] == 1.0
     assert (tame["composite"], tame["format"], tame["labels"]) == ("source", "png", {})
     assert hostile["fit_id"] == published.plan.fits[0].id and hostile["seed"] == 0
     assert hostile["gates"]["min_direction"] is not None and hostile["gates"]["max_area"] is None
@@ -27,7 +27,7 @@ def test_what_the_user_did_not_write_is_there_with_what_it_was(published: Any) -
 
 def test_it_is_on_the_page_with_what_only_the_run_knows(published: Any) -> None:
     page = page_of(gather(published.store, published.plan))
-    assert "region_rate: 0.01" in page and "composite: source" in page and "stall_minutes" not in page
+    assert "region_rate: 0.015" in page and "composite: source" in page and "stall_minutes" not in page
     assert "Resources, deadlines and max_hours are not known" in page
     record = RunRecord(settings={"deadlines": {"stall_minutes": 30.0}})
     page = page_of(gather(published.store, published.plan, record))

@@ -22,7 +22,7 @@ from tests.tars import write_shards
 
 MAPPER, SEARCH = "styleclip-mapper", "styleclip-optimization"
 ALONE: dict[str, Any] = {"options": {"start": "none", "embedding": 0}}
-"""A mapper that builds upon no other method."""
+"""A mapper or a search that builds upon no other method."""
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def test_options_of_edits_alone_share_the_artifact_and_not_the_editor(prepare: C
 
 
 def test_edits_without_artifact_share_the_editor_that_optimises_them(prepare: Callable[..., Any], models: Any) -> None:
-    plan, store = prepare({"method": SEARCH, "target": "red hair"}, {"method": SEARCH, "target": "a smile"})
+    same = {"method": SEARCH, **ALONE}
+    plan, store = prepare({**same, "target": "red hair"}, {**same, "target": "a smile"})
     editors = Editors(store, models)
     one, other = (editors[edit] for edit in plan.edits)
     assert one.editor is other.editor and one.digest == ""

@@ -154,7 +154,7 @@ def test_an_edit_that_every_image_searches_is_not_searched_again(
 ) -> None:
     write_shards(tmp_path, 1, 1)
     job = make_job()
-    options = {"steps": 1, "guess_samples": 8}
+    options = {"steps": 1, "guess_samples": 8, "start": "none", "embedding": 0}
     search = replace(job.edits[0], method="styleclip-optimization", options=options, limits=Limits(layers=(3,)))
     plan, _ = run_job(replace(job, edits=(search,)))
     store = open_store(plan.output)

@@ -62,7 +62,8 @@ def test_an_edit_that_optimises_for_each_image_sends_a_pulse_per_step(
 ) -> None:
     """Because a batch may take longer than the stall deadline."""
     write_tar(tmp_path / "in-0.tar", members_of(3))
-    slow = replace(make_job().edits[0], method="styleclip-optimization", options={"steps": 6, "settled": 0.0})
+    options = {"steps": 6, "settled": 0.0, "start": "none", "embedding": 0}
+    slow = replace(make_job().edits[0], method="styleclip-optimization", options=options)
     store, (requests,), editors = prepare(make_plan(make_job(edits=(slow,))), models)
     pulses: list[Pulse] = []
     edit_shard(requests, editors, models, store, pulse=pulses.append)
