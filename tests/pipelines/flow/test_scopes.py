@@ -76,4 +76,4 @@ def test_fit_settings_change_no_edit_that_is_not_fitted(
     edits = tuple(entry(name, "red hair", name) for name in SERVE_ALL if EDITORS[name].scope is FitScope.IMAGE)
     one, other = (make_plan(make_job(edits=edits, fit_samples=samples)) for samples in (8, 9))
     assert [edit.edit_id for edit in one.edits] == [edit.edit_id for edit in other.edits]
-    assert not one.fits
+    assert [fit.method for fit in one.fits] == ["transport"] and one.fits == other.fits  # what it starts at

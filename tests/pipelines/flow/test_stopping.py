@@ -75,8 +75,8 @@ def test_the_last_publish_is_waited_for_unless_the_signal_is_repeated(signals: i
     assert process.stdout is not None
     family = [int(pid) for pid in process.stdout.readline().split()]
     for _ in range(signals):
+        time.sleep(0.5)  # the first time, until the process has entered its try statement
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
     printed, _ = process.communicate(timeout=60)
     wait_until_gone(family)
     assert ("published" in printed) == published and process.returncode == 128 + signal.SIGTERM

@@ -50,7 +50,7 @@ if "default_worker" in " ".join(sys.orig_argv):
     manifests.commit._put_record = put_together
 """
 """Every Python process imports a module of the name sitecustomize first; workers know by it what to wait for."""
-PLACES = "* EXCLUDE (image_uri, request_id, source_uri), parse_filename(source_uri) AS shard"
+PLACES = "* EXCLUDE (image_uri, request_id, source_uri, source_version), parse_filename(source_uri) AS shard"
 """The columns without what names a place or an attempt: a shard's address is part of its requests' ids."""
 
 
@@ -159,12 +159,15 @@ def finished(request: pytest.FixtureRequest, run_twice: Callable[[str], Finished
 FIT = {"steps": 2, "batch_size": 4}
 
 
+CLIP_TERMS = {"embedding": 0, "clip": 2, "directional": 3}
+
+
 def edit(name: str, **more: Any) -> dict[str, Any]:
     return {
         "id": name,
         "target": name,
         "method": "coral-mapper-attention",
-        "options": {"start": "regression", "embedding": 0, "fit": FIT},
+        "options": {"start": "regression", **CLIP_TERMS, "difference": 0, "fit": FIT},
         **more,
     }
 
@@ -175,7 +178,7 @@ JOB = {
     "fit_source": {"samples": 8},
     "edits": [
         edit("red-hair"),
-        edit("smile", method="styleclip-mapper", options={"start": "none", "embedding": 0, "fit": FIT}),
+        edit("smile", method="styleclip-mapper", options={"start": "none", **CLIP_TERMS, "fit": FIT}),
     ],
     "resources": {"actors": 1},
 }
