@@ -86,17 +86,15 @@ NEEDED: dict[str, Any] = {"area": 0.1, "unneeded": 0.3, "complete": 10.0, "close
 ATTENTION: dict[str, Any] = {**NEEDED, "region_rate": 0.015}
 SHORT = FitConfig(steps=60)
 """The fit of what starts at a good edit."""
-REGRESSION: dict[str, Any] = {"start": "regression"}
-"""Where a direction for all samples starts."""
 
 ROWS = (
-    _coral_spec("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig(**REGRESSION)),
+    _coral_spec("coral-direction-attention", GlobalDirection, ConvAttention, CoralConfig(start="regression")),
     _coral_spec("coral-mapper-attention", LevelMapper, ConvAttention, CoralConfig(**MAPPER, **ATTENTION)),
     _coral_spec(
         "coral-direction-segments",
         GlobalDirection,
         SegmentSelection,
-        CoralConfig(**REGRESSION, region_rate=SEGMENT_RATE),
+        CoralConfig(start="regression", region_rate=SEGMENT_RATE),
         "segmenter",
     ),
     _coral_spec(

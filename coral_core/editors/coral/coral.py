@@ -2,10 +2,11 @@
 
 Paper: arXiv 2303.05031. With plain styles s, edited styles s' = styles(w + strength * S^(1/2) delta) and layer masks m,
 the image I* is the blended render of (s, s', m) and Ibar* the plain render of s'. Fitted per prompt on
-    L = clip * L_clip + directional * L_dir + l2 * |delta|^2 + identity * L_id
+    L = clip * L_clip + directional * L_dir + embedding * L_embedding + l2 * |delta|^2 + identity * L_id
         + area * L_area + unneeded * L_unneeded + complete * L_complete + total_variation * L_tv + keep * L_keep,
-L_clip and L_dir are averaged over I* and Ibar*. Without the second image, weak masks and a weak edit could together be
-a minimum. With WholeImage there is one image and no mask term, which is the mapper of StyleCLIP (arXiv 2103.17249).
+L_clip, L_dir and L_embedding are averaged over I* and Ibar*. Without the second image, weak masks and a weak edit could
+together be a minimum. With WholeImage there is one image and no mask term, which is the mapper of StyleCLIP (arXiv
+2103.17249).
 
 Deviations and why:
 - Every term is a mean over entries and samples (losses.py); the unit of delta is the covariance of w (whitening.py).
@@ -15,10 +16,11 @@ Deviations and why:
   similarities of real images with texts that are true of them. A higher similarity fits the network but makes no
   better image; from the bound on, the other terms make the edit small.
 - The fit starts near the edit, and |delta|^2 counts from there: s' = styles(w + strength * (start + S^(1/2) delta)).
-  Far from the edit, CLIP's gradient leads to patterns instead. `start` is `regression`: one direction for all samples,
-  by the regression of w on CLIP embeddings (text_regression.py), at the length that is best for the CLIP terms on a few
-  samples. Or `transport`: the change of each sample's w by the fitted method of this name (../transport/); a mapper's
-  first output is then zero. It is not the default, because such a mapper changed whole images. Or `none`.
+  Far from the edit, CLIP's gradient leads to patterns instead. `start` is `transport`: the change of each sample's w by
+  the fitted method of this name (../transport/); a mapper's first output is then zero. Or `regression`: one direction
+  for all samples, by the regression of w on CLIP embeddings (text_regression.py), at the length that is best for the
+  CLIP terms on a few samples. Or `none`. Mappers start at transport by default, directions at the regression.
+- L_embedding (prompt_editor.py) takes the place of L_clip and L_dir in a fit that starts at transport.
 - L_keep = mean of (1 - mask) |I* - G(w)| is not in the paper. Coarse layers have effects beyond their masks; this term
   limits an edit to its mask.
 - L_unneeded and L_complete (prompt_editor.py) are not in the paper: masks claimed far more pixels than the edit

@@ -90,7 +90,7 @@ class LatentConfig(PromptConfig):
             raise ValueError(f"start is {self.start!r}; give one of {', '.join(STARTS)}")
         if self.embedding and self.start != "transport":
             raise ValueError(
-                f"embedding is {self.embedding}, but only an edit that starts at transport has an embedding to aim at; "
+                f"embedding is {self.embedding}, but only an edit that starts at transport has a target embedding; "
                 "give embedding: 0, and weights for clip and directional"
             )
 
